@@ -1,0 +1,44 @@
+"""The `folds:` section of the config: its keys, their defaults, and the combinations that make no sense."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["stratified", "kfold", "group", "stratified_group", "multilabel", "predefined", "time"]
+
+# The kinds that read a column: the key is required with them and an error with any other kind.
+COLUMN_OF = {"group": ("group", "stratified_group"), "column": ("predefined",), "time": ("time",)}
+
+
+class FoldSpec(BaseModel):
+    """How the training rows are split; the same folds serve every variant."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: Kind = Field(default="stratified", description="How rows are split; regression is stratified by bins.")
+    count: int = Field(default=5, ge=2, description="Number of folds; with kind predefined the column decides.")
+    seed: int = Field(
+        default=42, ge=0, lt=2**32, description="Seed of the shuffle; predefined and time do not shuffle."
+    )
+    group: str | None = Field(default=None, description="Column whose equal values stay in one fold (group kinds).")
+    column: str | None = Field(default=None, description="Column of fold numbers, -1 = train only (kind predefined).")
+    time: str | None = Field(default=None, description="Column of numbers or ISO 8601 dates to sort by (kind time).")
+    train_only: str | None = Field(
+        default=None, description="Column of true or false (1 or 0): rows that only ever train."
+    )
+    together: Literal["duplicates"] | None = Field(
+        default="duplicates",
+        description="Rows equal up to case, punctuation and space share a fold; null switches this off.",
+    )
+
+    @model_validator(mode="after")
+    def _columns_fit_the_kind(self) -> Self:
+        for key, kinds in COLUMN_OF.items():
+            column = getattr(self, key)
+            if self.kind in kinds and column is None:
+                raise ValueError(f"folds.{key} must name a column when folds.kind is {self.kind}")
+            if self.kind not in kinds and column is not None:
+                raise ValueError(
+                    f"folds.{key} has an effect only when folds.kind is {' or '.join(kinds)}, not {self.kind}"
+                )
+        return self
