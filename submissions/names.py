@@ -1,0 +1,98 @@
+"""Names: the same class or label as train, sample and solution each spell it.
+
+A name matches exactly or else by its key: text up to case (True is true), numbers by value (1 is 1.0). Two names
+with one key are told apart exactly or refused.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from submissions import SubmissionError
+
+NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{0,15})?", re.ASCII)
+
+
+def key(name: str) -> str:
+    """What two spellings of one name have in common."""
+    text = name.strip()
+    return f"{Decimal(text).normalize() + 0:f}" if NUMBER.fullmatch(text) else text.casefold()
+
+
+def places(found: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Place in `known` of each name in `found`, -1 for none; SubmissionError if two could be meant."""
+    exact = {name: place for place, name in enumerate(known)}
+    by_key: dict[str, list[int]] = {}
+    for place, name in enumerate(known):
+        by_key.setdefault(key(name), []).append(place)
+
+    def place_of(name: str) -> int:
+        candidates = [exact[name]] if name in exact else by_key.get(key(name), [])
+        if len(candidates) > 1:
+            several = " and ".join(known[place] for place in candidates)
+            raise SubmissionError(f"{name} could mean {several}; spell it as one of them")
+        return candidates[0] if candidates else -1
+
+    memory = {name: place_of(name) for name in dict.fromkeys(found)}
+    return [memory[name] for name in found]
+
+
+def match(found: Sequence[str], known: Sequence[str], what: str) -> npt.NDArray[np.int64]:
+    """Place in `known` of each name in `found` (found,), one to one; SubmissionError names what is missing or extra.
+
+    `what` says whose columns they are: "the sample submission".
+    """
+    place = places(found, known)
+    extra = [name for name, at in zip(found, place, strict=True) if at < 0]
+    missing = [name for at, name in enumerate(known) if at not in place]
+    if extra or missing:
+        problems = [f"lacks {_listed(missing)}"] if missing else []
+        problems += [f"has {_listed(extra)}, which nothing predicts"] if extra else []
+        raise SubmissionError(f"the columns of {what} must be the id and {_listed(known)}: it {' and '.join(problems)}")
+    doubled = [name for number, name in enumerate(found) if place[number] in place[:number]]
+    if doubled:
+        raise SubmissionError(f"{what} has more than one column for {known[place[found.index(doubled[0])]]}")
+    return np.array(place, dtype=np.int64)
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _whole(name: str) -> str:
+    return key(name) if NUMBER.fullmatch(name) else name
+
+
+def _decimal(name: str) -> str:
+    return name + ".0" if re.fullmatch(r"[+-]?[0-9]+", name, re.ASCII) else name
+
+
+# A sample often shows one constant, so the spelling of the labels that it does not show has to be derived.
+STYLES: dict[str, Callable[[str], str]] = {
+    "as in train": str,
+    "lower": str.lower,
+    "upper": str.upper,
+    "capitalized": str.capitalize,
+    "whole": _whole,
+    "decimal": _decimal,
+}
+
+
+def spelled(classes: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """The classes as the sample, which shows the values `shown`, spells them; as in train where it shows none of them.
+
+    Raises SubmissionError if the spelling of a class that the sample does not show cannot be derived.
+    """
+    values = sorted(set(shown))
+    pairs = {classes[place]: value for value, place in zip(values, places(values, classes), strict=True) if place >= 0}
+    for style in STYLES.values():
+        if all(style(name) == value for name, value in pairs.items()):
+            return [style(name) for name in classes]
+    unseen = [name for name in classes if name not in pairs]
+    if unseen:
+        name, value = next((name, value) for name, value in pairs.items() if name != value)
+        raise SubmissionError(f"the sample submission spells {name} as {value}; how it spells {unseen[0]} is unclear")
+    return [pairs[name] for name in classes]

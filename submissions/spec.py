@@ -1,0 +1,39 @@
+"""The `submission:` section of the config: what the host asks for, where the sample does not tell."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Kind = Literal["probabilities", "labels", "values"]
+
+
+class SubmissionSpec(BaseModel):
+    """What a submission holds and the file it goes to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: Kind | None = Field(default=None, description="What to submit; null infers it from task and sample.")
+    clip: list[float] | None = Field(
+        default=None, min_length=2, max_length=2, description="Lowest and highest value; values beyond are clipped."
+    )
+    file: str = Field(default="submission.csv", description="Name of the file in the run's submissions folder.")
+
+    @field_validator("clip")
+    @classmethod
+    def _low_is_below_high(cls, clip: list[float] | None) -> list[float] | None:
+        if clip is not None and not clip[0] < clip[1]:
+            raise ValueError(f"submission.clip must be [low, high] with low < high. Got {clip} instead")
+        return clip
+
+    @field_validator("file")
+    @classmethod
+    def _file_is_a_bare_name(cls, file: str) -> str:
+        if "/" in file or "\\" in file or not file.endswith(".csv") or file == ".csv":
+            raise ValueError(f"submission.file must be a bare name that ends in .csv. Got {file!r} instead")
+        return file
+
+    @model_validator(mode="after")
+    def _only_values_are_clipped(self) -> Self:
+        if self.clip is not None and self.kind not in (None, "values"):
+            raise ValueError(f"submission.clip has an effect only on values, not on submission.kind {self.kind}")
+        return self

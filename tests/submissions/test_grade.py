@@ -1,0 +1,111 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from submissions import SubmissionError
+from submissions.file import read_submission, write_submission
+from submissions.fill import fill
+from submissions.grade import align_solution, predictions_of, truth_of
+
+IDS = [f"te{number}" for number in range(40)]
+GRADES = ["0", "1", "2"]
+
+
+def sample(columns: list[str], cell: str) -> pd.DataFrame:
+    return pd.DataFrame({"id": IDS[::-1], **dict.fromkeys(columns, cell)})
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "shown", "cell", "columns", "classes"),
+    [
+        ("multiclass", "probabilities", ["z", "x", "y"], "0.3", ["x", "y", "z"], ["x", "y", "z"]),
+        ("binary", "probabilities", ["irony"], "0.5", ["irony"], ["0", "1"]),
+        ("binary", "probabilities", ["Yes", "No"], "0.5", ["irony"], ["no", "yes"]),
+        ("multilabel", "probabilities", ["joy", "awe"], "0.5", ["awe", "joy"], []),
+        ("ordinal", "probabilities", ["1", "0", "2"], "0.3", GRADES, GRADES),
+        ("regression", "values", ["score"], "2.5", ["score"], []),
+        ("regression", "values", ["b", "a"], "2.5", ["a", "b"], []),
+    ],
+)
+def test_predictions_survive_the_way_through_a_file(
+    tmp_path: Path, task: str, kind: str, shown: list[str], cell: str, columns: list[str], classes: list[str]
+) -> None:
+    predictions = np.random.default_rng(0).dirichlet(np.ones(max(len(columns), 2)), len(IDS))[:, : len(columns)]
+    names: dict[str, Any] = {"task": task, "kind": kind, "columns": columns, "classes": classes}
+    write_submission(tmp_path / "s.csv", fill(sample(shown, cell), id="id", ids=IDS, values=predictions, **names))
+    submission = align_solution(read_submission(tmp_path / "s.csv"), pd.DataFrame({"id": IDS}), id="id")
+    np.testing.assert_allclose(predictions_of(submission, id="id", **names), predictions, rtol=1e-12)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "ordinal"])
+def test_labels_become_certain_predictions(task: str) -> None:
+    classes = ["False", "True"] if task == "binary" else GRADES
+    codes = np.random.default_rng(0).integers(0, len(classes), len(IDS))
+    names: dict[str, Any] = {"task": task, "kind": "labels", "columns": classes, "classes": classes}
+    submission = fill(sample(["y"], classes[0].lower()), id="id", ids=IDS, values=codes, **names)
+    aligned = align_solution(submission, pd.DataFrame({"id": IDS}), id="id")
+    predictions = predictions_of(aligned, id="id", **names)
+    expected = codes[:, None] if task == "binary" else np.eye(3)[codes]
+    assert np.array_equal(predictions, expected)
+
+
+def test_multilabel_labels_become_zeros_and_ones() -> None:
+    codes = np.random.default_rng(0).integers(0, 2, (len(IDS), 2))
+    names: dict[str, Any] = {"task": "multilabel", "kind": "labels", "columns": ["awe", "joy"]}
+    submission = fill(sample(["joy", "awe"], "0"), id="id", ids=IDS, values=codes, **names)
+    aligned = align_solution(submission, pd.DataFrame({"id": IDS}), id="id")
+    assert np.array_equal(predictions_of(aligned, id="id", **names), codes)
+
+
+def test_an_ordinal_value_becomes_probabilities_around_it() -> None:
+    submission = pd.DataFrame({"id": list("abcd"), "y": ["1.25", "3", "9", "-1"]})
+    predictions = predictions_of(
+        submission, id="id", task="ordinal", kind="values", columns=["1", "2", "4"], classes=["1", "2", "4"]
+    )
+    assert predictions.tolist() == [[0.75, 0.25, 0], [0, 0.5, 0.5], [0, 0, 1], [1, 0, 0]]
+
+
+def test_truth_comes_in_the_form_of_the_task() -> None:
+    solution = pd.DataFrame({"id": ["a", "b"], "label": ["y", "X"], "joy": ["1", "0"], "score": ["2.5", "1"]})
+    codes = truth_of(solution, id="id", task="multiclass", targets=["label"], classes=["x", "y"])
+    assert codes.tolist() == [1, 0]
+    assert truth_of(solution, id="id", task="multilabel", targets=["joy"]).tolist() == [[1], [0]]
+    assert truth_of(solution, id="id", task="regression", targets=["score"]).tolist() == [[2.5], [1.0]]
+
+
+def test_the_submission_is_put_in_the_order_of_the_solution() -> None:
+    submission = pd.DataFrame({"id": ["a", "b", "c"], "y": ["1", "2", "3"]})
+    aligned = align_solution(submission, pd.DataFrame({"id": ["c", "a", "b"]}), id="id")
+    assert aligned.to_dict("list") == {"id": ["c", "a", "b"], "y": ["3", "1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a"], "the solution has no row for id b of the submission"),
+        (["a", "b", "c"], "the submission has no row for id c of the solution"),
+        (["a", "b", "b"], "the solution has more than one row for id b"),
+    ],
+)
+def test_gaps_between_submission_and_solution_are_refused(ids: list[str], message: str) -> None:
+    with pytest.raises(SubmissionError, match=message):
+        align_solution(pd.DataFrame({"id": ["a", "b"]}), pd.DataFrame({"id": ids}), id="id")
+
+
+def test_a_solution_without_what_is_scored_is_refused() -> None:
+    solution = pd.DataFrame({"id": ["a"], "label": ["w"], "score": ["high"]})
+    with pytest.raises(SubmissionError, match="the solution has no id column key; its columns are id"):
+        align_solution(pd.DataFrame({"key": ["a"]}), solution, id="key")
+    with pytest.raises(SubmissionError, match="the solution has no column target"):
+        truth_of(solution, id="id", task="regression", targets=["target"])
+    with pytest.raises(SubmissionError, match="the solution has w for id a, which is not among the labels x, y"):
+        truth_of(solution, id="id", task="binary", targets=["label"], classes=["x", "y"])
+    with pytest.raises(SubmissionError, match="the solution must hold 0 or 1 per label, unlike id a"):
+        truth_of(solution.assign(score="0.5"), id="id", task="multilabel", targets=["score"])
+    with pytest.raises(
+        SubmissionError, match=r"the solution must hold finite numbers. Got 'high' at id a, column score"
+    ):
+        truth_of(solution, id="id", task="regression", targets=["score"])

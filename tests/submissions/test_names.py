@@ -1,0 +1,71 @@
+import pytest
+
+from submissions import SubmissionError
+from submissions.names import key, match, places, spelled
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("True", "true"), ("1", "1.0"), ("10", "10.00"), ("-0", "0"), ("007", "7"), (" Joy ", "joy"), ("+1.50", "1.5")],
+)
+def test_spellings_of_one_name_share_a_key(one: str, other: str) -> None:
+    assert key(one) == key(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("True", "1"), ("1", "10"), ("nan", "NaN1"), ("1_0", "10"), ("inf", "1e999")]
+)
+def test_different_names_have_different_keys(one: str, other: str) -> None:
+    assert key(one) != key(other)
+
+
+def test_an_exact_name_goes_before_a_key() -> None:
+    assert places(["a", "A", "B"], ["A", "a", "b"]) == [1, 0, 2]
+    assert places(["z"], ["A"]) == [-1]
+
+
+def test_a_name_that_could_mean_two_is_refused() -> None:
+    with pytest.raises(SubmissionError, match=r"1\.00 could mean 1 and 1\.0; spell it as one of them"):
+        places(["1.00"], ["1", "1.0"])
+
+
+def test_columns_match_in_any_order() -> None:
+    assert match(["2", "0.0", "1"], ["0", "1", "2"], "the sample").tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (["a"], "the columns of the sample must be the id and a, b: it lacks b"),
+        (["a", "b", "c"], "it has c, which nothing predicts"),
+        (["a", "d"], "it lacks b and has d, which nothing predicts"),
+        (["a", "b", "B"], "the sample has more than one column for b"),
+    ],
+)
+def test_columns_that_do_not_match_are_refused(found: list[str], message: str) -> None:
+    with pytest.raises(SubmissionError, match=message):
+        match(found, ["a", "b"], "the sample")
+
+
+@pytest.mark.parametrize(
+    ("classes", "shown", "expected"),
+    [
+        (["False", "True"], ["true"], ["false", "true"]),
+        (["no", "yes"], ["NO", "NO"], ["NO", "YES"]),
+        (["no", "yes"], ["No"], ["No", "Yes"]),
+        (["0.0", "1.0"], ["1"], ["0", "1"]),
+        (["0", "1"], ["0.0"], ["0.0", "1.0"]),
+        (["0", "1"], ["0"], ["0", "1"]),
+        (["cat", "dog"], ["0"], ["cat", "dog"]),
+        (["cat", "dog"], ["", "DOG"], ["CAT", "DOG"]),
+        (["uk", "us", "eu"], ["UK", "us", "Eu"], ["UK", "us", "Eu"]),
+        (["A", "a"], ["a"], ["A", "a"]),
+    ],
+)
+def test_labels_are_spelled_as_in_the_sample(classes: list[str], shown: list[str], expected: list[str]) -> None:
+    assert spelled(classes, shown) == expected
+
+
+def test_a_spelling_without_a_rule_is_refused() -> None:
+    with pytest.raises(SubmissionError, match="spells new york as New York; how it spells los angeles is unclear"):
+        spelled(["new york", "los angeles"], ["New York"])
