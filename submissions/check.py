@@ -1,6 +1,6 @@
 """Checks on a sample submission and on a filled one. They refuse and name the first culprit; they repair nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -90,13 +90,13 @@ def _columns_differ(found: list[str], wanted: list[str]) -> str:
     return f"the submission must have the sample's columns in its order: it {' and '.join(problems) or 'reorders them'}"
 
 
-def same_ids(found: Iterable[str], wanted: Iterable[str], what: str, other: str) -> None:
-    """Raises SubmissionError unless `what` and `other` hold the same ids, each once."""
-    here, there = (pd.Index(np.array(list(ids), dtype=object)) for ids in (found, wanted))
-    for ids, name in ((here, what), (there, other)):
+def same_ids(found: pd.Series | Sequence[str], wanted: pd.Series | Sequence[str], what: str, other: str) -> None:
+    """Raises SubmissionError unless both hold the same ids, each once; `what` and `other` name them in the message."""
+    sides = [(pd.Index(list(found), dtype=object), what), (pd.Index(list(wanted), dtype=object), other)]
+    for ids, name in sides:
         if ids.has_duplicates:
             raise SubmissionError(f"{name} has more than one row for id {ids[ids.duplicated()][0]}")
-    missing, extra = there.difference(here, sort=False), here.difference(there, sort=False)
-    for ids, name, source in ((missing, what, other), (extra, other, what)):
-        if len(ids):
-            raise SubmissionError(f"{name} has no row for id {ids[0]} of {source} ({len(ids):,} such ids)")
+    for (ids, name), (others, another) in (sides, sides[::-1]):
+        lacking = others.difference(ids, sort=False)
+        if len(lacking):
+            raise SubmissionError(f"{name} has no row for id {lacking[0]} of {another} ({len(lacking):,} such ids)")

@@ -26,19 +26,19 @@ def targets_of(frame: pd.DataFrame, id: str) -> list[str]:
     return [column for column in frame.columns if column != id]
 
 
-def infer_kind(task: str, sample: pd.DataFrame, *, id: str, classes: Sequence[str]) -> str:
+def infer_kind(task: str, sample: pd.DataFrame, *, id: str, classes: Sequence[str], labels_scored: bool) -> str:
     """The kind that the sample submission (read as text) asks for.
 
     Regression: values. Multiclass and ordinal: labels in one column, probabilities in several. Binary (one column) and
-    multilabel: labels if every cell is a class name to the letter (`classes`; 0 and 1 for multilabel), else
-    probabilities. A sample of zeros for a task scored on probabilities is read as labels; submission.kind overrides.
+    multilabel: labels if the metric scores labels and every cell is a class name to the letter (`classes`; 0 and 1 for
+    multilabel), else probabilities: a host who scores an AUC often shows a sample of zeros.
     """
     targets = targets_of(sample, id)
     if task == "regression":
         return "values"
     if task in ("multiclass", "ordinal"):
         return "labels" if len(targets) == 1 else "probabilities"
-    if task == "binary" and len(targets) > 1:
+    if not labels_scored or (task == "binary" and len(targets) > 1):
         return "probabilities"
     names = ["0", "1"] if task == "multilabel" else list(classes)
     return "labels" if bool(sample[targets].isin(names).all(axis=None)) else "probabilities"

@@ -26,7 +26,7 @@ def sample(**columns: list[str]) -> pd.DataFrame:
     ],
 )
 def test_the_sample_tells_the_kind(task: str, frame: pd.DataFrame, classes: list[str], kind: str) -> None:
-    assert infer_kind(task, frame, id="id", classes=classes) == kind
+    assert infer_kind(task, frame, id="id", classes=classes, labels_scored=True) == kind
     require_kind(task, kind)
 
 
@@ -34,3 +34,8 @@ def test_the_sample_tells_the_kind(task: str, frame: pd.DataFrame, classes: list
 def test_a_kind_that_the_task_has_not_is_refused(task: str, kind: str) -> None:
     with pytest.raises(SubmissionError, match=f"submission.kind must be .* for task {task}. Got {kind} instead"):
         require_kind(task, kind)
+
+
+def test_a_sample_of_zeros_asks_for_probabilities_where_they_are_scored() -> None:
+    frame = pd.DataFrame({"id": ["a", "b"], "target": ["0", "0"]})
+    assert infer_kind("binary", frame, id="id", classes=["0", "1"], labels_scored=False) == "probabilities"

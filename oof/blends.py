@@ -1,0 +1,63 @@
+"""The table of blends: rules from members to one prediction per row.
+
+A blend's `fit(P, truth, task, metric)` gives numbers that JSON can hold, and `apply(numbers, P)` predictions
+(rows, columns) from P (members, rows, columns). Probabilities come out as probabilities, ranks as shares.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from oof import OOFError, ranks, stacker, weights
+from oof.measures import Array, Truth
+from oof.metrics import CLASSES, VALUES, Metric
+
+Numbers = dict[str, Any]
+
+ANY_TASK = CLASSES | VALUES
+ANY_NEED = frozenset({"probabilities", "labels", "ranks", "values"})
+
+
+@dataclass(frozen=True)
+class Blend:
+    """One rule. `linear`: applying it to the mean over fold models equals the mean of applying it to each."""
+
+    fit: Callable[[Array, Truth, str, Metric], Numbers]
+    apply: Callable[[Numbers, Array], Array]
+    linear: bool
+    tasks: frozenset[str] = ANY_TASK
+    needs: frozenset[str] = ANY_NEED
+
+
+BLENDS: dict[str, Blend] = {
+    "mean": Blend(weights.equal, weights.apply, linear=True),
+    "subset_mean": Blend(weights.subset, weights.apply, linear=True),
+    "simplex": Blend(weights.simplex, weights.apply, linear=True),
+    "stacker": Blend(stacker.fit, stacker.apply, linear=False),
+    "rank_mean": Blend(
+        ranks.fit,
+        ranks.apply,
+        linear=False,
+        tasks=frozenset({"binary", "multilabel", "regression"}),
+        needs=frozenset({"ranks", "labels"}),
+    ),
+    "hill_climb": Blend(weights.hill_climb, weights.apply, linear=True),
+}
+
+
+def blend(name: str, task: str, metric: Metric) -> Blend:
+    """The blend of that name; OOFError if there is none, or if its output does not fit the task or the metric."""
+    if name not in BLENDS:
+        near = get_close_matches(name, BLENDS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise OOFError(f"unknown blend {name!r}: {hint}known ones: {', '.join(BLENDS)}")
+    found = BLENDS[name]
+    fitting = ", ".join(known for known, one in BLENDS.items() if task in one.tasks and metric.needs in one.needs)
+    if task not in found.tasks:
+        raise OOFError(f"blend {name} does not fit task {task}; fitting ones: {fitting}")
+    if metric.needs not in found.needs:
+        raise OOFError(
+            f"blend {name} gives no {metric.needs}, which metric {metric.name} needs; fitting ones: {fitting}"
+        )
+    return found

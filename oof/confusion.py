@@ -1,0 +1,117 @@
+"""Label metrics, twice: scikit-learn's for the score, and from confusion matrices for the search over thresholds.
+
+A threshold search asks for thousands of values at once; a confusion matrix (..., true, predicted) gives them in one
+pass. The contract suite holds the two against each other. A metric that is undefined (one class only) counts 0.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, matthews_corrcoef, recall_score
+
+Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[Any]
+
+
+def _by_column(function: Callable[[Labels, Labels], float]) -> Callable[[Labels, Labels], float]:
+    """Lift a metric of one column of labels to the mean over columns for multilabel."""
+
+    def lifted(truth: Labels, labels: Labels) -> float:
+        if truth.ndim == 1:
+            return float(function(truth, labels))
+        return float(np.mean([function(t, column) for t, column in zip(truth.T, labels.T, strict=True)]))
+
+    return lifted
+
+
+def _balanced_accuracy(truth: Labels, labels: Labels) -> float:
+    # balanced_accuracy_score itself warns about labels that this fold's truth lacks
+    return float(recall_score(truth, labels, labels=np.unique(truth), average="macro", zero_division=0))
+
+
+def _mcc(truth: Labels, labels: Labels) -> float:
+    if len(np.union1d(truth, labels)) == 1:  # scikit-learn gives 0 too, after a warning
+        return 0.0
+    return float(matthews_corrcoef(truth, labels))
+
+
+def _qwk(truth: Labels, labels: Labels) -> float:
+    grades = int(max(truth.max(), labels.max())) + 1  # without all grades the distances between them would shrink
+    if len(np.union1d(truth, labels)) == 1:
+        return 0.0
+    return float(cohen_kappa_score(truth, labels, labels=np.arange(grades), weights="quadratic"))
+
+
+accuracy = _by_column(accuracy_score)
+balanced_accuracy = _by_column(_balanced_accuracy)
+f1 = _by_column(lambda truth, labels: f1_score(truth, labels, zero_division=0))
+macro_f1 = _by_column(lambda truth, labels: f1_score(truth, labels, average="macro", zero_division=0))
+mcc = _by_column(_mcc)
+qwk = _by_column(_qwk)
+
+
+def counts(truth: Labels, labels: Labels, classes: int) -> Array:
+    """Confusion matrix (classes, classes) of two vectors of codes: rows true, columns predicted."""
+    cells = np.bincount(truth.astype(np.int64) * classes + labels, minlength=classes**2)
+    return cells.reshape(classes, classes).astype(np.float64)
+
+
+def quick(of: Callable[[Array], Array], truth: Labels, labels: Labels) -> float:
+    """A label metric by its confusion matrix, many times faster; the mean over columns for multilabel."""
+    if truth.ndim == 2:
+        return float(np.mean([of(counts(t, column, 2)) for t, column in zip(truth.T, labels.T, strict=True)]))
+    return float(of(counts(truth, labels, max(int(truth.max()), int(labels.max()), 1) + 1)))
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def accuracy_of(matrix: Array) -> Array:
+    """Share of rows on the diagonal."""
+    return _ratio(_diagonal(matrix).sum(-1), matrix.sum((-2, -1)))
+
+
+def balanced_accuracy_of(matrix: Array) -> Array:
+    """Mean recall over the classes that the truth has."""
+    true = matrix.sum(-1)
+    return _ratio(_ratio(_diagonal(matrix), true).sum(-1), (true > 0).sum(-1).astype(np.float64))
+
+
+def f1_of(matrix: Array) -> Array:
+    """F1 of class 1 of a two-class matrix."""
+    return _class_f1(matrix)[..., 1]
+
+
+def macro_f1_of(matrix: Array) -> Array:
+    """Mean F1 over the classes that truth or labels have."""
+    present = (matrix.sum(-1) + matrix.sum(-2)) > 0
+    return _ratio(_class_f1(matrix).sum(-1), present.sum(-1).astype(np.float64))
+
+
+def mcc_of(matrix: Array) -> Array:
+    """Matthews correlation for any number of classes (Gorodkin 2004)."""
+    total, true, given = matrix.sum((-2, -1)), matrix.sum(-1), matrix.sum(-2)
+    together = _diagonal(matrix).sum(-1) * total - (true * given).sum(-1)
+    spread = (total**2 - (true**2).sum(-1)) * (total**2 - (given**2).sum(-1))
+    return _ratio(together, np.sqrt(spread))
+
+
+def qwk_of(matrix: Array) -> Array:
+    """Cohen's kappa with quadratic weights (Cohen 1968)."""
+    grades = np.arange(matrix.shape[-1])
+    distance = (grades[:, None] - grades) ** 2
+    chance = matrix.sum(-1)[..., :, None] * matrix.sum(-2)[..., None, :]
+    expected = (distance * chance).sum((-2, -1))
+    observed = (distance * matrix).sum((-2, -1)) * matrix.sum((-2, -1))
+    return np.where(expected > 0, 1 - _ratio(observed, expected), 0.0)
+
+
+def _diagonal(matrix: Array) -> Array:
+    return np.diagonal(matrix, axis1=-2, axis2=-1)
+
+
+def _class_f1(matrix: Array) -> Array:
+    return _ratio(2 * _diagonal(matrix), matrix.sum(-1) + matrix.sum(-2))

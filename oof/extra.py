@@ -1,0 +1,123 @@
+"""A member from files: a teammate's predictions, or another library's, joined by id.
+
+The format is what `write_member` writes: id, fold and one column per output for the OOF, id and the outputs for the
+test rows, as parquet or csv; other columns are ignored. Without a fold column the member is unverified.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from oof import OOFError
+from oof.member import Array, Member
+from oof.rows import Ids, check_complete, check_rows, folds_by_id, wanted_rows
+
+TOLERANCE = 1e-3  # how far class probabilities rounded in a csv may be from a sum of one
+
+
+def read_extra(
+    name: str,
+    oof_path: Path,
+    test_path: Path | None,
+    *,
+    ids: Ids,
+    fold: npt.NDArray[np.int64],
+    folds_wanted: Sequence[int],
+    columns: Sequence[str],
+    task: str,
+    test_ids: Ids,
+) -> Member:
+    """Read a member from its files; `ids` and `fold` are the whole folds file, `test_ids` the test table's.
+
+    Class probabilities that sum to one within .001 are divided by their sum (rounding); others are refused. Raises
+    OOFError naming file, id and column for anything missing, misaligned, doubled, not finite or out of range.
+    """
+    folds = folds_by_id(ids, fold)
+    wanted = wanted_rows(folds, folds_wanted)
+    table = _read(oof_path, columns)
+    verified = "fold" in table
+    home = folds.reindex(pd.Index(table["id"], dtype=object)).fillna(-1).astype(np.int64).to_numpy()
+    said = _folds(table, oof_path) if verified else pd.Series(home, index=table.index)
+    check_rows(str(oof_path), table["id"], folds, said, None)
+    check_complete(str(oof_path), table["id"], wanted)
+    oof = _outputs(table, wanted.index, columns, task, oof_path)
+    test = None
+    if test_path is not None:
+        expected = pd.Index(test_ids, dtype=object)
+        table = _read(test_path, columns)
+        _check_test(table["id"], expected, test_path)
+        test = _outputs(table, expected, columns, task, test_path)[None]
+    return Member(
+        name=name,
+        columns=tuple(columns),
+        ids=wanted.index.to_numpy(dtype=object),
+        fold=np.asarray(wanted, dtype=np.int64),
+        oof=oof,
+        test_ids=np.array(list(test_ids) if test is not None else [], dtype=object),
+        test=test,
+        verified=verified,
+    )
+
+
+def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table with text ids; csv cells stay text until they are checked, so that no id or gap is reinterpreted."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise OOFError(f"{path}: must be a .csv or .parquet file")
+    try:
+        if path.suffix == ".csv":
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        else:
+            table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # parser, decoding and Arrow errors are ValueErrors
+        raise OOFError(f"{path}: not a readable {path.suffix[1:]} file") from error
+    for column in ["id", *columns]:
+        if column not in table:
+            raise OOFError(
+                f"{path}: the column {column!r} is missing; needed are {', '.join(['id', *columns])}, "
+                f"found {', '.join(map(str, table.columns))}"
+            )
+    return table.assign(id=table["id"].astype(str))
+
+
+def _folds(table: pd.DataFrame, path: Path) -> "pd.Series[int]":
+    numbers = pd.to_numeric(table["fold"], errors="coerce")
+    bad = ~(numbers == numbers.round())
+    if bad.any():
+        raise OOFError(f"{path}: the fold of id {table['id'][bad].iloc[0]!r} is not a whole number")
+    return numbers.astype(np.int64)
+
+
+def _check_test(found: "pd.Series[str]", expected: "pd.Index[str]", path: Path) -> None:
+    twice = found.duplicated()
+    if twice.any():
+        raise OOFError(f"{path}: id {found[twice].iloc[0]!r} is predicted twice; one prediction per row is right")
+    strange = ~found.isin(expected)
+    if strange.any():
+        raise OOFError(f"{path}: id {found[strange].iloc[0]!r} is no row of the test table")
+    missing = ~expected.isin(found)
+    if missing.any():
+        raise OOFError(f"{path}: no prediction for test id {expected[missing][0]!r}")
+
+
+def _outputs(table: pd.DataFrame, ids: "pd.Index[str]", columns: Sequence[str], task: str, path: Path) -> Array:
+    """The outputs of these ids, (rows, columns), finite and, except for regression, probabilities."""
+    rows = table.set_index("id").loc[ids]
+    numbers = np.empty((len(rows), len(columns)))
+    for at, column in enumerate(columns):
+        numbers[:, at] = pd.to_numeric(rows[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        bad = ~np.isfinite(numbers[:, at])
+        if bad.any():
+            raise OOFError(f"{path}: the prediction of id {ids[bad][0]!r}, column {column!r}, is not a finite number")
+        bad = (numbers[:, at] < 0) | (numbers[:, at] > 1)
+        if task != "regression" and bad.any():
+            raise OOFError(f"{path}: the prediction of id {ids[bad][0]!r}, column {column!r}, is not in [0, 1]")
+    if task in ("multiclass", "ordinal"):
+        sums = numbers.sum(1, keepdims=True)
+        bad = np.abs(sums[:, 0] - 1) > TOLERANCE
+        if bad.any():
+            raise OOFError(f"{path}: the probabilities of id {ids[bad][0]!r} sum to {sums[bad][0, 0]:.6g}, not to 1")
+        numbers /= sums
+    return numbers

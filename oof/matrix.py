@@ -1,0 +1,53 @@
+"""The level-one matrix: members side by side, (members, rows, columns), after every check that makes it legal."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from oof import OOFError
+from oof.member import Array, Member
+from oof.rows import Ids, folds_by_id, wanted_rows
+
+
+def stack(members: Sequence[Member], ids: Ids, fold: npt.NDArray[np.int64], folds: Sequence[int]) -> Array:
+    """P (members, rows, columns), rows of the wanted folds in the order of the folds file (`ids`, `fold`).
+
+    Raises OOFError if members share a name, or differ in columns, rows or test rows.
+    """
+    if not members:
+        raise OOFError("there is no member to blend")
+    names = [member.name for member in members]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise OOFError(f"two members are named {twice[0]!r}; names must differ")
+    wanted = wanted_rows(folds_by_id(ids, fold), folds)
+    first = members[0]
+    for member in members:
+        if member.columns != first.columns:
+            raise OOFError(
+                f"member {member.name} has the columns {', '.join(member.columns)}, "
+                f"member {first.name} has {', '.join(first.columns)}"
+            )
+        _same(f"member {member.name}: the OOF rows", member.ids, wanted.index.to_numpy(dtype=object), "the folds file")
+        if member.test is not None and first.test is not None:
+            _same(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
+    return np.stack([member.oof for member in members])
+
+
+def stack_tests(members: Sequence[Member]) -> list[Array]:
+    """Each member's test predictions (fits, test rows, columns); OOFError if one has none."""
+    tests = []
+    for member in members:
+        if member.test is None:
+            raise OOFError(f"member {member.name} has no test predictions; predict the test table with it first")
+        tests.append(member.test)
+    return tests
+
+
+def _same(what: str, found: npt.NDArray[np.object_], right: npt.NDArray[np.object_], where: str) -> None:
+    if len(found) != len(right):
+        raise OOFError(f"{what} are {len(found)}, {where} has {len(right)}")
+    wrong = np.flatnonzero(found != right)
+    if len(wrong):
+        raise OOFError(f"{what} have id {found[wrong[0]]!r} where {where} has {right[wrong[0]]!r}")

@@ -1,0 +1,154 @@
+"""Metrics of probabilities, ranks and values, and the gradients of the smooth ones.
+
+Each takes truth and predictions in the package's shapes and tells binary, multiclass and column-wise tasks apart by
+them. Written out where scikit-learn would warn on rounded rows, need all classes, or be ten times slower inside a
+search over weights; the tests hold each against scikit-learn or SciPy.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+from oof import OOFError
+
+Array = npt.NDArray[np.float64]
+Truth = npt.NDArray[Any]
+EPSILON = float(np.finfo(np.float64).eps)  # scikit-learn's clip: one sure mistake costs 36, not infinity
+
+
+def log_loss(truth: Truth, predictions: Array) -> float:
+    """Mean negative log probability of what was true; over labels too for multilabel.
+
+    Rows of class probabilities are divided by their sum, so rounding does not count.
+    """
+    return float(-np.log(_true_probability(truth, predictions).clip(EPSILON)).mean())
+
+
+def log_loss_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `log_loss` by each prediction, (rows, columns)."""
+    size = len(predictions)
+    if predictions.shape[1] == 1 or truth.ndim == 2:
+        hit = truth.reshape(predictions.shape) == 1
+        p = predictions.clip(EPSILON, 1 - EPSILON)
+        gradient: Array = np.where(hit, -1 / p, 1 / (1 - p)) / predictions.size
+        return gradient
+    gradient = np.repeat(1 / predictions.sum(1, keepdims=True), predictions.shape[1], axis=1)
+    rows = np.arange(size)
+    gradient[rows, truth] -= 1 / predictions[rows, truth].clip(EPSILON)
+    return gradient / size
+
+
+def _true_probability(truth: Truth, predictions: Array) -> Array:
+    if predictions.shape[1] == 1 or truth.ndim == 2:
+        return np.where(truth.reshape(predictions.shape) == 1, predictions, 1 - predictions)
+    chosen: Array = predictions[np.arange(len(truth)), truth] / predictions.sum(1)
+    return chosen
+
+
+def roc_auc(truth: Truth, predictions: Array) -> float:
+    """Area under the ROC curve; the mean over labels or, one class against the rest, over classes.
+
+    A column with one class only is left out. Raises OOFError if that is all of them.
+    """
+    return _column_mean(_auc, truth, predictions, "roc_auc needs rows of both kinds in at least one column")
+
+
+def average_precision(truth: Truth, predictions: Array) -> float:
+    """Average precision, the mean over labels; a label without a positive row is left out, OOFError if all are."""
+    complaint = "average_precision needs a positive row in at least one column"
+    return _column_mean(_average_precision, truth, predictions, complaint)
+
+
+def _auc(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
+    """Mann-Whitney's count, ties half; sorting both sides first makes the search run through memory in order."""
+    above, below = np.sort(p[hit]), np.sort(p[~hit])
+    if not len(above) or not len(below):
+        return None
+    wins = np.searchsorted(below, above, "left").mean() + np.searchsorted(below, above, "right").mean()
+    return float(wins / 2 / len(below))
+
+
+def _average_precision(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
+    """Precision at each distinct value, weighted by the recall it adds; rows of equal value come together."""
+    if not hit.any():
+        return None
+    order = np.argsort(-p)
+    ranked = p[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(p) - 1)
+    found = np.cumsum(hit[order])[last]
+    return float((found / (last + 1) * np.diff(found, prepend=0)).sum() / found[-1])
+
+
+def _column_mean(
+    function: Callable[[npt.NDArray[np.bool_], Array], float | None], truth: Truth, predictions: Array, complaint: str
+) -> float:
+    values = [function(hit, p) for hit, p in _hits(truth, predictions)]
+    known = [value for value in values if value is not None]
+    if not known:
+        raise OOFError(f"{complaint}; these {len(truth)} rows have none")
+    return float(np.mean(known))
+
+
+def _hits(truth: Truth, predictions: Array) -> Iterator[tuple[npt.NDArray[np.bool_], Array]]:
+    for column in range(predictions.shape[1]):
+        code = 1 if truth.ndim == 2 or predictions.shape[1] == 1 else column
+        yield (truth[:, column] if truth.ndim == 2 else truth) == code, predictions[:, column]
+
+
+def rmse(truth: Truth, predictions: Array) -> float:
+    """Root of the mean squared error over all entries."""
+    return float(np.sqrt(mean_squared_error(truth, predictions)))
+
+
+def rmse_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `rmse` by each prediction; zero where the error is zero."""
+    error: Array = predictions - truth
+    slope: Array = error / (max(float(np.sqrt((error**2).mean())), EPSILON) * error.size)
+    return slope
+
+
+def mcrmse(truth: Truth, predictions: Array) -> float:
+    """Mean over the targets of each one's RMSE."""
+    return float(np.sqrt(mean_squared_error(truth, predictions, multioutput="raw_values")).mean())
+
+
+def mcrmse_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `mcrmse` by each prediction; zero where the error is zero."""
+    error: Array = predictions - truth
+    slope: Array = error / (np.sqrt((error**2).mean(0)).clip(EPSILON) * error.size)
+    return slope
+
+
+def mae(truth: Truth, predictions: Array) -> float:
+    """Mean absolute error over all entries."""
+    return float(mean_absolute_error(truth, predictions))
+
+
+def r2(truth: Truth, predictions: Array) -> float:
+    """Share of variance explained, the mean over targets; a constant target counts 1 if hit exactly, else 0."""
+    return float(r2_score(truth, predictions))
+
+
+def r2_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `r2` by each prediction; zero for a constant target."""
+    total = ((truth - truth.mean(0)) ** 2).sum(0)
+    scale = np.where(total > 0, -2 / np.where(total > 0, total, 1), 0)
+    gradient: Array = scale * (predictions - truth) / truth.shape[1]
+    return gradient
+
+
+def pearson(truth: Truth, predictions: Array) -> float:
+    """Pearson correlation, the mean over targets; a constant column counts 0, it tells nothing."""
+    a, b = truth - truth.mean(0), predictions - predictions.mean(0)
+    norms = np.sqrt((a**2).sum(0)) * np.sqrt((b**2).sum(0))
+    flat = (np.ptp(truth, axis=0) == 0) | (np.ptp(predictions, axis=0) == 0) | (norms == 0)
+    return float(np.where(flat, 0.0, (a * b).sum(0) / np.where(flat, 1.0, norms)).mean())
+
+
+def spearman(truth: Truth, predictions: Array) -> float:
+    """Spearman rank correlation, the mean over targets; a constant column counts 0."""
+    return pearson(rankdata(truth, axis=0), rankdata(predictions, axis=0))

@@ -1,0 +1,76 @@
+"""A fit's part: what one fit predicts for its validation rows, or for the test rows.
+
+Parquet with the columns id (text), fold, seed, then one float64 column per output. It is checked when written, so
+that a diverged fit is told at once, and when read, so that a damaged or foreign file never reaches a blend.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from oof import OOFError
+
+KEYS = ["id", "fold", "seed"]
+
+
+def write_part(
+    path: Path,
+    ids: Sequence[str] | npt.NDArray[np.object_],
+    columns: Sequence[str],
+    predictions: npt.NDArray[np.float64],
+    fold: int,
+    seed: int,
+) -> None:
+    """Write the predictions (rows, columns) of the fit of that fold and seed.
+
+    Raises OOFError for NaN or infinity, an id twice, or an output named like one of the key columns.
+    """
+    clash = [column for column in columns if column in KEYS]
+    if clash:
+        raise OOFError(f"{path}: an output column cannot be named {clash[0]!r}, that name holds the part's keys")
+    frame = pd.DataFrame(np.asarray(predictions, dtype=np.float64), columns=list(columns))
+    frame.insert(0, "id", pd.Series(list(ids), dtype="str"))
+    frame.insert(1, "fold", np.int64(fold))
+    frame.insert(2, "seed", np.int64(seed))
+    _check(frame, columns, path)
+    frame.to_parquet(path, index=False)
+
+
+def read_part(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a part back: id, fold, seed and exactly these output columns.
+
+    Raises OOFError for a file that is missing, damaged, or not such a part.
+    """
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise OOFError(f"{path}: not a readable parquet file; remove the fit's folder and train it again") from error
+    if list(frame.columns) != KEYS + list(columns):
+        raise OOFError(
+            f"{path}: has the columns {', '.join(map(str, frame.columns))}; "
+            f"a part of this competition has {', '.join(KEYS + list(columns))}"
+        )
+    _check(frame, columns, path)
+    return frame
+
+
+def _check(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+    for key in ("fold", "seed"):
+        if frame[key].dtype != np.int64:
+            raise OOFError(f"{path}: the column {key} must hold whole numbers (int64), it is {frame[key].dtype}")
+    for column in columns:
+        if frame[column].dtype != np.float64:
+            raise OOFError(f"{path}: the column {column!r} must be float64, it is {frame[column].dtype}")
+        bad = ~np.isfinite(frame[column].to_numpy())
+        if bad.any():
+            raise OOFError(
+                f"{path}: the prediction of id {frame['id'][bad].iloc[0]!r}, column {column!r}, is not finite"
+            )
+    if not pd.api.types.is_string_dtype(frame["id"]) or frame["id"].isna().any():
+        raise OOFError(f"{path}: the column id must be text without gaps")
+    twice = frame["id"].duplicated()
+    if twice.any():
+        raise OOFError(f"{path}: id {frame['id'][twice].iloc[0]!r} appears twice")

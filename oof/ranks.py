@@ -1,0 +1,38 @@
+"""The mean of ranks, for metrics that look at order alone.
+
+A rank is the share of the member's OOF rows below a value, equal ones counting half: the OOF's empirical distribution,
+kept as at most 1001 points a column and applied by interpolation, so that one hidden row can be ranked alone. The
+result lies in [0, 1] but is no probability; for regression it is not mapped back to values, so it fits rank metrics
+only. Ranks of class probabilities do not sum to one, so multiclass and ordinal have no rank mean.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from oof.measures import Array, Truth
+from oof.metrics import Metric
+
+POINTS = 1001
+
+
+def fit(P: Array, truth: Truth, task: str, metric: Metric) -> dict[str, Any]:
+    """{"tables": [member][column]["values" | "levels"]}; looks at the members alone, not at the truth."""
+    return {"tables": [[_table(column) for column in member.T] for member in P]}
+
+
+def apply(numbers: dict[str, Any], P: Array) -> Array:
+    """Mean over members of the ranks, (rows, columns) in [0, 1]; values outside the OOF's take the end's rank."""
+    ranks = [
+        [np.interp(column, table["values"], table["levels"]) for column, table in zip(member.T, tables, strict=True)]
+        for member, tables in zip(P, numbers["tables"], strict=True)
+    ]
+    mean: Array = np.array(ranks).mean(0).T
+    return mean
+
+
+def _table(column: Array) -> dict[str, list[float]]:
+    values, counts = np.unique(column, return_counts=True)
+    levels = (np.cumsum(counts) - counts / 2) / len(column)
+    kept = np.unique(np.searchsorted(levels, np.linspace(levels[0], levels[-1], POINTS)))
+    return {"values": values[kept].tolist(), "levels": levels[kept].tolist()}

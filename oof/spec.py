@@ -1,0 +1,42 @@
+"""What a user may say about the blend in the config."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+# a member's name is the name of its file
+MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+Method = Literal["auto", "mean", "subset_mean", "simplex", "stacker", "rank_mean", "hill_climb"]
+
+
+class ExtraSpec(BaseModel):
+    """A teammate's files: csv or parquet with the columns id, fold (if known) and one per output."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    oof: str = Field(min_length=1, description="path of the out-of-fold predictions, csv or parquet")
+    test: str = Field(min_length=1, description="path of the test predictions, csv or parquet")
+
+
+class BlendSpec(BaseModel):
+    """The section `blend` of the config."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    method: Method = Field(
+        default="auto", description="how members become one prediction; auto climbs from the equal mean while it pays"
+    )
+    members: list[MemberName] | None = Field(
+        default=None, min_length=1, description="blend these members only; null blends all"
+    )
+    extra: dict[MemberName, ExtraSpec] = Field(
+        default_factory=dict, description="members from files, by name (letters, digits, _ - .)"
+    )
+
+    @field_validator("members")
+    @classmethod
+    def _members_differ(cls, members: list[MemberName] | None) -> list[MemberName] | None:
+        twice = sorted({name for name in members or [] if (members or []).count(name) > 1})
+        if twice:
+            raise ValueError(f"the member {twice[0]!r} is named twice")
+        return members

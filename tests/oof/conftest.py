@@ -1,0 +1,31 @@
+"""Small drawn competitions: a truth and members that see it through noise."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+
+Draw = Callable[..., tuple[Any, Any]]
+
+
+@pytest.fixture
+def draw() -> Draw:
+    """draw(task, rows, members, seed) -> truth, P (members, rows, columns); later members are noisier."""
+
+    def drawn(task: str, rows: int = 120, members: int = 3, seed: int = 0) -> tuple[Any, Any]:
+        rng = np.random.default_rng(seed)
+        columns = {"binary": 1, "multiclass": 4, "ordinal": 4, "multilabel": 3, "regression": 2}[task]
+        noise = rng.normal(size=(members, rows, columns)) * np.linspace(0.8, 1.6, members)[:, None, None]
+        if task == "regression":
+            truth = rng.normal(size=(rows, columns)) * [1, 50]
+            return truth, truth + noise * [1, 50]
+        if task in ("multiclass", "ordinal"):
+            codes = np.concatenate([np.arange(columns), rng.integers(columns, size=rows - columns)])
+            return codes, softmax(2 * np.eye(columns)[codes] + noise, axis=2)
+        labels = np.concatenate([[[0] * columns, [1] * columns], rng.integers(2, size=(rows - 2, columns))])
+        P = expit(2 * labels - 1 + noise)
+        return (labels[:, 0] if task == "binary" else labels), P
+
+    return drawn

@@ -1,0 +1,84 @@
+"""A blend is numbers in JSON, and applies to test predictions as designed."""
+
+import numpy as np
+import pytest
+
+from oof import OOFError
+from oof.blend_file import apply_blend, read_blend, write_blend
+from oof.blends import BLENDS
+from oof.metrics import METRICS
+
+
+def blend(method="mean", numbers=None, members=("a", "b")):
+    return {
+        "method": method,
+        "members": list(members),
+        "numbers": numbers or {"weights": [0.25, 0.75]},
+        "thresholds": None,
+        "scores": {"in_sample": 1 / 3},
+        "metric": "log_loss",
+        "task": "binary",
+        "columns": ["y"],
+        "folds": [0, 1],
+    }
+
+
+@pytest.mark.parametrize("method", list(BLENDS))
+def test_numbers_come_back_exactly(tmp_path, draw, method):
+    truth, P = draw("binary")
+    made = blend(method, BLENDS[method].fit(P, truth, "binary", METRICS["roc_auc"]))
+    write_blend(tmp_path / "blend.json", made)
+    assert read_blend(tmp_path / "blend.json") == made
+
+
+def test_the_file_is_read_by_people(tmp_path):
+    write_blend(tmp_path / "blend.json", blend(members=["naïve", "b"]))
+    assert '"method": "mean"' in (tmp_path / "blend.json").read_text(encoding="utf-8")
+    assert "naïve" in (tmp_path / "blend.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('{"method": "mean", "memb', "not a readable JSON file; blend again"),
+        ("[]", "is no blend, the key 'method' is missing"),
+        ('{"method": "mean", "members": []}', "is no blend, the key 'numbers' is missing"),
+    ],
+)
+def test_a_damaged_blend_is_one_sentence(tmp_path, content, sentence):
+    (tmp_path / "blend.json").write_text(content)
+    with pytest.raises(OOFError, match=f"blend.json: {sentence}"):
+        read_blend(tmp_path / "blend.json")
+
+
+def test_no_blend_yet_is_one_sentence(tmp_path):
+    with pytest.raises(OOFError, match="there is no blend yet; blend first"):
+        read_blend(tmp_path / "blend.json")
+
+
+def test_a_blend_of_another_version_is_refused(tmp_path):
+    write_blend(tmp_path / "blend.json", blend(method="magic"))
+    with pytest.raises(OOFError, match="unknown blend 'magic'; known ones: mean"):
+        read_blend(tmp_path / "blend.json")
+
+
+def test_a_linear_blend_takes_the_means_over_fold_models():
+    tests = [np.array([[[0.2]], [[0.4]]]), np.array([[[0.8]]])]  # two fold models, and an extra with one slice
+    assert apply_blend(blend(), tests)[0, 0] == pytest.approx(0.25 * 0.3 + 0.75 * 0.8)
+
+
+def test_another_blend_is_applied_to_each_fold_model_and_then_averaged(draw):
+    truth, P = draw("binary", members=2)
+    numbers = BLENDS["stacker"].fit(P, truth, "binary", METRICS["log_loss"])
+    first, second, extra = np.array([[0.1], [0.4]]), np.array([[0.99], [0.5]]), np.array([[0.7], [0.2]])
+    found = apply_blend(blend("stacker", numbers), [np.stack([first, second]), extra[None]])
+    each = [BLENDS["stacker"].apply(numbers, np.stack([fold, extra])) for fold in (first, second)]
+    assert found == pytest.approx((each[0] + each[1]) / 2)
+    assert found != pytest.approx(BLENDS["stacker"].apply(numbers, np.stack([(first + second) / 2, extra])))
+
+
+def test_members_and_fold_models_must_match(draw):
+    with pytest.raises(OOFError, match="the blend has 2 members, there are predictions of 1"):
+        apply_blend(blend(), [np.ones((1, 2, 1))])
+    with pytest.raises(OOFError, match="different numbers of fold models: 2, 3"):
+        apply_blend(blend("rank_mean", {"tables": []}), [np.ones((2, 2, 1)), np.ones((3, 2, 1))])

@@ -1,0 +1,35 @@
+"""Correlations of errors are those of the residuals."""
+
+import numpy as np
+import pytest
+
+from oof.diversity import error_correlations
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "ordinal", "regression"])
+def test_correlations_are_symmetric_and_a_twin_correlates_fully(draw, task):
+    truth, P = draw(task)
+    found = error_correlations(np.concatenate([P, P[:1]]), truth, task)
+    assert found == pytest.approx(found.T)
+    assert np.diag(found).tolist() == [1] * 4
+    assert found[0, 3] == pytest.approx(1)
+    assert found[0, 1] < 0.9
+
+
+def test_one_column_is_numpys_correlation_of_residuals(draw):
+    truth, P = draw("binary")
+    assert error_correlations(P, truth, "binary") == pytest.approx(np.corrcoef(truth - P[..., 0]))
+
+
+def test_no_target_drowns_the_others(draw):
+    truth, P = draw("regression")
+    scale = np.array([1, 1e6])
+    assert error_correlations(P * scale, truth * scale, "regression") == pytest.approx(
+        error_correlations(P, truth, "regression")
+    )
+
+
+def test_a_member_without_error_correlates_with_nobody(draw):
+    truth, P = draw("regression")
+    found = error_correlations(np.stack([truth, P[0]]), truth, "regression")
+    assert found.tolist() == [[1, 0], [0, 1]]

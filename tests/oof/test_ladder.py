@@ -1,0 +1,103 @@
+"""`auto` stays at equal weights unless leaving them pays, and says so."""
+
+import numpy as np
+import pytest
+
+from oof import OOFError
+from oof.ladder import RUNGS, auto, single
+from oof.metrics import METRICS, metric
+
+FOLD = np.arange(400) % 5
+
+
+def test_members_that_differ_by_noise_alone_keep_equal_weights():
+    rng = np.random.default_rng(5)
+    truth = rng.integers(2, size=400)
+    signal = 1.5 * (2 * truth - 1)
+    P = 1 / (1 + np.exp(-(signal + rng.normal(size=(6, 400)))))[..., None]
+    climb = auto(P, truth, FOLD, None, "binary", METRICS["roc_auc"])
+    assert climb.chosen == "mean"
+    assert climb.sentence.startswith(
+        "equal weights win: no cross-fitted gain in roc_auc exceeds one standard error (sub"
+    )
+
+
+def test_one_garbage_member_is_reason_to_leave_the_mean(draw):
+    truth, P = draw("binary", rows=400)
+    rng = np.random.default_rng(0)
+    P = np.concatenate([P, rng.uniform(0.01, 0.99, size=(1, 400, 1))])
+    climb = auto(P, truth, FOLD, None, "binary", METRICS["log_loss"])
+    assert climb.chosen != "mean"
+    kept = next(rung for rung in climb.rungs if rung.method == "simplex")
+    assert kept.fitted.numbers[0]["weights"][-1] < 0.01
+    assert climb.sentence.startswith(f"{climb.chosen} wins: its cross-fitted gain in log_loss over ")
+
+
+def test_unequal_members_are_reason_to_weigh(draw):
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(400, 1))
+    noise = rng.normal(size=(4, 400, 1)) * np.array([0.4, 0.7, 1.0, 1.6])[:, None, None]
+    climb = auto(truth + noise, truth, FOLD, None, "regression", METRICS["rmse"])
+    assert "simplex" in [climb.chosen, *[rung.over for rung in climb.rungs]]
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("binary", "f1"), ("multiclass", "log_loss"), ("ordinal", "qwk"), ("multilabel", "roc_auc")]
+)
+def test_every_rung_says_what_it_is_worth(draw, task, name):
+    truth, P = draw(task, rows=400)
+    climb = auto(P, truth, FOLD, None, task, metric(name, task), repeats=30)
+    assert [rung.method for rung in climb.rungs] == list(RUNGS)
+    assert climb.rungs[0].gain is None
+    for rung in climb.rungs[1:]:
+        assert len(rung.cross_fitted.by_fold) == 5
+        assert rung.gain.standard_error >= 0
+        held = next(one for one in climb.rungs if one.method == rung.over)
+        difference = metric(name, task).sign * (rung.cross_fitted.pooled - held.cross_fitted.pooled)
+        assert rung.gain.gain == pytest.approx(difference, abs=1e-12)
+        left = rung.gain.gain > rung.gain.standard_error
+        later = [one for one in climb.rungs if climb.rungs.index(one) > climb.rungs.index(rung)]
+        assert all((one.over == rung.method) == left for one in later[:1])
+
+
+def test_components_are_what_is_resampled(draw):
+    truth, P = draw("binary", rows=400)
+    alone = auto(P, truth, FOLD, None, "binary", METRICS["log_loss"])
+    grouped = auto(P, truth, FOLD, np.arange(400) // 40, "binary", METRICS["log_loss"])
+    assert alone.rungs[1].gain.gain == grouped.rungs[1].gain.gain
+    assert alone.rungs[1].gain.standard_error != grouped.rungs[1].gain.standard_error
+
+
+def test_with_one_fold_only_the_mean_is_offered_without_a_cross_fitted_score(draw):
+    truth, P = draw("binary", rows=400)
+    climb = auto(P, truth, np.zeros(400, dtype=int), None, "binary", METRICS["log_loss"])
+    assert [rung.method for rung in climb.rungs] == ["mean"]
+    assert climb.rungs[0].cross_fitted is None
+    assert climb.sentence.startswith("equal weights: with one fold nothing can be cross-fitted")
+
+
+def test_one_member_has_nothing_to_weigh(draw):
+    truth, P = draw("binary", rows=400, members=1)
+    climb = auto(P, truth, FOLD, None, "binary", METRICS["log_loss"])
+    assert climb.chosen == "mean"
+    assert climb.rungs[0].cross_fitted.pooled == climb.rungs[0].in_sample.pooled
+    assert climb.sentence == "equal weights: there is one member, so there is nothing to weigh"
+
+
+def test_a_blend_that_was_asked_for_is_scored_and_compared_with_none(draw):
+    truth, P = draw("binary", rows=400)
+    asked = single("hill_climb", P, truth, FOLD, "binary", METRICS["log_loss"])
+    assert asked.chosen == "hill_climb"
+    assert asked.sentence == "hill_climb, as asked: no other blend was tried"
+    [rung] = asked.rungs
+    assert rung.gain is None
+    assert rung.cross_fitted.pooled > rung.in_sample.pooled  # a loss
+
+
+def test_a_blend_that_was_asked_for_is_refused_where_it_does_not_fit(draw):
+    truth, P = draw("binary", rows=400)
+    with pytest.raises(OOFError, match="blend rank_mean gives no probabilities"):
+        single("rank_mean", P, truth, FOLD, "binary", METRICS["log_loss"])
+    with pytest.raises(OOFError, match="blend simplex cannot be cross-fitted on one fold; with one fold only mean is"):
+        single("simplex", P, truth, np.zeros(400, dtype=int), "binary", METRICS["log_loss"])
+    assert single("mean", P, truth, np.zeros(400, dtype=int), "binary", METRICS["log_loss"]).chosen == "mean"

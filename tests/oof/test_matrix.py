@@ -1,0 +1,64 @@
+"""Members stand side by side only where they are about the same rows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from oof import OOFError
+from oof.matrix import stack, stack_tests
+from oof.member import Member
+
+IDS, FOLD = ["a", "b", "c"], np.array([0, 1, -1])
+
+
+@pytest.fixture
+def pair():
+    first = Member(
+        name="first",
+        columns=("y",),
+        ids=np.array(["a", "b"], dtype=object),
+        fold=np.array([0, 1]),
+        oof=np.array([[1.0], [2.0]]),
+        test_ids=np.array(["t", "u"], dtype=object),
+        test=np.ones((2, 2, 1)),
+    )
+    return first, replace(first, name="second", oof=np.array([[3.0], [4.0]]))
+
+
+def test_the_matrix_is_members_by_rows_by_columns(pair):
+    P = stack(pair, IDS, FOLD, [0, 1])
+    assert P.shape == (2, 2, 1)
+    assert P[1, :, 0].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"name": "first"}, "two members are named 'first'"),
+        ({"columns": ("z",)}, "member second has the columns z, member first has y"),
+        (
+            {"ids": np.array(["b", "a"], dtype=object)},
+            "member second: the OOF rows have id 'b' where the folds file has 'a'",
+        ),
+        ({"ids": np.array(["a"], dtype=object)}, "member second: the OOF rows are 1, the folds file has 2"),
+        (
+            {"test_ids": np.array(["t", "v"], dtype=object)},
+            "member second: the test rows have id 'v' where member first has 'u'",
+        ),
+    ],
+)
+def test_members_that_differ_are_refused(pair, changed, sentence):
+    with pytest.raises(OOFError, match=sentence):
+        stack([pair[0], replace(pair[1], **changed)], IDS, FOLD, [0, 1])
+
+
+def test_nothing_to_blend_is_refused():
+    with pytest.raises(OOFError, match="there is no member to blend"):
+        stack([], IDS, FOLD, [0])
+
+
+def test_test_predictions_must_be_there_for_all(pair):
+    assert [test.shape for test in stack_tests(pair)] == [(2, 2, 1), (2, 2, 1)]
+    with pytest.raises(OOFError, match="member second has no test predictions"):
+        stack_tests([pair[0], replace(pair[1], test=None)])

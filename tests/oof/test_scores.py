@@ -1,0 +1,159 @@
+"""Scores say what they are: in-sample, cross-fitted, and gains with their error."""
+
+import numpy as np
+import pytest
+
+from oof import OOFError
+from oof.blends import BLENDS
+from oof.decide import decide
+from oof.metrics import METRICS, metric
+from oof.scores import cross_fitted, in_sample, paired_gain, score
+
+FOLD = np.arange(120) % 4
+
+
+def test_the_pooled_score_decides_and_the_folds_stand_beside_it(draw):
+    truth, P = draw("binary")
+    found = score(METRICS["roc_auc"], truth, P[0], FOLD)
+    assert found.pooled == METRICS["roc_auc"].function(truth, P[0])
+    each = [METRICS["roc_auc"].function(truth[fold == FOLD], P[0][fold == FOLD]) for fold in range(4)]
+    assert found.by_fold == each
+    assert found.mean == pytest.approx(np.mean(each))
+    assert found.deviation == pytest.approx(np.std(each, ddof=1))
+
+
+def test_a_fold_without_a_question_is_left_out():
+    truth, p = np.array([0, 0, 0, 1, 0, 1]), np.linspace(0.1, 0.6, 6)[:, None]
+    found = score(METRICS["roc_auc"], truth, p, np.array([0, 0, 1, 1, 2, 2]))
+    assert found.by_fold == [None, 1.0, 1.0]
+    assert found.mean == 1.0
+    alone = score(METRICS["roc_auc"], truth[2:4], p[2:4], np.array([1, 1]))
+    assert alone.deviation is None
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("binary", "f1"), ("multilabel", "f1"), ("ordinal", "qwk"), ("multiclass", "mcc")]
+)
+def test_label_metrics_are_scored_on_labels_by_fold_too(draw, task, name):
+    truth, P = draw(task)
+    entry = metric(name, task)
+    labels = decide(task, P[0])
+    each = [entry.function(truth[fold == FOLD], labels[fold == FOLD]) for fold in range(4)]
+    assert score(entry, truth, labels, FOLD).by_fold == pytest.approx(each)
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "name"),
+    [
+        (method, task, name)
+        for method, rule in BLENDS.items()
+        for task, name in [("binary", "f1"), ("binary", "roc_auc"), ("ordinal", "qwk"), ("regression", "rmse")]
+        if task in rule.tasks and METRICS[name].needs in rule.needs
+    ],
+)
+def test_cross_fitting_never_looks_at_the_folds_own_truth(draw, method, task, name):
+    rule, entry = BLENDS[method], metric(name, task)
+    truth, P = draw(task)
+    before = cross_fitted(rule, P, truth, FOLD, task, entry)
+    poisoned = truth.copy()
+    poisoned[FOLD == 2] = poisoned[FOLD == 2][::-1] if task == "regression" else poisoned.max() - poisoned[FOLD == 2]
+    after = cross_fitted(rule, P, poisoned, FOLD, task, entry)
+    own = FOLD == 2
+    assert (before.predictions[own] == after.predictions[own]).all()
+    assert (before.decided[own] == after.decided[own]).all()
+    assert before.thresholds[2] == after.thresholds[2]
+    assert before.numbers[2] == after.numbers[2]
+    if method in ("simplex", "stacker"):
+        assert (before.predictions[~own] != after.predictions[~own]).any()  # the poison is felt where it may be
+
+
+def test_cross_fitting_never_looks_at_the_folds_own_members(draw):
+    _, P = draw("binary")
+    truth = draw("binary")[0]
+    before = cross_fitted(BLENDS["rank_mean"], P, truth, FOLD, "binary", METRICS["roc_auc"])
+    moved = P.copy()
+    moved[:, FOLD == 2] /= 2
+    after = cross_fitted(BLENDS["rank_mean"], moved, truth, FOLD, "binary", METRICS["roc_auc"])
+    assert before.numbers[2] == after.numbers[2]
+    assert before.numbers[1] != after.numbers[1]
+
+
+def test_thresholds_of_a_cross_fitted_score_come_from_the_other_folds(draw):
+    truth, P = draw("binary")
+    found = cross_fitted(BLENDS["mean"], P, truth, FOLD, "binary", METRICS["f1"])
+    assert len(set(map(tuple, found.thresholds))) > 1
+    for fold in range(4):
+        own = fold == FOLD
+        assert (found.decided[own] == decide("binary", found.predictions[own], found.thresholds[fold])).all()
+
+
+def test_in_sample_flatters_and_cross_fitted_does_not():
+    rng = np.random.default_rng(0)
+    truth, P = rng.integers(2, size=150), rng.uniform(0.3, 0.7, size=(20, 150, 1))  # nothing to learn
+    flattered = in_sample(BLENDS["stacker"], P, truth, "binary", METRICS["roc_auc"])
+    honest = cross_fitted(BLENDS["stacker"], P, truth, np.arange(150) % 5, "binary", METRICS["roc_auc"])
+    assert METRICS["roc_auc"].function(truth, flattered.decided) > 0.65
+    assert METRICS["roc_auc"].function(truth, honest.decided) < 0.6
+
+
+def test_one_fold_cannot_be_cross_fitted(draw):
+    truth, P = draw("binary")
+    with pytest.raises(OOFError, match="at least two folds, there is only fold 3"):
+        cross_fitted(BLENDS["mean"], P, truth, np.full(120, 3), "binary", METRICS["log_loss"])
+
+
+def test_the_error_of_a_gain_is_that_of_a_mean_of_differences(draw):
+    truth, P = draw("binary")
+    found = paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, repeats=2000)
+
+    def losses(p):
+        return -np.log(np.where(truth == 1, p[:, 0], 1 - p[:, 0]))
+
+    differences = losses(P[2]) - losses(P[0])
+    assert found.gain == pytest.approx(differences.mean())
+    assert found.standard_error == pytest.approx(differences.std() / np.sqrt(120), rel=0.06)
+
+
+def test_whole_components_are_drawn(draw):
+    truth, P = draw("binary", rows=60)
+    copies = [np.repeat(array, 4, axis=0) for array in (truth, P[0], P[2])]
+    together = paired_gain(METRICS["log_loss"], *copies, np.repeat(np.arange(60), 4) * 7, repeats=800)
+    apart = paired_gain(METRICS["log_loss"], *copies, None, repeats=800)
+    original = paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, repeats=800)
+    assert together.standard_error == pytest.approx(original.standard_error, rel=0.1)
+    assert apart.standard_error == pytest.approx(original.standard_error / 2, rel=0.1)
+
+
+def test_components_of_unequal_size_are_drawn_whole():
+    component = np.array([5, 5, 5, 1, 9, 9])
+    seen = []
+
+    def spy(truth, predictions):
+        seen.append(truth.astype(int).tolist())
+        return 0.0
+
+    entry = metric("mae", "regression")
+    spied = type(entry)("spy", spy, True, "values", entry.tasks)
+    rows = np.arange(6.0)[:, None]
+    paired_gain(spied, rows[:, 0], rows, rows, component, repeats=30)
+    whole = {1: (3,), 5: (0, 1, 2), 9: (4, 5)}
+    for draw_ in seen[:-2]:
+        pieces = [draw_.count(rows[0]) for rows in whole.values()]
+        assert sum(pieces) == 3
+        assert all(draw_.count(row) == draw_.count(rows[0]) for rows in whole.values() for row in rows)
+
+
+def test_a_better_loss_is_a_positive_gain_and_the_seed_repeats(draw):
+    truth, P = draw("binary")
+    found = paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, seed=4)
+    assert found.gain > 0
+    assert found == paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, seed=4)
+    assert found.standard_error != paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, seed=5).standard_error
+    labels = decide("binary", P[0]), decide("binary", P[2])
+    assert paired_gain(METRICS["accuracy"], truth, *labels, None).gain > 0
+
+
+def test_a_metric_that_no_draw_can_answer_is_refused():
+    truth, p = np.zeros(10, dtype=int), np.linspace(0, 1, 10)[:, None]
+    with pytest.raises(OOFError, match="roc_auc is undefined on resampled rows"):
+        paired_gain(METRICS["roc_auc"], truth, p, p, None)
