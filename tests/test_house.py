@@ -84,7 +84,13 @@ def wrong_arrows(sources: dict[str, str]) -> list[str]:
                 wrong.append(f"{module} imports {target}")
             if is_torch(target) and (package != "models" or module in NEVER_TORCH):
                 wrong.append(f"{module} imports {target}")
-            if package != "models" and module not in ENGINES and at_once and target in sources and loads_torch(target, sources):
+            if (
+                package != "models"
+                and module not in ENGINES
+                and at_once
+                and target in sources
+                and loads_torch(target, sources)
+            ):
                 wrong.append(f"{module} imports {target}, which loads torch, outside a function")
     return wrong + [f"{module} loads torch" for module in NEVER_TORCH if loads_torch(module, sources)]
 
@@ -129,7 +135,11 @@ def test_a_wrong_arrow_is_found(module: str, source: str, found: str) -> None:
 
 def test_importing_everything_but_training_loads_no_torch_and_prints_nothing() -> None:
     sources = modules()
-    light = [module for module in sources if module not in ENGINES and not (module.startswith("models.") and loads_torch(module, sources))]
+    light = [
+        module
+        for module in sources
+        if module not in ENGINES and not (module.startswith("models.") and loads_torch(module, sources))
+    ]
     assert set(NEVER_TORCH) < set(light)
     program = f"import sys, {', '.join(light)}\nassert not {{'torch', 'transformers'}} & set(sys.modules), 'torch'"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,0 +1,110 @@
+"""Layer mixes: from the hidden states of all layers to one state per token.
+
+Every mix takes the hidden states as a sequence of `layers` tensors (batch, tokens, width), embedding output first,
+and returns (batch, tokens, mix.width). Padding needs no care here: a token's mix reads that token alone.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models import ModelError
+
+
+def _check_start(kind: str, start: int, layers: int, least: int) -> None:
+    if start > layers - least:
+        raise ModelError(
+            f"pooling.layers.start is {start} but the backbone has layers 0 to {layers - 1}, "
+            f"and {kind} needs {least} or more"
+        )
+
+
+class LastLayer(nn.Module):
+    """The output of the last layer."""
+
+    def __init__(self, layers: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, hidden: Sequence[Tensor]) -> Tensor:
+        return hidden[-1]
+
+
+class WeightedLayers(nn.Module):
+    """Mean of the layers with learned softmax weights (the scalar mix of ELMo, Peters et al. 2018).
+
+    Raw weights divided by their sum can cross zero; a softmax cannot.
+    """
+
+    def __init__(self, layers: int, width: int, start: int = 1) -> None:
+        super().__init__()
+        _check_start("weighted", start, layers, 2)
+        self.start, self.width = start, width
+        self.scores = nn.Parameter(torch.zeros(layers - start))
+
+    def forward(self, hidden: Sequence[Tensor]) -> Tensor:
+        stack = torch.stack(tuple(hidden[self.start :]), dim=-1)  # (batch, tokens, width, layers)
+        return stack @ self.scores.softmax(0).to(stack.dtype)
+
+
+class ConcatLayers(nn.Module):
+    """The last `count` layers side by side."""
+
+    def __init__(self, layers: int, width: int, count: int = 4) -> None:
+        super().__init__()
+        if count > layers:
+            raise ModelError(f"pooling.layers.count is {count} but the backbone has only {layers} hidden states")
+        self.count, self.width = count, width * count
+
+    def forward(self, hidden: Sequence[Tensor]) -> Tensor:
+        return torch.cat(tuple(hidden[-self.count :]), dim=-1)
+
+
+class MaxLayers(nn.Module):
+    """Element-wise maximum over the layers."""
+
+    def __init__(self, layers: int, width: int, start: int = 1) -> None:
+        super().__init__()
+        _check_start("max", start, layers, 1)
+        self.start, self.width = start, width
+
+    def forward(self, hidden: Sequence[Tensor]) -> Tensor:
+        return torch.stack(tuple(hidden[self.start :])).amax(0)
+
+
+class LstmLayers(nn.Module):
+    """An LSTM over the layer axis of each token; its last state. A cell in a loop, because `nn.LSTM` breaks graphs."""
+
+    def __init__(self, layers: int, width: int, start: int = 1, state: int = 256) -> None:
+        super().__init__()
+        _check_start("lstm", start, layers, 2)
+        self.start, self.width = start, state
+        self.cell = nn.LSTMCell(width, state)
+
+    def forward(self, hidden: Sequence[Tensor]) -> Tensor:
+        batch, tokens, width = hidden[-1].shape
+        state = memory = hidden[-1].new_zeros(batch * tokens, self.width)
+        for layer in hidden[self.start :]:
+            state, memory = self.cell(layer.reshape(-1, width), (state, memory))
+        return state.reshape(batch, tokens, self.width)
+
+
+LAYER_MIXES: dict[str, Callable[..., nn.Module]] = {
+    "last": LastLayer,
+    "weighted": WeightedLayers,
+    "concat": ConcatLayers,
+    "max": MaxLayers,
+    "lstm": LstmLayers,
+}
+
+
+def layer_mix(kind: str, *, layers: int, width: int, **settings: Any) -> nn.Module:
+    """Build a mix for a backbone with `layers` hidden states (embeddings included) of `width`.
+
+    Raises ModelError if the kind is unknown or its settings do not fit the backbone.
+    """
+    if kind not in LAYER_MIXES:
+        raise ModelError(f"unknown layer mix {kind!r}; known ones: {', '.join(LAYER_MIXES)}")
+    return LAYER_MIXES[kind](layers, width, **settings)

@@ -1,0 +1,186 @@
+"""The linear variant: TF-IDF of words and characters under a linear model. Imports no torch.
+
+A first submission in seconds, a floor for every transformer, and a member whose errors differ. Saved as JSON and
+arrays, never as a pickle. For a pair of texts the features are what the two share, where they differ, and their cosine.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy.special import expit, softmax
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import normalize
+
+from models import ModelError
+
+TERMS, NUMBERS = "linear.json", "linear.safetensors"
+NEVER = -30.0  # logit of a class that the training rows do not have
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """Vectorisers of words and characters, and one row of coefficients and an intercept per output."""
+
+    task: str
+    vectorizers: list[TfidfVectorizer]
+    coefficients: np.ndarray  # (outputs, features) float32
+    intercepts: np.ndarray  # (outputs,) float32
+
+    def predict(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+        """(rows, columns) probabilities or values of texts, each one string or two."""
+        scores = _features(self.vectorizers, texts) @ self.coefficients.T.astype(np.float64) + self.intercepts
+        if self.task == "multiclass":
+            return np.asarray(softmax(scores, axis=1))
+        if self.task == "ordinal":  # continuation ratios, as in models.losses
+            above, one = expit(scores), np.ones((len(scores), 1))
+            return np.hstack([one, np.cumprod(above, axis=1)]) * np.hstack([1 - above, one])
+        return np.asarray(scores if self.task == "regression" else expit(scores))
+
+
+def fit_linear(
+    *,
+    settings: dict[str, Any],
+    task: str,
+    columns: int,
+    texts: list[tuple[str, ...]],
+    truth: np.ndarray,
+    row_weights: np.ndarray,
+    seed: int,
+) -> LinearModel:
+    """Fit on the training rows of one fold. `settings` holds `LinearVariantSpec` by name.
+
+    Raises ModelError if the texts hold no term at all, or class weights are asked of a regression.
+    """
+    vectorizers = _fit_vectorizers(settings, texts)
+    features = _features(vectorizers, texts)
+    balanced = settings["class_weights"] == "balanced"
+    weights = row_weights / row_weights.mean()
+    if task == "regression":
+        if balanced:
+            raise ModelError(
+                "class_weights has no meaning for a regression; use competition.weight for weights of rows"
+            )
+        ridge = Ridge(alpha=10 / settings["strength"], solver="lsqr").fit(features, truth, sample_weight=weights)
+        coefficients, intercepts = np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
+    elif task == "multiclass":
+        coefficients, intercepts = _multinomial(features, truth, weights, columns, settings["strength"], balanced)
+    else:
+        answers = _binary_questions(task, truth, columns)
+        rows = [_logistic(features, asked, y, weights, settings["strength"], balanced, seed) for asked, y in answers]
+        coefficients, intercepts = np.stack([c for c, _ in rows]), np.array([i for _, i in rows])
+    return LinearModel(task, vectorizers, coefficients.astype(np.float32), intercepts.astype(np.float32))
+
+
+def write_linear(terms: Path, numbers: Path, model: LinearModel) -> None:
+    """Write the terms as JSON and the numbers as safetensors."""
+    arrays = {"coefficients": model.coefficients, "intercepts": model.intercepts}
+    described = []
+    for number, vectorizer in enumerate(model.vectorizers):
+        names = vectorizer.get_feature_names_out().tolist()
+        arrays[f"idf_{number}"] = vectorizer.idf_
+        described.append({"analyzer": vectorizer.analyzer, "ngrams": list(vectorizer.ngram_range), "terms": names})
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, numbers)
+    text = json.dumps({"task": model.task, "vectorizers": described}, ensure_ascii=False)
+    terms.write_text(text, encoding="utf-8")
+
+
+def read_linear(folder: Path) -> LinearModel:
+    """What `write_linear` left; raises ModelError if it is missing or damaged."""
+    try:
+        arrays = load_file(folder / NUMBERS)
+        described = json.loads((folder / TERMS).read_text(encoding="utf-8"))
+        vectorizers = []
+        for number, entry in enumerate(described["vectorizers"]):
+            vectorizer = _vectorizer(entry["analyzer"], tuple(entry["ngrams"]), vocabulary=entry["terms"])
+            vectorizer.idf_ = arrays[f"idf_{number}"]
+            vectorizers.append(vectorizer)
+        return LinearModel(described["task"], vectorizers, arrays["coefficients"], arrays["intercepts"])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{folder} holds no whole linear model: move that folder away and train again") from error
+
+
+def _vectorizer(analyzer: str, ngrams: tuple[int, int], **settings: Any) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        analyzer=analyzer,
+        ngram_range=ngrams,
+        sublinear_tf=True,
+        token_pattern=r"(?u)\b\w+\b" if analyzer == "word" else None,
+        **settings,
+    )
+
+
+def _fit_vectorizers(settings: dict[str, Any], texts: list[tuple[str, ...]]) -> list[TfidfVectorizer]:
+    wanted = [("word", (1, settings["word_ngrams"]))]
+    if settings["char_ngrams"]:
+        wanted.append(("char_wb", (min(2, settings["char_ngrams"]), settings["char_ngrams"])))
+    flat, fitted = [text for row in texts for text in row], []
+    for analyzer, ngrams in wanted:
+        limits = {"min_df": min(settings["min_rows"], len(texts)), "max_features": settings["max_terms"]}
+        try:
+            fitted.append(_vectorizer(analyzer, ngrams, **limits).fit(flat))
+        except ValueError:  # no term of this kind in any text: scikit-learn's only word for it
+            continue
+    if not fitted:
+        raise ModelError("tfidf finds no word and no character n-gram in the training texts; lower min_rows")
+    return fitted
+
+
+def _features(vectorizers: list[TfidfVectorizer], texts: list[tuple[str, ...]]) -> sp.csr_matrix:
+    sides = [
+        normalize(sp.hstack([v.transform([row[side] for row in texts]) for v in vectorizers], format="csr"))
+        for side in range(len(texts[0]) if texts else 1)
+    ]
+    if len(sides) == 1:
+        return sides[0]
+    left, right = sides
+    shared = left.multiply(right)
+    return sp.hstack([shared, abs(left - right), sp.csr_matrix(shared.sum(axis=1))], format="csr")
+
+
+def _binary_questions(task: str, truth: np.ndarray, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(rows asked, answers of those rows) for each output: the label, or for grades "above k, given at least k"."""
+    if task == "ordinal":
+        return [(truth >= k, truth[truth >= k] > k) for k in range(columns - 1)]
+    labels = truth.reshape(len(truth), -1)
+    return [(np.ones(len(truth), bool), labels[:, k] == 1) for k in range(columns)]
+
+
+def _logistic(
+    features: sp.csr_matrix,
+    asked: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    strength: float,
+    balanced: bool,
+    seed: int,
+) -> tuple[np.ndarray, float]:
+    if len(np.unique(y)) < 2:
+        return np.zeros(features.shape[1]), float(np.log((y.sum() + 0.5) / ((~y).sum() + 0.5)))
+    weighting = "balanced" if balanced else None
+    model = LogisticRegression(C=strength, solver="liblinear", class_weight=weighting, random_state=seed % 2**32)
+    model.fit(features[asked], y, sample_weight=weights[asked])
+    return model.coef_[0], float(model.intercept_[0])
+
+
+def _multinomial(
+    features: sp.csr_matrix, truth: np.ndarray, weights: np.ndarray, columns: int, strength: float, balanced: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    present = np.unique(truth)
+    coefficients, intercepts = np.zeros((columns, features.shape[1])), np.full(columns, NEVER)
+    intercepts[present] = 0.0
+    if len(present) < 2:
+        return coefficients, intercepts
+    model = LogisticRegression(C=strength, max_iter=1000, class_weight="balanced" if balanced else None)
+    model.fit(features, truth, sample_weight=weights)
+    if len(present) == 2:  # scikit-learn keeps one row for two classes
+        coefficients[present[1]], intercepts[present[1]] = model.coef_[0], model.intercept_[0]
+    else:
+        coefficients[present], intercepts[present] = model.coef_, model.intercept_
+    return coefficients, intercepts

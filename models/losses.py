@@ -1,0 +1,96 @@
+"""Losses and outputs of each task: what a head's numbers mean.
+
+A head gives `width` numbers a row. `loss` compares them with the targets, row by row; `predict` turns them into
+probabilities or values. Targets come as `truth` does everywhere in Poolblend: (rows,) for one answer a row,
+(rows, columns) for several.
+
+Ordinal grades use continuation ratios (Fienberg 1980; CORN, Shi, Cao and Raschka 2021): number k is the logit of
+"above grade k, given at least k". The product gives K probabilities that sum to one, and the loss is their
+likelihood, so no cutpoints have to be kept in order.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models import ModelError
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`width(columns)` numbers per row; `rows(outputs, targets, smoothing, positive)` -> (rows,) losses."""
+
+    width: Callable[[int], int]
+    rows: Callable[[Tensor, Tensor, float, Tensor], Tensor]
+    predict: Callable[[Tensor], Tensor]
+
+
+def _logistic(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
+    soft = targets.reshape(outputs.shape).to(outputs.dtype) * (1 - smoothing) + 0.5 * smoothing
+    return F.binary_cross_entropy_with_logits(outputs, soft, pos_weight=positive, reduction="none").mean(1)
+
+
+def _softmax(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, targets, label_smoothing=smoothing, reduction="none")
+
+
+def _squares(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
+    return (outputs - targets).square().mean(1)
+
+
+def _continuation(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
+    grades = torch.arange(outputs.shape[1], device=outputs.device)
+    asked = grades <= targets[:, None]  # "above k?" is asked of rows that reached k
+    above = (grades < targets[:, None]).to(outputs.dtype) * (1 - smoothing) + 0.5 * smoothing
+    return (F.binary_cross_entropy_with_logits(outputs, above, reduction="none") * asked).sum(1)
+
+
+def _grades(outputs: Tensor) -> Tensor:
+    return grade_probabilities(outputs.sigmoid())
+
+
+def grade_probabilities(above: Tensor) -> Tensor:
+    """(rows, K - 1) conditional probabilities of rising above each grade -> (rows, K) probabilities of the grades."""
+    one = torch.ones_like(above[:, :1])
+    reached = torch.cat([one, above.cumprod(1)], 1)  # P(grade >= k)
+    return reached * torch.cat([1 - above, one], 1)
+
+
+LOSSES: dict[str, Loss] = {
+    "binary": Loss(lambda columns: columns, _logistic, torch.sigmoid),
+    "multilabel": Loss(lambda columns: columns, _logistic, torch.sigmoid),
+    "multiclass": Loss(lambda columns: columns, _softmax, lambda outputs: outputs.softmax(1)),
+    "ordinal": Loss(lambda columns: columns - 1, _continuation, _grades),
+    "regression": Loss(lambda columns: columns, _squares, lambda outputs: outputs),
+}
+
+
+def class_weighting(
+    setting: str | Mapping[str, float] | None, task: str, truth: np.ndarray, columns: list[str], classes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights that `class_weights` asks for, from the training rows of one fold.
+
+    Returns (rows,) weights of the rows, mean one, and (columns,) weights of the positive answer in each column.
+    "balanced" gives each class, and the two answers of each label, the same total. Raises ModelError for a
+    regression or an unknown class.
+    """
+    rows, positive = np.ones(len(truth)), np.ones(len(columns))
+    if setting is None:
+        return rows, positive
+    if task == "regression":
+        raise ModelError("class_weights has no meaning for a regression; use competition.weight for weights of rows")
+    names = columns if task == "multilabel" else classes
+    if not isinstance(setting, str) and (unknown := set(setting) - set(names)):
+        raise ModelError(f"class_weights names {sorted(unknown)[0]!r}; the classes are {', '.join(names)}")
+    if task == "multilabel":
+        hits = truth.sum(0)
+        balanced = (len(truth) - hits) / np.maximum(hits, 1)
+        return rows, np.array(balanced if isinstance(setting, str) else [setting.get(n, 1.0) for n in names], float)
+    counts = np.bincount(truth, minlength=len(names))
+    each = 1 / np.maximum(counts, 1) if isinstance(setting, str) else np.array([setting.get(n, 1.0) for n in names])
+    rows = each[truth]
+    return rows / rows.mean(), positive

@@ -1,0 +1,93 @@
+"""The network of a variant: one encoder, and for each pooling a dropout and a head."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models import ModelError
+from models.losses import LOSSES
+from models.pooling import Pooling
+
+
+class Head(nn.Module):
+    """Dropout and a linear layer, started small so that the first predictions are neutral.
+
+    With several `samples` the same vector passes several dropout masks (multi-sample dropout, Inoue 2019).
+    """
+
+    def __init__(self, width: int, outputs: int, dropout: float, samples: int) -> None:
+        super().__init__()
+        self.dropout, self.samples = nn.Dropout(dropout), samples
+        self.linear = nn.Linear(width, outputs)
+        nn.init.normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(batch, width) -> (samples, batch, outputs) in training, (1, batch, outputs) otherwise."""
+        repeats = self.samples if self.training else 1
+        return torch.stack([self.linear(self.dropout(pooled)) for _ in range(repeats)])
+
+
+class Network(nn.Module):
+    """Encoder, poolings and heads. `poolings` are plain {layers, tokens} by name; `columns` the outputs of the task.
+
+    `location` and `scale` (columns,) undo the standardisation of regression targets; they are learned from the
+    fold's training rows and saved with the weights. In float64, since targets may be large and differ by little.
+    """
+
+    location: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        *,
+        poolings: dict[str, dict[str, Any]],
+        task: str,
+        columns: int,
+        depth: int,
+        dropout: float,
+        dropout_samples: int,
+        idf: Tensor,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.task = encoder, task
+        width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.poolings, self.heads = nn.ModuleDict(), nn.ModuleDict()
+        for name, pooling in poolings.items():
+            module = Pooling(**pooling, depth=depth, width=width, idf=idf)
+            self.poolings[_key(name)] = module
+            self.heads[_key(name)] = Head(module.width, LOSSES[task].width(columns), dropout, dropout_samples)
+        self.names = list(poolings)
+        self.all_layers = any(pooling.needs_all_layers for pooling in self.poolings.values())
+        self.register_buffer("location", torch.zeros(columns, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(columns, dtype=torch.float64))
+
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Encoder inputs -> (samples, batch, outputs) in float32 for each pooling."""
+        encoded = self.encoder(**inputs, output_hidden_states=self.all_layers)
+        hidden = (
+            [*encoded.hidden_states[:-1], encoded.last_hidden_state] if self.all_layers else [encoded.last_hidden_state]
+        )
+        mask, ids = inputs["attention_mask"], inputs["input_ids"]
+        with torch.autocast(mask.device.type, enabled=False):
+            return {n: self.heads[_key(n)](self.poolings[_key(n)](hidden, mask, ids)) for n in self.names}
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """(batch, outputs) -> (batch, columns) probabilities or values, in float64 where sums to one matter."""
+        values = LOSSES[self.task].predict(outputs.double())
+        return values * self.scale + self.location if self.task == "regression" else values
+
+
+def check_poolings(poolings: dict[str, dict[str, Any]], causal: bool, backbone: str) -> None:
+    """Refuse a pooling that reads nothing: `cls` on a causal backbone, whose first token has seen itself alone."""
+    if causal and any(pool["kind"] == "cls" for pooling in poolings.values() for pool in pooling["tokens"]):
+        raise ModelError(
+            f"pooling cls reads the first token, which on the causal decoder {backbone!r} has seen no other: "
+            "use last, mean or attention"
+        )
+
+
+def _key(name: str) -> str:
+    return f"pool_{name}"  # a ModuleDict refuses an empty key, and names such as "keys" or "values"

@@ -1,0 +1,62 @@
+"""AdamW with one learning rate per layer and a schedule per step."""
+
+import math
+import re
+
+import torch
+from torch import nn
+
+from models.network import Network
+
+LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h|block|blocks)\.(\d+)\.")
+
+
+def build_optimizer(
+    network: Network,
+    *,
+    learning_rate: float,
+    head_learning_rate: float | None,
+    layer_decay: float,
+    weight_decay: float,
+) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019) without decay on biases, norms and single numbers.
+
+    Layer i of n learns at learning_rate * layer_decay ** (n - 1 - i), the embeddings one step below layer 0
+    (Howard and Ruder 2018); poolings and heads at `head_learning_rate`, or `learning_rate` where it is None.
+    """
+    norms = {
+        id(p) for m in network.modules() if "norm" in type(m).__name__.lower() for p in m.parameters(recurse=False)
+    }
+    depths = [int(match[1]) for name, _ in network.encoder.named_parameters() if (match := LAYER.search(name))]
+    top = max(depths, default=0)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if not name.startswith("encoder."):
+            rate = learning_rate if head_learning_rate is None else head_learning_rate
+        elif match := LAYER.search(name):
+            rate = learning_rate * layer_decay ** (top - int(match[1]))
+        else:
+            rate = learning_rate * layer_decay ** (top + 1 if "embed" in name else 0)
+        decay = 0.0 if parameter.ndim < 2 or id(parameter) in norms else weight_decay
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": p, "lr": rate, "peak": rate, "weight_decay": decay} for (rate, decay), p in groups.items()],
+        fused=True,
+    )
+
+
+def rate_factor(step: int, steps: int, warmup: float, schedule: str) -> float:
+    """Share of the peak learning rate at `step` (0-based) of `steps`: rises over the warm-up, then falls to zero."""
+    rising = max(1, round(steps * warmup)) if warmup else 0
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    done = (step - rising) / max(1, steps - rising)
+    return {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[schedule]
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's learning rate to `factor` of its peak."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor

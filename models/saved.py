@@ -1,0 +1,71 @@
+"""Fits on disk: weights as safetensors, beside the backbone's configuration and tokenizer, and back into a network.
+
+What is saved is enough to predict without the original backbone: on a machine without the hub, only the run is needed.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models import ModelError
+from models.backbone import Backbone, quiet, read_configuration
+from models.device import pick_device
+from models.encoder import empty_encoder
+from models.fit import build_network
+from models.network import Network
+
+
+def write_weights(path: Path, weights: dict[str, Tensor], precision: str) -> None:
+    """Write weights in `precision` fp32 or fp16; only float32 is halved, not the scale of a regression's targets."""
+    if precision == "fp16":
+        weights = {name: t.half() if t.dtype == torch.float32 else t for name, t in weights.items()}
+    save_file(weights, path)
+
+
+def write_backbone(folder: Path, backbone: Backbone) -> None:
+    """Leave configuration and tokenizer in `folder`, without weights."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with quiet():
+        backbone.config.save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
+
+
+def read_backbone(folder: Path, name: str) -> Backbone:
+    """What `write_backbone` left; raises ModelError if it is not there."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} holds no backbone configuration: train again, or restore the folder")
+    config, tokenizer = read_configuration(name, folder, ())
+    return Backbone(name, folder, config, tokenizer, "")
+
+
+def load_network(
+    path: Path,
+    backbone: Backbone,
+    poolings: dict[str, dict[str, Any]],
+    training: dict[str, Any],
+    task: str,
+    columns: int,
+) -> Network:
+    """A network with the weights of a fit, on the device that predicts. Raises ModelError if they do not fit it."""
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: this fit was trained with save_weights none and cannot predict")
+    try:
+        weights = {n: t.float() if t.dtype == torch.float16 else t for n, t in load_file(path).items()}
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is damaged: move its folder away and train again") from error
+    encoder = empty_encoder(backbone)
+    vocabulary = int(encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    network = build_network(encoder, backbone, poolings, training, task, columns, torch.zeros(vocabulary))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path} holds the weights of another network: move its folder away and train again"
+        ) from error
+    return network.to(pick_device())

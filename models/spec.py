@@ -1,0 +1,170 @@
+"""What a config may say about models: poolings, training, the neural and the linear variant. Imports no torch."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+PlainTokens = Literal["cls", "mean", "max", "min", "attention", "idf", "token_weight", "mean_sqrt", "last"]
+
+
+class LastLayer(BaseModel):
+    model_config = STRICT
+    kind: Literal["last"] = Field(description="the output of the last layer")
+
+
+class WeightedLayers(BaseModel):
+    model_config = STRICT
+    kind: Literal["weighted"] = Field(description="softmax-weighted mean of the layers")
+    start: int = Field(default=1, ge=0, description="first layer in the mix; 0 is the embedding output")
+
+
+class ConcatLayers(BaseModel):
+    model_config = STRICT
+    kind: Literal["concat"] = Field(description="the last layers side by side")
+    count: int = Field(default=4, ge=1, description="how many of the last layers")
+
+
+class MaxLayers(BaseModel):
+    model_config = STRICT
+    kind: Literal["max"] = Field(description="element-wise maximum over the layers")
+    start: int = Field(default=1, ge=0, description="first layer in the mix; 0 is the embedding output")
+
+
+class LstmLayers(BaseModel):
+    model_config = STRICT
+    kind: Literal["lstm"] = Field(description="an LSTM that reads the layers of each token in order")
+    start: int = Field(default=1, ge=0, description="first layer read; 0 is the embedding output")
+    state: int = Field(default=256, ge=1, description="width of the LSTM's state, which is its output")
+
+
+class PlainPool(BaseModel):
+    model_config = STRICT
+    kind: PlainTokens = Field(description="a token pool without settings")
+
+
+class HeadsPool(BaseModel):
+    model_config = STRICT
+    kind: Literal["multi_head_attention"] = Field(description="learned queries over the real tokens")
+    heads: int = Field(default=4, ge=1, description="number of queries; must divide the width")
+
+
+class GemPool(BaseModel):
+    model_config = STRICT
+    kind: Literal["gem"] = Field(description="generalised mean with a learned exponent, safe for signed features")
+    exponent: float = Field(default=3.0, gt=0, le=20, description="where the learned exponent starts; 1 is the mean")
+
+
+def _by_kind(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _as_list(value: Any) -> Any:
+    return [_by_kind(item) for item in value] if isinstance(value, list) else [_by_kind(value)]
+
+
+def _long_form(value: Any) -> Any:
+    if value == "weighted_layer":
+        return {"layers": "weighted", "tokens": "mean"}
+    return {"tokens": value} if isinstance(value, (str, list)) else value
+
+
+LayerMixSpec = Annotated[
+    LastLayer | WeightedLayers | ConcatLayers | MaxLayers | LstmLayers,
+    Field(discriminator="kind"),
+    BeforeValidator(_by_kind),
+]
+TokenPoolSpec = Annotated[PlainPool | HeadsPool | GemPool, Field(discriminator="kind")]
+
+
+class PoolingLong(BaseModel):
+    model_config = STRICT
+    layers: LayerMixSpec = Field(default=LastLayer(kind="last"), description="last, weighted, concat, max, lstm")
+    tokens: Annotated[list[TokenPoolSpec], BeforeValidator(_as_list)] = Field(
+        min_length=1, description="token pool, or a list of pools whose outputs are concatenated"
+    )
+
+
+PoolingSpec = Annotated[PoolingLong, BeforeValidator(_long_form)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class TrainingSpec(BaseModel):
+    """Defaults of every neural variant; a variant may override each key."""
+
+    model_config = STRICT
+    backbone: str = Field(default="minilm", min_length=1, description="minilm (packaged), a folder, or a hub name")
+    max_length: int = Field(default=256, ge=4, description="tokens kept of a text, special tokens included")
+    keep: Literal["head", "tail", "both"] = Field(default="head", description="the part of a long text that is kept")
+    extra_tokens: list[str] = Field(default=[], description="tokens added to the tokenizer, each with a new embedding")
+    epochs: int = Field(default=3, ge=1, description="passes over the training rows; the last weights make the OOF")
+    batch_size: int = Field(default=16, ge=1, description="rows in a forward pass")
+    accumulation: int = Field(default=1, ge=1, description="forward passes per optimizer step")
+    learning_rate: Rate = Field(default=5e-5, description="peak learning rate of the top layer of the backbone")
+    head_learning_rate: Rate | None = Field(default=None, description="peak learning rate of poolings and heads")
+    layer_decay: Rate = Field(default=1.0, description="factor on the learning rate from each layer to the one below")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay; never on biases and norms")
+    warmup: Fraction = Field(default=0.1, description="share of the steps in which the learning rate rises")
+    schedule: Literal["linear", "cosine", "constant"] = Field(default="linear", description="course after the warm-up")
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        default=1.0, description="largest gradient norm; null: none"
+    )
+    dropout: Fraction = Field(default=0.1, description="dropout between pooling and head")
+    dropout_samples: int = Field(default=1, ge=1, description="dropout masks per head whose losses are averaged")
+    label_smoothing: Fraction = Field(default=0.0, description="weight of the uniform distribution in the targets")
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="in the loss: balanced, or by class"
+    )
+    freeze_embeddings: bool = Field(default=False, description="keep the embeddings as they were pretrained")
+    gradient_checkpointing: bool = Field(default=False, description="recompute activations: less memory, more time")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto: bf16 or scaled fp16, CPU fp32"
+    )
+    threads: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU threads of a fit; null: all")
+    seeds: list[int] = Field(default=[42], min_length=1, description="a fit per fold for each; predictions averaged")
+    folds: Literal["cv", "all"] = Field(default="cv", description="cv: a fit per fold; all: a fit on every row, no OOF")
+    save_weights: Literal["fp32", "fp16", "none"] = Field(default="fp32", description="weights on disk")
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds must differ from one another")
+        return self
+
+
+class NeuralVariantSpec(TrainingSpec):
+    """A pooling variant: one pooling, or several on one encoder, beside any training key."""
+
+    pooling: PoolingSpec | None = Field(default=None, description="a token pool's name, or {layers, tokens}")
+    poolings: dict[Name, PoolingSpec] | None = Field(
+        default=None, min_length=1, description="several poolings on one encoder; each gives a member"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.pooling is None) == (self.poolings is None):
+            raise ValueError("give either pooling or poolings")
+        return self
+
+
+class LinearVariantSpec(BaseModel):
+    """TF-IDF of words and characters with a linear model: a floor, and a diverse member."""
+
+    model_config = STRICT
+    model: Literal["tfidf"] = Field(description="the linear model")
+    word_ngrams: int = Field(default=2, ge=1, le=5, description="longest word n-gram")
+    char_ngrams: int = Field(default=4, ge=0, le=8, description="longest character n-gram; 0 leaves characters out")
+    min_rows: int = Field(default=2, ge=1, description="training rows a term must occur in")
+    max_terms: int = Field(default=200_000, ge=100, description="terms kept, for words and characters each")
+    strength: float = Field(default=10.0, gt=0, description="inverse regularisation of the linear model")
+    class_weights: Literal["balanced"] | None = Field(default=None, description="balanced: rare classes weigh more")
+    folds: Literal["cv", "all"] = Field(default="cv", description="cv: a fit per fold; all: a fit on every row, no OOF")
+
+
+def plain_poolings(variant: NeuralVariantSpec) -> dict[str, dict[str, Any]]:
+    """Poolings by name as plain values; a single pooling has the empty name."""
+    poolings = variant.poolings or {"": variant.pooling}
+    return {name: spec.model_dump() for name, spec in poolings.items() if spec is not None}

@@ -1,0 +1,96 @@
+"""Texts as token ids: encoded once, cut to length, kept flat.
+
+A long text keeps its head, its tail, or both ends. All three are one rule, applied to the ids between the special
+tokens, so a cut text is shaped like any other. The two texts of a pair are cut longest first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from models import ModelError
+
+CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of many texts, one after the other: text i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: np.ndarray  # (all tokens,) int32
+    types: np.ndarray | None  # (all tokens,) uint8 segment of each token, where the backbone uses segments
+    offsets: np.ndarray  # (texts + 1,) int64
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(texts,) number of tokens."""
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> np.ndarray:
+        """Token ids of one text."""
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+def encode(
+    tokenizer: Any, texts: Sequence[Sequence[str]], *, max_length: int, keep: str, names: Sequence[str]
+) -> Tokens:
+    """Encode texts, each a sequence of one string or two (a pair), with special tokens, cut to `max_length`.
+
+    `names` are the rows' ids, for messages. Raises ModelError for a text without any token, or if `max_length`
+    leaves no room between the special tokens.
+    """
+    pieces: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    segments = "token_type_ids" in tokenizer.model_input_names
+    bar = tqdm(total=len(texts), desc="tokenising", unit="text", delay=2, disable=None, leave=False)
+    for start in range(0, len(texts), CHUNK):
+        chunk = texts[start : start + CHUNK]
+        columns = [list(column) for column in zip(*chunk, strict=True)]
+        coded = tokenizer(*columns, return_token_type_ids=True, return_attention_mask=False, verbose=False)
+        for row, encoding in enumerate(coded.encodings):
+            kept = _kept(encoding, max_length, keep)
+            if len(kept) == 0:
+                raise ModelError(f"row {names[start + row]} has no token: its text is empty and the backbone adds none")
+            pieces.append(np.asarray(encoding.ids, np.int32)[kept])
+            if segments:
+                types.append(np.asarray(coded["token_type_ids"][row], np.uint8)[kept])
+        bar.update(len(chunk))
+    bar.close()
+    offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
+    return Tokens(
+        np.concatenate(pieces) if pieces else np.zeros(0, np.int32),
+        np.concatenate(types) if types else None,
+        offsets,
+    )
+
+
+def _kept(encoding: Any, max_length: int, keep: str) -> np.ndarray:
+    """Positions of one encoded text that stay, in order."""
+    if len(encoding.ids) <= max_length:
+        return np.arange(len(encoding.ids))
+    part = np.array([-1 if s is None else s for s in encoding.sequence_ids])
+    room = max_length - int((part == -1).sum())
+    if room < 1:
+        raise ModelError(f"training.max_length is {max_length}, which leaves no room between the special tokens")
+    stays = part == -1
+    lengths = [int((part == side).sum()) for side in (0, 1)]
+    for side, quota in enumerate(_quotas(lengths, room)):
+        places = np.flatnonzero(part == side)
+        head = {"head": quota, "tail": 0, "both": (quota + 1) // 2}[keep]
+        stays[places[:head]] = True
+        stays[places[len(places) - (quota - head) :]] = True
+    return np.flatnonzero(stays)
+
+
+def _quotas(lengths: list[int], room: int) -> list[int]:
+    """Share of `room` for the two texts of a pair: the longer one is cut first, until both are equal."""
+    short, long = sorted(lengths)
+    kept_short = min(short, room // 2)
+    kept_long = min(long, room - kept_short)
+    return [kept_short, kept_long] if lengths[0] <= lengths[1] else [kept_long, kept_short]

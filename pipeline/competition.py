@@ -1,0 +1,135 @@
+"""A competition in memory: training rows, test rows and the sample submission, checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from models.recipe import digest
+from oof.metrics import Metric, metric
+from pipeline.config import Config
+from pipeline.errors import PipelineError
+from pipeline.spec import CompetitionSpec
+from pipeline.tables import need_columns, read_table, row_ids
+from pipeline.targets import Targets, read_targets
+from pipeline.texts import render, text_warnings
+from submissions.check import check_sample
+from submissions.file import read_submission
+from submissions.fill import fill
+from submissions.kinds import infer_kind
+
+
+@dataclass(frozen=True)
+class TestTable:
+    """Rows to predict: ids, texts, and the hash that names the table."""
+
+    ids: list[str]
+    texts: list[tuple[str, ...]]
+    sha256: str
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Competition:
+    """`frame` is the training table as text; `sha256` names its rows; `kind` is what the submission holds."""
+
+    spec: CompetitionSpec
+    metric: Metric
+    frame: pd.DataFrame
+    ids: list[str]
+    texts: list[tuple[str, ...]]
+    targets: Targets
+    weights: np.ndarray  # (rows,)
+    sha256: str
+    test: TestTable
+    sample: pd.DataFrame
+    kind: str
+    warnings: list[str]
+
+
+def load_competition(config: Config, folder: Path) -> Competition:
+    """Read and check the tables of a config that lies in `folder`.
+
+    Raises PipelineError, or SubmissionError for the sample, in one sentence: file, row or column, and what is right.
+    """
+    spec, path = config.competition, folder / config.competition.train
+    frame = read_table(path, "training table")
+    ids = row_ids(frame, spec.id, path, "training table")
+    texts = render(frame, spec.text, path, "training table")
+    targets = read_targets(frame, spec, ids, path)
+    test = load_test(spec, folder / spec.test)
+    sample = load_sample(folder / spec.sample_submission, spec, test)
+    scored = metric(spec.metric, spec.task)
+    kind = config.submission.kind or infer_kind(
+        spec.task, sample, id=spec.id, classes=targets.classes, labels_scored=scored.needs == "labels"
+    )
+    _check_fillable(sample, spec, targets, test, kind)
+    weights = _weights(frame, spec, ids, path)
+    return Competition(
+        spec=spec,
+        metric=scored,
+        frame=frame,
+        ids=ids,
+        texts=texts,
+        targets=targets,
+        weights=weights,
+        sha256=_table_hash(frame),
+        test=test,
+        sample=sample,
+        kind=kind,
+        warnings=text_warnings(frame, spec.text, path) + test.warnings,
+    )
+
+
+def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
+    """Read and check a test table."""
+    frame = read_table(path, "test table")
+    ids = row_ids(frame, spec.id, path, "test table")
+    texts = render(frame, spec.text, path, "test table")
+    return TestTable(ids, texts, _table_hash(frame), text_warnings(frame, spec.text, path))
+
+
+def load_sample(path: Path, spec: CompetitionSpec, test: TestTable) -> pd.DataFrame:
+    """Read a sample submission and hold its ids against the test table's."""
+    sample = read_submission(path)
+    check_sample(sample, spec.id, test.ids)
+    return sample
+
+
+def _check_fillable(sample: pd.DataFrame, spec: CompetitionSpec, targets: Targets, test: TestTable, kind: str) -> None:
+    """Fill the sample once with neutral predictions: a sample that does not fit must not cost a night of training."""
+    columns = len(targets.columns)
+    flat: np.ndarray = np.full((len(test.ids), columns), 1 / max(columns, 2))
+    if kind == "labels":
+        flat = np.zeros((len(test.ids), columns)) if spec.task == "multilabel" else np.zeros(len(test.ids))
+    fill(
+        sample,
+        id=spec.id,
+        ids=test.ids,
+        values=flat,
+        task=spec.task,
+        kind=kind,
+        columns=targets.columns,
+        classes=targets.classes,
+    )
+
+
+def _weights(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> np.ndarray:
+    if spec.weight is None:
+        return np.ones(len(frame))
+    need_columns(frame, [spec.weight], path, "training table")
+    weights = pd.to_numeric(frame[spec.weight], errors="coerce").to_numpy(np.float64)
+    if (wrong := ~(np.isfinite(weights) & (weights >= 0))).any():
+        row = int(wrong.argmax())
+        raise PipelineError(
+            f"{path}, row {ids[row]!r}: {spec.weight} is {frame[spec.weight].iloc[row]!r}; "
+            "a weight must be a number from 0 up"
+        )
+    if not weights.any():
+        raise PipelineError(f"{path}: every {spec.weight} is 0; some rows must count")
+    return weights
+
+
+def _table_hash(frame: pd.DataFrame) -> str:
+    return digest({str(column): frame[column].tolist() for column in frame.columns})

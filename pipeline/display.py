@@ -1,0 +1,37 @@
+"""What the terminal shows: numbers, durations, tables and warnings, alike in every verb."""
+
+import sys
+from collections.abc import Sequence
+
+
+def number(value: float | None) -> str:
+    """A score with five digits; a dash where there is none."""
+    return "-" if value is None else f"{value:.5f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 8.2 s, 3 min, 1 h 20 min."""
+    if seconds < 99:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned, the first to the left, the others to the right."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+
+    def text(line: Sequence[str]) -> str:
+        first, *others = [
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        return "  ".join([first, *others]).rstrip()
+
+    return "\n".join([text(lines[0]), "  ".join("-" * width for width in widths), *map(text, lines[1:])])
+
+
+def warn(sentences: Sequence[str]) -> None:
+    """Warnings go to standard error, one line each."""
+    for sentence in sentences:
+        print(f"warning: {sentence}", file=sys.stderr)

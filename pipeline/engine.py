@@ -1,0 +1,192 @@
+"""The local engine: does one fit after the other in this process and leaves each in the run directory.
+
+A fit is written weights, parts, marker; the marker last, so that whatever a crash leaves before it never happened.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from models.backbone import Backbone, open_backbone
+from models.device import use_threads
+from models.fit import Fit, check_variant, fit, predict, updates_per_epoch
+from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
+from models.recipe import digest
+from models.saved import load_network, read_backbone, write_backbone, write_weights
+from models.store import BACKBONE, MARKER, RECIPE, WEIGHTS, test_part, valid_part, write_json
+from models.tokens import Tokens, encode
+from oof.parts import write_part
+from pipeline.competition import Competition, TestTable
+from pipeline.files import atomic
+from pipeline.plan import Job
+from pipeline.splits import Folds
+
+Predictions = dict[str, np.ndarray]  # (rows, columns) by pooling name
+Score = Callable[[np.ndarray, np.ndarray], float | None]
+
+
+@dataclass
+class TokenCache:
+    """Texts encoded once for all fits that read them alike."""
+
+    kept: dict[str, Tokens] = field(default_factory=dict)
+
+    def get(
+        self, backbone: Backbone, settings: dict[str, Any], texts: list[tuple[str, ...]], ids: list[str], name: str
+    ) -> Tokens:
+        """Tokens of the table that `name` (its hash) identifies."""
+        how = {key: settings[key] for key in ("backbone", "max_length", "keep", "extra_tokens")}
+        key = digest([how, name])
+        if key not in self.kept:
+            self.kept[key] = encode(
+                backbone.tokenizer, texts, max_length=settings["max_length"], keep=settings["keep"], names=ids
+            )
+        return self.kept[key]
+
+
+def backbone_of(settings: dict[str, Any]) -> Backbone:
+    """The backbone that a neural variant starts from."""
+    return open_backbone(settings["backbone"], tuple(settings["extra_tokens"]))
+
+
+def do_fit(
+    job: Job,
+    competition: Competition,
+    folds: Folds,
+    cache: TokenCache,
+    score: Score,
+    on_step: Callable[[], None],
+    on_epoch: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    """Train one job, write all it gives, and return its marker."""
+    if job.linear:
+        valid, test, marker = _fit_linear(job, competition, folds, score)
+    else:
+        with use_threads(job.settings["threads"]):
+            result = _fit_neural(job, competition, folds, cache, score, on_step, on_epoch)
+        valid, test = result.valid, result.test
+        marker = {"provenance": result.provenance, "epochs": result.epochs}
+        if job.settings["save_weights"] != "none":
+            with atomic(job.folder / WEIGHTS) as temporary:
+                write_weights(temporary, result.weights, job.settings["save_weights"])
+    rows = folds.valid(job.fold)
+    if len(rows):
+        _write_parts(job, valid, [competition.ids[row] for row in rows], competition.targets.columns, None)
+    _write_parts(job, test, competition.test.ids, competition.targets.columns, competition.test.sha256)
+    marker = {"fingerprint": job.fingerprint, "variant": job.variant, "seed": job.seed, "fold": job.fold, **marker}
+    with atomic(job.folder / MARKER) as temporary:
+        write_json(temporary, marker)
+    return marker
+
+
+def do_predict(job: Job, table: TestTable, cache: TokenCache, task: str, columns: int) -> Predictions:
+    """Predict a table with a finished fit, from its saved weights. Raises ModelError if they are not there."""
+    if job.linear:
+        return {"": read_linear(job.folder).predict(table.texts)}
+    backbone = read_backbone(job.folder.parent.parent / BACKBONE, job.settings["backbone"])
+    with use_threads(job.settings["threads"]):
+        return _predict_neural(job, backbone, table, cache, task, columns)
+
+
+def _predict_neural(
+    job: Job, backbone: Backbone, table: TestTable, cache: TokenCache, task: str, columns: int
+) -> Predictions:
+    network = load_network(job.folder / WEIGHTS, backbone, job.poolings, job.settings, task, columns)
+    tokens = cache.get(backbone, job.settings, table.texts, table.ids, table.sha256)
+    return predict(network, tokens, np.arange(len(tokens)), job.settings, backbone)
+
+
+def keep_test_predictions(job: Job, predictions: Predictions, table: TestTable, columns: list[str]) -> None:
+    """Write a finished fit's predictions of a test table beside it."""
+    _write_parts(job, predictions, table.ids, columns, table.sha256)
+
+
+def record_recipe(job: Job) -> None:
+    """Leave the recipe, and for a neural variant its backbone's configuration and tokenizer, at the recipe's place."""
+    place = job.folder.parent.parent
+    if (place / RECIPE).exists():
+        return
+    if not job.linear:
+        write_backbone(place / BACKBONE, backbone_of(job.settings))
+    with atomic(place / RECIPE) as temporary:
+        write_json(temporary, job.recipe)
+
+
+def _fit_neural(
+    job: Job,
+    competition: Competition,
+    folds: Folds,
+    cache: TokenCache,
+    score: Score,
+    on_step: Callable[[], None],
+    on_epoch: Callable[[dict[str, Any]], None],
+) -> Fit:
+    backbone = backbone_of(job.settings)
+    test = competition.test
+    return fit(
+        backbone=backbone,
+        poolings=job.poolings,
+        training=job.settings,
+        task=competition.spec.task,
+        columns=competition.targets.columns,
+        classes=competition.targets.classes,
+        tokens=cache.get(backbone, job.settings, competition.texts, competition.ids, competition.sha256),
+        truth=competition.targets.truth,
+        row_weights=competition.weights,
+        train_rows=folds.train(job.fold),
+        valid_rows=folds.valid(job.fold),
+        test=cache.get(backbone, job.settings, test.texts, test.ids, test.sha256),
+        seed=job.derived_seed,
+        score=score,
+        on_step=on_step,
+        on_epoch=on_epoch,
+    )
+
+
+def _fit_linear(
+    job: Job, competition: Competition, folds: Folds, score: Score
+) -> tuple[Predictions, Predictions, dict[str, Any]]:
+    started, train, valid_rows = time.perf_counter(), folds.train(job.fold), folds.valid(job.fold)
+    truth = competition.targets.truth
+    model = fit_linear(
+        settings=job.settings,
+        task=competition.spec.task,
+        columns=len(competition.targets.columns),
+        texts=[competition.texts[row] for row in train],
+        truth=truth[train],
+        row_weights=competition.weights[train],
+        seed=job.derived_seed,
+    )
+    valid = model.predict([competition.texts[row] for row in valid_rows]) if len(valid_rows) else np.zeros((0, 1))
+    test = model.predict(competition.test.texts)
+    with atomic(job.folder / TERMS) as terms, atomic(job.folder / NUMBERS) as numbers:
+        write_linear(terms, numbers, model)
+    scores = {"": score(truth[valid_rows], valid)} if len(valid_rows) else {}
+    marker = {
+        "provenance": {"seconds": round(time.perf_counter() - started, 2), "device": "cpu"},
+        "epochs": [{"epoch": 1, "scores": scores}],
+    }
+    return {"": valid}, {"": test}, marker
+
+
+def _write_parts(job: Job, predictions: Predictions, ids: list[str], columns: list[str], table: str | None) -> None:
+    """Write a part for each pooling; `table` is the hash of a test table, or None for validation rows."""
+    fold = job.fold if isinstance(job.fold, int) else -1  # a fit on every row belongs to no fold
+    for pooling, member in job.members.items():
+        path = valid_part(job.folder, member) if table is None else test_part(job.folder, member, table)
+        with atomic(path) as temporary:
+            write_part(temporary, ids, columns, predictions[pooling], fold, job.seed)
+
+
+def steps_of(job: Job, rows: int) -> int | None:
+    """Optimizer steps of a fit on so many training rows; None for the linear variant, which has none."""
+    return None if job.linear else job.settings["epochs"] * updates_per_epoch(rows, job.settings)
+
+
+def check_job(job: Job) -> None:
+    """Refuse a variant whose poolings its backbone cannot carry. Raises ModelError."""
+    if not job.linear:
+        check_variant(backbone_of(job.settings), job.poolings)

@@ -1,0 +1,26 @@
+"""The verb `grade`: the score of a submission against a solution file."""
+
+from pathlib import Path
+
+from oof.decide import decide
+from pipeline.competition import load_competition
+from pipeline.config import Config
+from pipeline.display import number
+from pipeline.run_directory import run_directory
+from submissions.file import read_submission
+from submissions.grade import align_solution, predictions_of, truth_of
+
+
+def grade(config: Config, folder: Path, *, solution: Path, submission: Path | None = None) -> None:
+    """Print the competition's metric of a submission, by default the one that `submit` wrote."""
+    competition = load_competition(config, folder)
+    spec, targets, metric = competition.spec, competition.targets, competition.metric
+    path = submission or run_directory(config, folder).submissions / config.submission.file
+    answers = read_submission(solution)
+    aligned = align_solution(read_submission(path), answers, id=spec.id)
+    truth = truth_of(answers, id=spec.id, task=spec.task, targets=spec.targets, classes=targets.classes)
+    predictions = predictions_of(
+        aligned, id=spec.id, task=spec.task, kind=competition.kind, columns=targets.columns, classes=targets.classes
+    )
+    judged = decide(spec.task, predictions) if metric.needs == "labels" else predictions
+    print(f"{path}: submitted {metric.name} {number(metric.function(truth, judged))} on {len(truth)} rows")

@@ -1,0 +1,49 @@
+"""The verb `status`: what is done, what is to do, and about how long it will take."""
+
+from pathlib import Path
+
+from pipeline.competition import Competition, load_competition
+from pipeline.config import Config
+from pipeline.display import duration, table
+from pipeline.members import recorded_jobs
+from pipeline.plan import Job, wanted_now
+from pipeline.run_directory import RunDirectory, run_directory
+from pipeline.splits import open_folds
+
+
+def status(config: Config, folder: Path) -> None:
+    """Print a line for each variant, and what to do next."""
+    competition = load_competition(config, folder)
+    run = run_directory(config, folder)
+    if not (run.folds / "folds.csv").exists():
+        print(f"run {config.run} has not started: python run.py train")
+        return
+    split = open_folds(run, config, competition, make=False)
+    jobs = wanted_now(recorded_jobs(run, config, competition, split, competition.test.sha256), None)
+    rows, left, unknown = [], 0.0, False
+    for variant in config.variants:
+        own = [job for job in jobs if job.variant == variant]
+        settings = config.settings(variant)
+        seeds = len(settings.get("seeds", [0]))
+        total = seeds if settings["folds"] == "all" else seeds * len(split.numbers)
+        done = [job for job in own if job.state != "fit"]
+        spent = [float((job.marker or {})["provenance"]["seconds"]) for job in done]
+        missing = total - len(done)
+        guess = missing * sum(spent) / len(spent) if spent else None
+        left += guess or 0.0
+        unknown |= bool(missing and guess is None)
+        time_left = "-" if not missing else duration(guess) if guess is not None else "unknown"
+        rows.append([variant, f"{len(done)}/{total}", duration(sum(spent)) if spent else "-", time_left])
+    print(table(["variant", "fits done", "training", "time left"], rows))
+    print(_next_step(run, competition, jobs, left, unknown))
+
+
+def _next_step(run: RunDirectory, competition: Competition, jobs: list[Job], left: float, unknown: bool) -> str:
+    if left or unknown:
+        known = f"about {duration(left)} of training left" if left else "fits to do"
+        return f"{known}{', and variants that no fit has timed yet' if unknown and left else ''}: python run.py train"
+    if any(job.state == "predict" for job in jobs):
+        return "the test table is new to some fits: python run.py train predicts it"
+    if not (run.oof / "blend.json").exists():
+        return "every fit is done: python run.py blend"
+    return f"blended; {len(competition.test.ids)} test rows: python run.py submit"

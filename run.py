@@ -1,0 +1,173 @@
+"""Poolblend: `python run.py VERB`; one verb per call, exit code 2 and one sentence for bad input."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+OVERRIDE = "change a key of the config for this call: training.epochs=2"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns 0; 2 for bad input; 130 when interrupted."""
+    args = parser().parse_args(argv)
+    from pipeline.errors import PROBLEMS
+
+    try:
+        VERBS[args.verb](args)
+    except PROBLEMS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # disk full, no permission: the machine's sentence, without a traceback
+        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept: the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="run.py", description="K-fold ensembles of pooling variants: train, blend, submit.", allow_abbrev=False
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _verb(verbs, "sample", "write the default competition, made of installed libraries' docstrings", "sample")
+    add = _verb(
+        verbs, "init", "look at a competition's folder and write a config beside the data", "init data/my-competition"
+    )
+    add.add_argument("folder", type=Path, help="folder with train, test and sample_submission tables")
+    add = _verb(
+        verbs, "train", "every variant x fold, resumable", "train --only mean,attention --folds 0,1 training.epochs=2"
+    )
+    add.add_argument("--only", type=_names, help="these variants only: mean,attention")
+    add.add_argument("--folds", type=_numbers, help="these folds only: 0,1")
+    _config(add)
+    add = _verb(verbs, "blend", "OOF to weights or a stacker, with honest scores", "blend blend.method=simplex")
+    add.add_argument("--folds", type=_numbers, help="members, scores and test means of these folds only: 0,1")
+    _config(add)
+    add = _verb(verbs, "submit", "a checked submission file", "submit --member tfidf")
+    add.add_argument("--member", help="submit one member instead of the blend")
+    _config(add)
+    _config(_verb(verbs, "status", "what is done, to do, and the time left", "status"))
+    add = _verb(
+        verbs, "predict", "a new test table, from saved weights", "predict --test new.csv --sample new_sample.csv"
+    )
+    add.add_argument("--test", type=Path, required=True, help="table with the id and text columns of the test table")
+    add.add_argument("--sample", type=Path, help="its sample submission: writes a checked submission too")
+    add.add_argument(
+        "--output", type=Path, default=Path("predictions"), help="folder to write to (default: predictions)"
+    )
+    _config(add)
+    add = _verb(verbs, "grade", "score a submission against a solution file", "grade --solution solution.csv")
+    add.add_argument("--solution", type=Path, required=True, help="csv with the id and target columns")
+    add.add_argument("--submission", type=Path, help="submission to score (default: the one that submit wrote)")
+    _config(add)
+    _verb(verbs, "schema", "print the config's JSON schema, for editors", "schema > config.schema.json")
+    return top
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, does: str, example: str
+) -> argparse.ArgumentParser:
+    return verbs.add_parser(
+        name, help=does, description=does, epilog=f"example: python run.py {example}", allow_abbrev=False
+    )
+
+
+def _config(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--config", type=Path, default=Path("config.yaml"), help="config file (default: config.yaml)")
+    add.add_argument("overrides", nargs="*", metavar="key=value", help=OVERRIDE)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",") if number]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be fold numbers such as 0,1, got {text!r}") from None
+
+
+def _read(args: argparse.Namespace) -> "tuple[Config, Path]":
+    from pipeline.config import read_config
+
+    return read_config(args.config, args.overrides), args.config.parent
+
+
+def _sample(args: argparse.Namespace) -> None:
+    from pipeline.sample import write_sample
+
+    write_sample(Path("data/docstrings"), train_rows=900, test_rows=1000, seed=0)
+
+
+def _init(args: argparse.Namespace) -> None:
+    from pipeline.init import init
+
+    init(args.folder)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from pipeline.train import train
+
+    train(*_read(args), only=args.only, folds=args.folds)
+
+
+def _blend(args: argparse.Namespace) -> None:
+    from pipeline.blend import blend
+
+    blend(*_read(args), folds=args.folds)
+
+
+def _submit(args: argparse.Namespace) -> None:
+    from pipeline.submit import submit
+
+    submit(*_read(args), member=args.member)
+
+
+def _status(args: argparse.Namespace) -> None:
+    from pipeline.status import status
+
+    status(*_read(args))
+
+
+def _predict(args: argparse.Namespace) -> None:
+    from pipeline.predict import predict
+
+    predict(*_read(args), test=args.test, output=args.output, sample=args.sample)
+
+
+def _grade(args: argparse.Namespace) -> None:
+    from pipeline.grade import grade
+
+    grade(*_read(args), solution=args.solution, submission=args.submission)
+
+
+def _schema(args: argparse.Namespace) -> None:
+    from pipeline.config import schema
+
+    print(schema())
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "sample": _sample,
+    "init": _init,
+    "train": _train,
+    "blend": _blend,
+    "submit": _submit,
+    "status": _status,
+    "predict": _predict,
+    "grade": _grade,
+    "schema": _schema,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
