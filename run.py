@@ -86,12 +86,14 @@ def _config(add: argparse.ArgumentParser) -> None:
 
 
 def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+    if not all(names := text.split(",")):
+        raise argparse.ArgumentTypeError(f"must be names such as mean,attention, got {text!r}")
+    return names
 
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(number) for number in text.split(",") if number]
+        return [int(number) for number in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be fold numbers such as 0,1, got {text!r}") from None
 

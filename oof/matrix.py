@@ -40,7 +40,7 @@ def stack_tests(members: Sequence[Member]) -> list[Array]:
     tests = []
     for member in members:
         if member.test is None:
-            raise OOFError(f"member {member.name} has no test predictions; predict the test table with it first")
+            raise OOFError(f"member {member.name} has no test predictions for this test table; train makes them")
         tests.append(member.test)
     return tests
 

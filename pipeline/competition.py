@@ -64,7 +64,7 @@ def load_competition(config: Config, folder: Path) -> Competition:
     kind = config.submission.kind or infer_kind(
         spec.task, sample, id=spec.id, classes=targets.classes, labels_scored=scored.needs == "labels"
     )
-    _check_fillable(sample, spec, targets, test, kind)
+    check_fillable(sample, spec, targets, test, kind)
     weights = _weights(frame, spec, ids, path)
     return Competition(
         spec=spec,
@@ -97,7 +97,7 @@ def load_sample(path: Path, spec: CompetitionSpec, test: TestTable) -> pd.DataFr
     return sample
 
 
-def _check_fillable(sample: pd.DataFrame, spec: CompetitionSpec, targets: Targets, test: TestTable, kind: str) -> None:
+def check_fillable(sample: pd.DataFrame, spec: CompetitionSpec, targets: Targets, test: TestTable, kind: str) -> None:
     """Fill the sample once with neutral predictions: a sample that does not fit must not cost a night of training."""
     columns = len(targets.columns)
     flat: np.ndarray = np.full((len(test.ids), columns), 1 / max(columns, 2))

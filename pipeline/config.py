@@ -52,6 +52,19 @@ class Config(BaseModel):
             raise ValueError(f"blend.extra and variants both name {sorted(taken)[0]!r}; choose another name")
         return self
 
+    @model_validator(mode="after")
+    def _effective_settings_agree(self) -> Self:
+        # a variant's own keys and the defaults of `training` may each be right and contradict each other together
+        for name, spec in self.variants.items():
+            if isinstance(spec, NeuralVariantSpec):
+                try:
+                    TrainingSpec.model_validate(self.settings(name))
+                except ValidationError as error:
+                    raise ValueError(
+                        f"variants.{name} with the defaults of training: {error.errors()[0]['ctx']['error']}"
+                    ) from error
+        return self
+
     def settings(self, variant: str) -> dict[str, Any]:
         """The effective settings of a variant: the defaults of `training` under its own keys, as plain values."""
         spec = self.variants[variant]

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from oof.blend_file import apply_blend, read_blend
 from oof.frame import write_frame
-from pipeline.competition import Competition, TestTable, load_competition, load_sample, load_test
+from pipeline.competition import Competition, TestTable, check_fillable, load_competition, load_sample, load_test
 from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.files import atomic
@@ -29,6 +29,8 @@ def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: P
     blend = read_blend(run.oof / "blend.json")
     table = load_test(config.competition, test)
     form = load_sample(sample, config.competition, table) if sample else None
+    if form is not None:  # before hours of predicting, not after
+        check_fillable(form, competition.spec, competition.targets, table, competition.kind)
     if extra := [name for name in blend["members"] if name in config.blend.extra]:
         raise PipelineError(
             f"the blend holds {extra[0]!r}, whose model is not here: blend without it to predict new tables"

@@ -1,0 +1,72 @@
+"""Texts: one column, a pair, several joined, or a template that names columns and nothing else."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.texts import render, text_columns, text_warnings
+
+FRAME = pd.DataFrame({"title": ["A {b}", ""], "body": ["one", "two"], "who": ["x", "y"]}, dtype=str)
+WHERE = (Path("train.csv"), "training table")
+
+
+def test_one_column_gives_one_string_and_two_give_a_pair() -> None:
+    assert render(FRAME, "body", *WHERE) == render(FRAME, ["body"], *WHERE) == [("one",), ("two",)]
+    assert render(FRAME, ["body", "title"], *WHERE) == [("one", "A {b}"), ("two", "")]
+
+
+def test_three_columns_are_joined_in_order() -> None:
+    assert render(FRAME, ["who", "body", "title"], *WHERE) == [("x | one | A {b}",), ("y | two | ",)]
+
+
+def test_a_template_is_filled_and_braces_in_a_cell_are_text() -> None:
+    assert render(FRAME, "{title} [SEP] {body}, {{{title}}}", *WHERE) == [
+        ("A {b} [SEP] one, {A {b}}",),
+        (" [SEP] two, {}",),
+    ]
+    assert text_columns("{title} [SEP] {body}, {{{title}}}") == ["title", "body"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{body.__class__}",
+        "{body[0]}",
+        "{body!r}",
+        "{body:>10}",
+        "{body:{who}}",
+        "{}",
+        "{0}",
+        "{body} {1}",
+        "{{body}}",
+    ],
+)
+def test_a_template_may_only_name_columns(template: str) -> None:
+    with pytest.raises(PipelineError, match=r"competition\.text must name columns in braces, like .*, got"):
+        render(FRAME, template, *WHERE)
+
+
+@pytest.mark.parametrize("template", ["{body", "body}{", "{body}}"])
+def test_a_broken_template_is_one_sentence(template: str) -> None:
+    with pytest.raises(PipelineError, match=r"competition\.text is no valid template: "):
+        render(FRAME, template, *WHERE)
+
+
+def test_a_column_that_the_table_lacks_is_named() -> None:
+    for text in ("boddy", ["title", "boddy"], "{title} {boddy}"):
+        with pytest.raises(
+            PipelineError, match=r"training table train\.csv has no column 'boddy'; did you mean 'body'"
+        ):
+            render(FRAME, text, *WHERE)
+
+
+def test_numbers_and_empty_texts_are_warned_of() -> None:
+    frame = pd.DataFrame({"n": ["1", "2.5", "-3"], "t": ["a", " ", ""], "ok": ["1", "b", "c"]}, dtype=str)
+    assert text_warnings(frame, "ok", WHERE[0]) == []
+    assert text_warnings(frame, ["n", "t"], WHERE[0]) == [
+        "train.csv: text column n holds numbers; is it the right column?",
+        "train.csv: 2 of 3 rows have an empty t",
+    ]
+    assert text_warnings(frame, "{n} {ok}", WHERE[0]) == text_warnings(frame, "n", WHERE[0])
