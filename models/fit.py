@@ -127,7 +127,7 @@ def predict(
     return {name: torch.cat(p).cpu().numpy()[back] for name, p in parts.items()}
 
 
-def check_variant(backbone: Backbone, poolings: dict[str, dict[str, Any]], max_length: int = 0) -> None:
+def check_variant(backbone: Backbone, poolings: dict[str, dict[str, Any]], max_length: int) -> None:
     """Refuse, before any training, poolings and a length that the backbone cannot carry. Raises ModelError."""
     asked = {pool["kind"] for pooling in poolings.values() for pool in pooling["tokens"]}
     check_poolings(poolings, "cls" in asked and is_causal(backbone), backbone.name)
@@ -142,7 +142,9 @@ def check_variant(backbone: Backbone, poolings: dict[str, dict[str, Any]], max_l
 
 def updates_per_epoch(rows: int, training: dict[str, Any]) -> int:
     """Optimizer steps in one pass over `rows` training rows."""
-    return math.ceil(math.ceil(rows / training["batch_size"]) / training["accumulation"])
+    batches: int = math.ceil(rows / training["batch_size"])
+    steps: int = math.ceil(batches / training["accumulation"])
+    return steps
 
 
 def pad_id(backbone: Backbone) -> int:
@@ -177,7 +179,7 @@ def _fresh_network(
 ) -> Network:
     """Pretrained encoder, new heads, and what the fold's training rows teach: IDF weights, scale of the targets."""
     encoder = load_encoder(backbone)
-    vocabulary = int(encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator, union-attr]
+    vocabulary = int(encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
     asks_idf = any(pool["kind"] == "idf" for p in poolings.values() for pool in p["tokens"])
     idf = inverse_document_frequency((tokens.row(r) for r in train_rows if asks_idf), vocabulary)
     network = build_network(encoder, backbone, poolings, training, task, len(columns), idf)
@@ -252,7 +254,7 @@ def _train_epoch(
                 outputs = network(inputs)
             losses = [_loss(network, o, targets, training["label_smoothing"], data.positive) for o in outputs.values()]
             loss = (torch.stack(losses).mean(0) * weights).sum() / rows
-            scaler.scale(loss).backward()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * rows
         set_rates(optimizer, rate_factor(step, steps, training["warmup"], training["schedule"]))
         scaler.unscale_(optimizer)

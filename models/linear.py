@@ -40,7 +40,7 @@ class LinearModel:
             return np.asarray(softmax(scores, axis=1))
         if self.task == "ordinal":  # continuation ratios, as in models.losses
             above, one = expit(scores), np.ones((len(scores), 1))
-            return np.hstack([one, np.cumprod(above, axis=1)]) * np.hstack([1 - above, one])
+            return np.asarray(np.hstack([one, np.cumprod(above, axis=1)]) * np.hstack([1 - above, one]))
         return np.asarray(scores if self.task == "regression" else expit(scores))
 
 
@@ -102,7 +102,7 @@ def read_linear(folder: Path) -> LinearModel:
             vectorizer.idf_ = arrays[f"idf_{number}"]
             vectorizers.append(vectorizer)
         return LinearModel(described["task"], vectorizers, arrays["coefficients"], arrays["intercepts"])
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"{folder} holds no whole linear model: move that folder away and train again") from error
 
 
@@ -133,7 +133,7 @@ def _fit_vectorizers(settings: dict[str, Any], texts: list[tuple[str, ...]]) -> 
 
 
 def _features(vectorizers: list[TfidfVectorizer], texts: list[tuple[str, ...]]) -> sp.csr_matrix:
-    sides = [
+    sides: list[sp.csr_matrix] = [
         normalize(sp.hstack([v.transform([row[side] for row in texts]) for v in vectorizers], format="csr"))
         for side in range(len(texts[0]) if texts else 1)
     ]
@@ -141,7 +141,8 @@ def _features(vectorizers: list[TfidfVectorizer], texts: list[tuple[str, ...]]) 
         return sides[0]
     left, right = sides
     shared = left.multiply(right)
-    return sp.hstack([shared, abs(left - right), sp.csr_matrix(shared.sum(axis=1))], format="csr")
+    pair: sp.csr_matrix = sp.hstack([shared, abs(left - right), sp.csr_matrix(shared.sum(axis=1))], format="csr")
+    return pair
 
 
 def _binary_questions(task: str, truth: np.ndarray, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -88,7 +88,7 @@ def class_weighting(
         raise ModelError(f"class_weights names {sorted(unknown)[0]!r}; the classes are {', '.join(names)}")
     if task == "multilabel":
         hits = truth.sum(0)
-        balanced = (len(truth) - hits) / np.maximum(hits, 1)
+        balanced = np.where((hits == 0) | (hits == len(truth)), 1.0, (len(truth) - hits) / np.maximum(hits, 1))
         return rows, np.array(balanced if isinstance(setting, str) else [setting.get(n, 1.0) for n in names], float)
     counts = np.bincount(truth, minlength=len(names))
     each = 1 / np.maximum(counts, 1) if isinstance(setting, str) else np.array([setting.get(n, 1.0) for n in names])

@@ -21,9 +21,9 @@ class Pooling(nn.Module):
         self, *, layers: dict[str, Any], tokens: list[dict[str, Any]], depth: int, width: int, idf: Tensor
     ) -> None:
         super().__init__()
-        self.mix = layer_mix(**layers, layers=depth, width=width)
-        self.pools = nn.ModuleList([token_pool(**pool, width=int(self.mix.width), idf=idf) for pool in tokens])
-        self.width = sum(int(pool.width) for pool in self.pools)
+        mix: Any = layer_mix(**layers, layers=depth, width=width)
+        pools: list[Any] = [token_pool(**pool, width=mix.width, idf=idf) for pool in tokens]
+        self.mix, self.pools, self.width = mix, nn.ModuleList(pools), sum(pool.width for pool in pools)
         self.needs_all_layers = layers["kind"] != "last"
 
     def forward(self, hidden: Sequence[Tensor], mask: Tensor, ids: Tensor) -> Tensor:

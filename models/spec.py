@@ -1,5 +1,6 @@
 """What a config may say about models: poolings, training, the neural and the linear variant. Imports no torch."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -134,6 +135,14 @@ class TrainingSpec(BaseModel):
             raise ValueError("seeds must differ from one another")
         return self
 
+    @model_validator(mode="after")
+    def _options_have_an_effect(self) -> Self:
+        if self.dropout_samples > 1 and self.dropout == 0:
+            raise ValueError("dropout_samples above 1 has no effect where dropout is 0")
+        if self.freeze_embeddings and self.extra_tokens:
+            raise ValueError("freeze_embeddings would keep the random embeddings of extra_tokens as they are")
+        return self
+
 
 class NeuralVariantSpec(TrainingSpec):
     """A pooling variant: one pooling, or several on one encoder, beside any training key."""
@@ -157,7 +166,7 @@ class LinearVariantSpec(BaseModel):
     model: Literal["tfidf"] = Field(description="the linear model")
     word_ngrams: int = Field(default=2, ge=1, le=5, description="longest word n-gram")
     char_ngrams: int = Field(default=4, ge=0, le=8, description="longest character n-gram; 0 leaves characters out")
-    min_rows: int = Field(default=2, ge=1, description="training rows a term must occur in")
+    min_rows: int = Field(default=2, ge=1, description="training texts a term must occur in")
     max_terms: int = Field(default=200_000, ge=100, description="terms kept, for words and characters each")
     strength: float = Field(default=10.0, gt=0, description="inverse regularisation of the linear model")
     class_weights: Literal["balanced"] | None = Field(default=None, description="balanced: rare classes weigh more")
@@ -166,5 +175,5 @@ class LinearVariantSpec(BaseModel):
 
 def plain_poolings(variant: NeuralVariantSpec) -> dict[str, dict[str, Any]]:
     """Poolings by name as plain values; a single pooling has the empty name."""
-    poolings = variant.poolings or {"": variant.pooling}
+    poolings: Mapping[str, PoolingLong | None] = variant.poolings or {"": variant.pooling}
     return {name: spec.model_dump() for name, spec in poolings.items() if spec is not None}

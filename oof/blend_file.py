@@ -11,7 +11,8 @@ from oof import OOFError
 from oof.blends import BLENDS
 from oof.measures import Array
 
-KEYS = ("method", "members", "numbers", "thresholds", "scores", "metric", "task", "columns", "folds")
+NUMBERS = ("method", "members", "numbers", "thresholds", "task", "columns")  # what applying it takes
+KEYS = (*NUMBERS, "scores", "metric", "folds", "fits", "test_table")
 
 
 def write_blend(path: Path, blend: dict[str, Any]) -> None:

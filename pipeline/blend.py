@@ -47,7 +47,7 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -
     print(f"\n{climb.sentence}")
     rung = next(r for r in climb.rungs if r.method == climb.chosen)
     print(_weights_line(rung, gathered.members))
-    _write(run, competition, gathered.members, rung, matrix, rows, split, climb, chosen)
+    _write(run, competition, gathered, rung, rows, split, climb, chosen)
     print("submit next: python run.py submit")
 
 
@@ -114,15 +114,14 @@ def _spread(value: Score) -> str:
 def _write(
     run: RunDirectory,
     competition: Competition,
-    members: Sequence[Member],
+    gathered: Gathered,
     rung: Rung,
-    matrix: np.ndarray,
     rows: np.ndarray,
     split: Folds,
     climb: Climb,
     folds: Sequence[int],
 ) -> None:
-    task, columns = competition.spec.task, competition.targets.columns
+    members, task, columns = gathered.members, competition.spec.task, competition.targets.columns
     numbers, thresholds = rung.fitted.numbers[0], rung.fitted.thresholds[0]
     described: dict[str, Any] = {
         "method": rung.method,
@@ -139,6 +138,7 @@ def _write(
         "folds": list(folds),
         "sentence": climb.sentence,
         "test_table": competition.test.sha256,
+        "fits": gathered.fits,
     }
     blended = apply_blend(described, stack_tests(members))
     for member in members:

@@ -4,6 +4,7 @@ Everything Poolblend writes goes through `atomic`: a temporary name beside the t
 A reader never sees half a file, and a crash leaves the former one in place.
 """
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ def atomic(path: Path) -> Iterator[Path]:
     and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.*{path.suffix}"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary

@@ -76,7 +76,7 @@ def init(folder: Path) -> None:
     path = folder / "config.yaml"
     if path.exists():
         raise PipelineError(f"{path} exists already; move it away to have another one written")
-    train, test, sample = (_find(folder, what) for what in ("train", "test", "sample"))
+    train, test, sample = (_find(folder, "train"), _find(folder, "test"), _find(folder, "sample", ".csv"))
     frames = read_table(train, "training table"), read_table(test, "test table"), read_submission(sample)
     guess = guess_competition(*frames)
     words = frames[0][guess.text].agg(" ".join, axis=1) if isinstance(guess.text, list) else frames[0][guess.text]
@@ -179,8 +179,9 @@ def _script_notes(words: pd.Series) -> list[str]:
     return []
 
 
-def _find(folder: Path, what: str) -> Path:
-    found = sorted(p for p in folder.iterdir() if p.stem.lower().startswith(what) and p.suffix in READERS)
+def _find(folder: Path, what: str, *suffixes: str) -> Path:
+    allowed = suffixes or tuple(READERS)
+    found = sorted(p for p in folder.iterdir() if p.stem.lower().startswith(what) and p.suffix in allowed)
     if not found:
-        raise PipelineError(f"{folder} holds no {what}*.csv, .parquet or .jsonl")
+        raise PipelineError(f"{folder} holds no file named {what}* that ends in {' or '.join(allowed)}")
     return min(found, key=lambda p: (len(p.name), p.name))

@@ -3,27 +3,34 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from models.recipe import digest
 from models.store import test_part, valid_part
 from oof.extra import read_extra
 from oof.member import Member, member_from_parts
 from oof.parts import read_part
 from pipeline.competition import Competition
-from pipeline.config import Config, nearest
+from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.plan import Job, make_jobs, members_of, recorded_recipe
+from pipeline.problems import nearest
 from pipeline.run_directory import RunDirectory
 from pipeline.splits import Folds
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """Members that cover every wanted fold, their training seconds, and a sentence for each one left out."""
+    """Members that cover every wanted fold, their training seconds, and a sentence for each one left out.
+
+    `fits` names, by member, the fits it was made of.
+    """
 
     members: list[Member]
     seconds: dict[str, float]
+    fits: dict[str, str]
     left_out: list[str]
 
 
@@ -70,7 +77,25 @@ def gather(
         raise PipelineError(
             f"no member covers folds {', '.join(map(str, folds))}; {'; '.join(left_out)}; train first, or blend --folds"
         )
-    return Gathered(members, seconds, left_out)
+    own_names = {member.name for member in members} - set(config.blend.extra)
+    return Gathered(members, seconds, {name: fits_of(jobs, name, folds) for name in sorted(own_names)}, left_out)
+
+
+def fits_of(jobs: Sequence[Job], member: str, folds: Sequence[int]) -> str:
+    """A hash of the fits that a member of these folds is made of; refits on every row are among them."""
+    return digest([job.fingerprint for job in jobs if member in job.members.values() and job.fold in {*folds, "all"}])
+
+
+def stale_member(blend: dict[str, Any], jobs: Sequence[Job]) -> str | None:
+    """The first member of a blend that was trained with another recipe since; None if the blend is fresh."""
+    stale = [name for name, fits in blend["fits"].items() if fits_of(jobs, name, blend["folds"]) != fits]
+    return stale[0] if stale else None
+
+
+def check_fresh(blend: dict[str, Any], jobs: Sequence[Job]) -> None:
+    """Raise PipelineError if the blend was made of other fits than the config asks for."""
+    if member := stale_member(blend, jobs):
+        raise PipelineError(f"the blend was made of other fits of {member} than this config's: train, then blend")
 
 
 def _own_member(

@@ -9,8 +9,9 @@ from models.recipe import build_recipe, derive_seed, differences, digest, finger
 from models.spec import NeuralVariantSpec, plain_poolings
 from models.store import RECIPE, fit_folder, former_recipes, read_json, read_marker, recipe_folder, test_part
 from pipeline.competition import Competition
-from pipeline.config import Config, nearest
+from pipeline.config import Config
 from pipeline.errors import PipelineError
+from pipeline.problems import nearest
 from pipeline.run_directory import RunDirectory
 from pipeline.splits import Folds
 

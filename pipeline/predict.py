@@ -13,7 +13,7 @@ from pipeline.competition import Competition, TestTable, check_fillable, load_co
 from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.files import atomic
-from pipeline.members import recorded_jobs
+from pipeline.members import check_fresh, recorded_jobs
 from pipeline.plan import Job
 from pipeline.run_directory import run_directory
 from pipeline.splits import open_folds
@@ -36,6 +36,7 @@ def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: P
             f"the blend holds {extra[0]!r}, whose model is not here: blend without it to predict new tables"
         )
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
+    check_fresh(blend, jobs)
     members = _predict_members(blend["members"], blend["folds"], jobs, competition, table)
     columns = competition.targets.columns
     for name, predictions in members.items():

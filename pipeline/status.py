@@ -1,13 +1,15 @@
 """The verb `status`: what is done, what is to do, and about how long it will take."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.competition import Competition, load_competition
+from oof.blend_file import read_blend
+from pipeline.competition import load_competition
 from pipeline.config import Config
 from pipeline.display import duration, table
-from pipeline.members import recorded_jobs
+from pipeline.members import recorded_jobs, stale_member
 from pipeline.plan import Job, wanted_now
-from pipeline.run_directory import RunDirectory, run_directory
+from pipeline.run_directory import run_directory
 from pipeline.splits import open_folds
 
 
@@ -19,13 +21,32 @@ def status(config: Config, folder: Path) -> None:
         print(f"run {config.run} has not started: python run.py train")
         return
     split = open_folds(run, config, competition, make=False)
-    jobs = wanted_now(recorded_jobs(run, config, competition, split, competition.test.sha256), None)
-    rows, left, unknown = [], 0.0, False
+    recorded = recorded_jobs(run, config, competition, split, competition.test.sha256)
+    jobs = wanted_now(recorded, None)
+    rows, left, unknown = _progress(config, jobs, len(split.numbers))
+    print(table(["variant", "fits done", "training", "time left"], rows))
+    if left or unknown:
+        known = f"about {duration(left)} of training left" if left else "fits to do"
+        print(f"{known}{', and variants that no fit has timed yet' if unknown and left else ''}: python run.py train")
+    elif any(job.state == "predict" for job in jobs):
+        print("the test table is new to some fits: python run.py train predicts it")
+    elif not (run.oof / "blend.json").exists():
+        print("every fit is done: python run.py blend")
+    elif member := stale_member(read_blend(run.oof / "blend.json"), recorded):
+        print(f"the blend is older than the fits of {member}: python run.py blend")
+    else:
+        print(f"blended; {len(competition.test.ids)} test rows: python run.py submit")
+
+
+def _progress(config: Config, jobs: Sequence[Job], folds: int) -> tuple[list[list[str]], float, bool]:
+    """A row for each variant, the seconds left, and whether some variant has no timed fit to guess from."""
+    rows: list[list[str]] = []
+    left, unknown = 0.0, False
     for variant in config.variants:
         own = [job for job in jobs if job.variant == variant]
         settings = config.settings(variant)
         seeds = len(settings.get("seeds", [0]))
-        total = seeds if settings["folds"] == "all" else seeds * len(split.numbers)
+        total = seeds if settings["folds"] == "all" else seeds * folds
         done = [job for job in own if job.state != "fit"]
         spent = [float((job.marker or {})["provenance"]["seconds"]) for job in done]
         missing = total - len(done)
@@ -34,16 +55,4 @@ def status(config: Config, folder: Path) -> None:
         unknown |= bool(missing and guess is None)
         time_left = "-" if not missing else duration(guess) if guess is not None else "unknown"
         rows.append([variant, f"{len(done)}/{total}", duration(sum(spent)) if spent else "-", time_left])
-    print(table(["variant", "fits done", "training", "time left"], rows))
-    print(_next_step(run, competition, jobs, left, unknown))
-
-
-def _next_step(run: RunDirectory, competition: Competition, jobs: list[Job], left: float, unknown: bool) -> str:
-    if left or unknown:
-        known = f"about {duration(left)} of training left" if left else "fits to do"
-        return f"{known}{', and variants that no fit has timed yet' if unknown and left else ''}: python run.py train"
-    if any(job.state == "predict" for job in jobs):
-        return "the test table is new to some fits: python run.py train predicts it"
-    if not (run.oof / "blend.json").exists():
-        return "every fit is done: python run.py blend"
-    return f"blended; {len(competition.test.ids)} test rows: python run.py submit"
+    return rows, left, unknown

@@ -11,7 +11,9 @@ from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.files import atomic
+from pipeline.members import check_fresh, recorded_jobs
 from pipeline.run_directory import run_directory
+from pipeline.splits import open_folds
 from submissions.check import check
 from submissions.file import write_submission
 from submissions.fill import fill
@@ -22,6 +24,8 @@ def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
     blend = read_blend(run.oof / "blend.json")
+    split = open_folds(run, config, competition, make=False)
+    check_fresh(blend, recorded_jobs(run, config, competition, split, competition.test.sha256))
     if blend["test_table"] != competition.test.sha256:
         raise PipelineError(
             "the test table is not the one that was blended: run train (it only predicts) and blend again"

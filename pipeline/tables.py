@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.config import nearest
 from pipeline.errors import PipelineError
+from pipeline.problems import nearest
 
 
 def read_table(path: Path, what: str) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ def modules() -> dict[str, str]:
     }
 
 
-def imports(source: str) -> set[Import]:
+@cache
+def imports(source: str) -> frozenset[Import]:
     """Return what a module imports, with `from a import b` as both `a` and `a.b`, since `b` may be a module."""
 
     def walk(node: ast.AST, at_once: bool) -> Iterator[Import]:
@@ -58,7 +60,7 @@ def imports(source: str) -> set[Import]:
         for child in ast.iter_child_nodes(node):
             yield from walk(child, at_once and not late)
 
-    return set(walk(ast.parse(source), True))
+    return frozenset(walk(ast.parse(source), True))
 
 
 def is_torch(target: str) -> bool:

@@ -20,6 +20,8 @@ def blend(method="mean", numbers=None, members=("a", "b")):
         "task": "binary",
         "columns": ["y"],
         "folds": [0, 1],
+        "fits": {"a": "0a", "b": "0b"},
+        "test_table": "0c",
     }
 
 

@@ -245,3 +245,16 @@ def test_paths_are_relative_to_the_config_file(make_site: Any, monkeypatch: pyte
     site.ok("train")
     assert (site.folder / "runs" / "r" / "config.yaml").is_file()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("key", "value"), [("label_smoothing", "0.1"), ("class_weights", "balanced")])
+def test_an_option_without_meaning_for_a_regression_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "run: r\nvariants: {mean: {pooling: mean}}\n"
+        "competition: {train: a.csv, test: b.csv, sample_submission: c.csv, text: t, target: y, "
+        "task: regression, metric: rmse}\n"
+    )
+    assert read_config(path).competition.task == "regression"
+    with pytest.raises(PipelineError, match=rf"variants.mean: {key} has no meaning for a regression"):
+        read_config(path, [f"training.{key}={value}"])

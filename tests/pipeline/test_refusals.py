@@ -349,7 +349,7 @@ BLENDED: dict[str, tuple[Change, list[str], str]] = {
     "a recipe that was not trained": (
         nothing,
         ["predict", "--test", "{site}/test.csv", "--output", "{site}/out", "training.epochs=3"],
-        "mean is part of the blend but not trained with this config: run train, then blend",
+        "the blend was made of other fits of mean than this config's: train, then blend",
     ),
     "a solution without the target": (
         nothing,
@@ -415,9 +415,9 @@ def test_a_text_column_of_numbers_warns_and_trains(linear_site: Callable[..., An
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        ([], "holds no train*.csv, .parquet or .jsonl"),
-        (["train.csv"], "holds no test*.csv, .parquet or .jsonl"),
-        (["train.csv", "test.csv"], "holds no sample*.csv, .parquet or .jsonl"),
+        ([], "holds no file named train* that ends in .csv or .parquet or .jsonl"),
+        (["train.csv"], "holds no file named test* that ends in .csv or .parquet or .jsonl"),
+        (["train.csv", "test.csv"], "holds no file named sample* that ends in .csv"),
     ],
 )
 def test_init_needs_the_three_tables(

@@ -1,0 +1,434 @@
+"""The training loop on a tiny random BERT: every option has a visible effect, nothing leaks, order is kept."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from models import ModelError
+from models.backbone import Backbone
+from models.device import pick_precision
+from models.fit import Fit, check_variant, predict, updates_per_epoch
+from models.network import Network
+from models.saved import load_network, write_weights
+from models.spec import NeuralVariantSpec, TrainingSpec, plain_poolings
+from models.tokens import Tokens, encode
+
+Run = Callable[..., Fit]
+TASKS = ("binary", "multiclass", "multilabel", "regression", "ordinal")
+
+
+def same(left: Fit, right: Fit) -> bool:
+    """Whether two fits are the same to the last bit, weights and predictions."""
+    weights = left.weights.keys() == right.weights.keys() and all(
+        torch.equal(tensor, right.weights[name]) for name, tensor in left.weights.items()
+    )
+    parts = [(left.valid, right.valid), (left.test, right.test)]
+    return weights and all(np.array_equal(a[name], b[name]) for a, b in parts for name in a)
+
+
+def moved(left: Fit, right: Fit, part: str) -> float:
+    """The largest difference between two fits' weights whose names hold `part`."""
+    found = [n for n in left.weights if part in n]
+    assert found
+    return max(float((left.weights[n] - right.weights[n]).abs().max()) for n in found)
+
+
+# The same again, and otherwise.
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(run: Run) -> None:
+    options = {"epochs": 2, "dropout": 0.3, "dropout_samples": 2}
+    first = run(**options)
+    torch.rand(7)  # whatever the process drew before does not matter
+    assert same(first, run(**options))
+    assert not same(first, run(**options, seed=2))
+
+
+OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "learning_rate": ({}, {"learning_rate": 5e-4}),
+    "head_learning_rate": ({}, {"head_learning_rate": 1e-2}),
+    "layer_decay": ({}, {"layer_decay": 0.5}),
+    "weight_decay": ({}, {"weight_decay": 1.0}),
+    "warmup": ({"epochs": 3}, {"warmup": 0.5}),
+    "schedule": ({"epochs": 3}, {"schedule": "constant"}),
+    "schedule cosine": ({"epochs": 3}, {"schedule": "cosine"}),
+    "clip_norm": ({"epochs": 3}, {"clip_norm": 0.01}),
+    "clip_norm off": ({"epochs": 3, "clip_norm": 0.01}, {"clip_norm": None}),
+    "dropout": ({}, {"dropout": 0.5}),
+    "dropout_samples": ({"dropout": 0.5}, {"dropout_samples": 4}),
+    "label_smoothing": ({}, {"label_smoothing": 0.2}),
+    "class_weights": ({}, {"class_weights": {"yes": 5.0}}),
+    "freeze_embeddings": ({}, {"freeze_embeddings": True}),
+    "epochs": ({}, {"epochs": 2}),
+    "batch_size": ({}, {"batch_size": 4}),
+    "accumulation": ({"batch_size": 4}, {"accumulation": 2}),
+    "precision": ({}, {"precision": "bf16"}),
+    "pooling": ({}, {"pooling": "max"}),
+}
+ELSEWHERE = {  # keys with a test of their own, here or where they act
+    "backbone",  # test_backbones
+    "max_length",
+    "keep",
+    "extra_tokens",
+    "gradient_checkpointing",
+    "threads",  # the engine sets them
+    "seeds",
+    "folds",
+    "save_weights",
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_has_a_visible_effect(option: str, run: Run) -> None:
+    base, other = OPTIONS[option]
+    before, after = run(**base), run(**base | other)
+    if option != "freeze_embeddings":
+        assert moved(before, after, "heads.") > 1e-6
+    assert moved(before, after, "encoder.") > 1e-6
+
+
+def test_every_training_key_is_tested_for_its_effect() -> None:
+    assert set(TrainingSpec.model_fields) == {name.split()[0] for name in OPTIONS} - {"pooling"} | ELSEWHERE
+
+
+def test_frozen_embeddings_stay_and_the_rest_learns(run: Run, tiny: Backbone) -> None:
+    pretrained = load_file(tiny.folder / "model.safetensors")
+    weights = run(freeze_embeddings=True).weights
+    for name, tensor in pretrained.items():
+        if "pooler" not in name:
+            assert torch.equal(weights[f"encoder.{name}"], tensor) == name.startswith("embeddings."), name
+
+
+def test_layer_decay_moves_lower_layers_less(run: Run, tiny: Backbone) -> None:
+    pretrained = load_file(tiny.folder / "model.safetensors")
+    weights = run(layer_decay=0.1, weight_decay=0.0).weights
+
+    def travelled(part: str) -> float:
+        name = next(n for n in pretrained if part in n)
+        return float((weights[f"encoder.{name}"] - pretrained[name]).abs().max())
+
+    parts = "word_embeddings", "layer.0.output.dense.weight", "layer.1.output.dense.weight"
+    embeddings, lower, upper = map(travelled, parts)
+    assert 0 < 5 * embeddings < lower < upper / 5
+
+
+def test_two_half_batches_accumulated_are_one_batch(run: Run) -> None:
+    rows = {"train_rows": np.arange(8), "epochs": 3}  # one step an epoch, so that both see the same rows in it
+    whole = run(batch_size=8, **rows)
+    halves = run(batch_size=4, accumulation=2, **rows)
+    assert moved(whole, halves, "heads.") < 1e-5  # elsewhere Adam blows up the rounding noise of biases that cancel
+    np.testing.assert_allclose(whole.valid[""], halves.valid[""], atol=1e-5)
+    assert whole.epochs[0]["loss"] == pytest.approx(halves.epochs[0]["loss"], rel=1e-5)
+    assert moved(whole, run(batch_size=4, **rows), "heads.") > 1e-4
+
+
+def test_unequal_batches_accumulate_by_rows(run: Run) -> None:
+    rows = {"train_rows": np.arange(7), "epochs": 2}
+    assert moved(run(batch_size=7, **rows), run(batch_size=6, accumulation=2, **rows), "heads.") < 1e-5
+
+
+def test_gradient_checkpointing_is_used_and_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def counted(*arguments: Any, **settings: Any) -> Any:
+        calls.append(1)
+        return torch.utils.checkpoint.checkpoint(*arguments, **settings)
+
+    monkeypatch.setattr(transformers.modeling_utils, "checkpoint", counted)
+    plain = run()
+    assert calls == []
+    checkpointed = run(gradient_checkpointing=True)
+    assert len(calls) == 2 * 2  # layers x batches
+    assert moved(plain, checkpointed, "") < 1e-6
+
+
+def test_gradient_checkpointing_of_an_encoder_without_it_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformers.BertModel, "supports_gradient_checkpointing", False)
+    with pytest.raises(ModelError, match="gradient_checkpointing is not supported by backbone"):
+        run(gradient_checkpointing=True)
+
+
+def test_bf16_stays_near_fp32(run: Run) -> None:
+    exact, rough = run(), run(precision="bf16")
+    assert (exact.provenance["precision"], rough.provenance["precision"]) == ("float32", "bfloat16")
+    assert 0 < np.abs(exact.valid[""] - rough.valid[""]).max() < 0.1
+
+
+def test_fp16_trains_with_a_loss_scale(run: Run) -> None:
+    rough = run(precision="fp16", epochs=2)
+    assert rough.provenance["precision"] == "float16"
+    assert np.isfinite(rough.valid[""]).all()
+
+
+def test_precision_is_fp32_on_a_cpu_unless_asked() -> None:
+    cpu = torch.device("cpu")
+    expected = {"auto": None, "fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+    assert {name: pick_precision(name, cpu) for name in expected} == expected
+
+
+def test_one_step_counter_tick_per_optimizer_step(run: Run) -> None:
+    ticks: list[int] = []
+    settings = {"batch_size": 3, "accumulation": 2, "epochs": 2}
+    run(**settings, on_step=lambda: ticks.append(1))
+    assert len(ticks) == 2 * updates_per_epoch(16, settings) == 2 * 3
+
+
+def test_weights_of_rows_weigh(run: Run) -> None:
+    weights = np.ones(24)
+    weights[:8] = 0.0
+    without = run(row_weights=weights, batch_size=16)
+    assert moved(run(batch_size=16), without, "heads.") > 1e-6
+    truth = np.arange(24) % 2
+    truth[:8] = 1 - truth[:8]  # what a row without weight says does not matter
+    assert same(without, run(row_weights=weights, batch_size=16, truth=truth))
+    assert same(run(), run(row_weights=np.full(24, 7.0)))  # only ratios count
+
+
+# Nothing but the training rows teaches.
+
+
+def poisoned(tokens: Tokens, rows: np.ndarray) -> Tokens:
+    """The same tokens, but for these rows' ids, reversed and shifted."""
+    ids = tokens.ids.copy()
+    for row in rows:
+        ids[tokens.offsets[row] : tokens.offsets[row + 1]] = (tokens.row(row)[::-1] + 3) % 20 + 5
+    return replace(tokens, ids=ids)
+
+
+@pytest.mark.parametrize("task", ["regression", "multiclass"])
+def test_other_rows_texts_targets_and_weights_teach_nothing(
+    task: str, run: Run, tokens_of: Callable[..., Tokens], truth_of: Callable[[str], np.ndarray]
+) -> None:
+    tokens, truth, weights = tokens_of(24), truth_of(task), np.ones(24)
+    common = {"poolings": {"idf": "idf", "mean": "mean"}, "class_weights": None if task == "regression" else "balanced"}
+    clean = run(task, **common)
+    truth[16:] = truth[16:] * 0 + 1
+    weights[16:] = 99.0
+    dirty = run(task, tokens=poisoned(tokens, np.arange(16, 24)), truth=truth, row_weights=weights, **common)
+    assert all(torch.equal(clean.weights[name], dirty.weights[name]) for name in clean.weights)
+    assert not np.array_equal(clean.valid["idf"], dirty.valid["idf"])
+    taught = run(task, tokens=poisoned(tokens, np.arange(8)), **common)
+    idf = "poolings.pool_idf.pools.0.weights"
+    assert not torch.equal(clean.weights[idf], taught.weights[idf])
+
+
+def test_regression_targets_are_standardised_on_the_training_rows(run: Run) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(24, 2)) * [1e-3, 1e4] + [5, -1e5]
+    truth[16:] += 1e6
+    result = run("regression", truth=truth, learning_rate=1e-5)
+    np.testing.assert_allclose(result.weights["location"], truth[:16].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(result.weights["scale"], truth[:16].std(0), rtol=1e-4)
+    assert result.epochs[0]["loss"] == pytest.approx(1, abs=0.7)
+    assert (np.abs(result.valid[""] - truth[:16].mean(0)) < 2 * truth[:16].std(0)).all()
+
+
+def test_a_change_of_unit_changes_only_the_unit(run: Run) -> None:
+    truth = np.random.default_rng(0).normal(size=(24, 2))
+    grams, tonnes = run("regression", truth=truth * 1e3), run("regression", truth=truth / 1e3)
+    np.testing.assert_allclose(grams.valid[""], tonnes.valid[""] * 1e6, rtol=1e-3, atol=1e-1)
+
+
+def test_a_constant_target_is_learned_as_it_is(run: Run) -> None:
+    np.testing.assert_allclose(run("regression", truth=np.full((24, 2), 7.0)).valid[""], 7.0, atol=1e-4)
+
+
+# Predictions.
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_gives_valid_predictions(task: str, run: Run) -> None:
+    result = run(task, epochs=2)
+    columns = {"binary": 1, "multiclass": 3, "multilabel": 2, "regression": 2, "ordinal": 4}[task]
+    for part, rows in ((result.valid[""], 8), (result.test[""], 5)):
+        assert part.shape == (rows, columns)
+        assert part.dtype == np.float64
+        assert np.isfinite(part).all()
+        if task != "regression":
+            assert ((part > 0) & (part < 1)).all()
+        if task in ("multiclass", "ordinal"):
+            np.testing.assert_allclose(part.sum(1), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_learns_what_a_word_says(task: str, run: Run, tiny: Backbone) -> None:
+    word = np.arange(24) % 4
+    texts = [("the " * (row % 3) + ["cat", "dog", "tree", "river"][w],) for row, w in enumerate(word)]
+    tokens = encode(tiny.tokenizer, texts, max_length=40, keep="head", names=list(map(str, range(24))))
+    truth = {
+        "binary": word % 2,
+        "multiclass": np.minimum(word, 2),
+        "multilabel": np.stack([word % 2, word // 2], 1),
+        "regression": np.stack([word, -100 * word], 1).astype(float),
+        "ordinal": word,
+    }[task]
+    result = run(task, tokens=tokens, truth=truth, epochs=15, learning_rate=3e-3, schedule="constant")
+    assert result.epochs[-1]["loss"] < 0.3 * result.epochs[0]["loss"]
+    told = result.valid[""]
+    if task in ("multiclass", "ordinal"):
+        assert (told.argmax(1) == truth[16:]).all()
+    elif task == "regression":
+        np.testing.assert_allclose(told, truth[16:], atol=50)
+        np.testing.assert_allclose(told[:, 0], truth[16:, 0], atol=0.5)
+    else:
+        assert ((told > 0.5) == truth[16:].reshape(told.shape)).all()
+
+
+def test_predictions_keep_the_order_of_the_rows(run: Run) -> None:
+    rows = np.arange(16, 24)
+    order = np.array([5, 2, 7, 0, 1, 6, 3, 4])
+    forth, back = run(valid_rows=rows, batch_size=1), run(valid_rows=rows[order], batch_size=1)
+    np.testing.assert_allclose(forth.valid[""][order], back.valid[""], atol=1e-6)
+    assert len(np.unique(forth.valid[""].round(9))) == 8
+
+
+def test_a_test_row_is_predicted_as_if_it_were_a_validation_row(run: Run, tokens_of: Callable[..., Tokens]) -> None:
+    result = run(test=tokens_of(24))
+    np.testing.assert_allclose(result.valid[""], result.test[""][16:], atol=1e-6)
+
+
+def test_no_validation_rows_give_no_rows_and_no_scores(run: Run) -> None:
+    result = run("multiclass", valid_rows=np.arange(0), score=lambda truth, predictions: 1 / 0)
+    assert result.valid[""].shape == (0, 3)
+    assert result.epochs[0]["scores"] == {}
+
+
+def test_one_training_row_is_enough(run: Run) -> None:
+    assert np.isfinite(run(train_rows=np.array([3])).valid[""]).all()
+
+
+def test_scores_are_told_for_each_epoch_and_pooling_and_choose_nothing(run: Run) -> None:
+    heard: list[dict[str, Any]] = []
+    poolings = {"cls": "cls", "mean": "mean"}
+    result = run(
+        epochs=3,
+        poolings=poolings,
+        score=lambda truth, predictions: float(np.abs(truth - predictions[:, 0]).mean()),
+        on_epoch=heard.append,
+    )
+    assert heard == result.epochs
+    assert [entry["epoch"] for entry in heard] == [1, 2, 3]
+    assert all(set(entry["scores"]) == {"cls", "mean"} for entry in heard)
+    last = float(np.abs(np.arange(16, 24) % 2 - result.valid["cls"][:, 0]).mean())
+    assert heard[-1]["scores"]["cls"] == pytest.approx(last)
+    assert same(result, run(epochs=3, poolings=poolings))
+
+
+# Several poolings on one encoder.
+
+
+def test_several_poolings_train_at_once_and_differ(run: Run) -> None:
+    poolings = {"cls": "cls", "keys": ["mean", "max"], "values": {"layers": "weighted", "tokens": "gem"}}
+    result = run("multiclass", poolings=poolings)
+    assert list(result.valid) == list(result.test) == ["cls", "keys", "values"]
+    assert result.weights["heads.pool_keys.linear.weight"].shape == (3, 64)
+    assert not np.allclose(result.valid["cls"], result.valid["keys"])
+    assert not np.allclose(result.valid["cls"], result.valid["values"])
+
+
+def test_each_head_weighs_the_same_in_the_loss_of_several(run: Run) -> None:
+    alone = run(poolings={"mean": "mean"}).epochs[0]["loss"]
+    assert run(poolings={"mean": "mean", "max": "max"}).epochs[0]["loss"] == pytest.approx(alone, rel=0.5)
+
+
+def test_poolings_that_do_not_fit_are_refused_before_training(tiny: Backbone) -> None:
+    variant = NeuralVariantSpec(pooling={"layers": {"kind": "concat", "count": 4}, "tokens": "mean"})
+    with pytest.raises(ModelError, match=r"layers\.count is 4 but the backbone has only 3 hidden states"):
+        check_variant(tiny, plain_poolings(variant), 16)
+    check_variant(tiny, plain_poolings(NeuralVariantSpec(pooling=["idf", "cls"])), 16)
+
+
+# What goes wrong.
+
+
+def test_a_diverging_loss_is_one_sentence(run: Run) -> None:
+    with pytest.raises(ModelError, match=r"^the training loss became \S+ in epoch \d: lower learning_rate") as caught:
+        run("regression", epochs=4, clip_norm=None, unchecked={"learning_rate": 1e30})
+    assert "\n" not in str(caught.value)
+
+
+def test_class_weights_of_a_regression_are_refused(run: Run) -> None:
+    with pytest.raises(ModelError, match="class_weights has no meaning for a regression"):
+        run("regression", class_weights="balanced")
+
+
+def test_a_fit_leaves_the_settings_of_torch_alone(run: Run) -> None:
+    before = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+    run()
+    assert before == (torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled())
+
+
+def test_a_fit_tells_where_and_how_it_ran(run: Run) -> None:
+    provenance = run().provenance
+    assert provenance["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert provenance["threads"] == 1
+    assert provenance["seconds"] > 0
+    assert provenance["train_tokens_per_second"] > 0
+    assert provenance["torch"] == torch.__version__
+
+
+# Weights on disk and back.
+
+
+def loaded(path: Path, backbone: Backbone, task: str, columns: int, **pooling: Any) -> tuple[Network, dict[str, Any]]:
+    variant = NeuralVariantSpec(**pooling)
+    settings = variant.model_dump() | {"precision": "fp32"}
+    return load_network(path, backbone, plain_poolings(variant), settings, task, columns), settings
+
+
+@pytest.mark.parametrize("task", ["regression", "multiclass"])
+def test_saved_weights_predict_the_same(
+    task: str, run: Run, tiny: Backbone, tokens_of: Callable[..., Tokens], tmp_path: Path
+) -> None:
+    poolings = {"idf": "idf", "deep": {"layers": "lstm", "tokens": ["attention", "multi_head_attention"]}}
+    result = run(task, poolings=poolings)
+    for precision in ("fp32", "fp16"):
+        path = tmp_path / f"{precision}.safetensors"
+        write_weights(path, result.weights, precision)
+        network, settings = loaded(path, tiny, task, result.test["idf"].shape[1], poolings=poolings)
+        told = predict(network, tokens_of(5, seed=9), np.arange(5), settings, tiny)
+        for name, expected in result.test.items():
+            if precision == "fp32":
+                np.testing.assert_array_equal(told[name], expected)
+            np.testing.assert_allclose(told[name], expected, rtol=1e-2, atol=1e-2)
+    sizes = [(tmp_path / f"{precision}.safetensors").stat().st_size for precision in ("fp32", "fp16")]
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+def test_half_precision_keeps_the_scale_of_a_regression(
+    run: Run, tiny: Backbone, tokens_of: Callable[..., Tokens], tmp_path: Path
+) -> None:
+    truth = np.random.default_rng(0).normal(size=(24, 2)) * [1e-6, 1e3] + [0, 1e6]  # beyond float16 on both ends
+    result = run("regression", truth=truth)
+    write_weights(tmp_path / "w.safetensors", result.weights, "fp16")
+    network, settings = loaded(tmp_path / "w.safetensors", tiny, "regression", 2, pooling="mean")
+    told = predict(network, tokens_of(5, seed=9), np.arange(5), settings, tiny)[""]
+    assert (np.abs(told - result.test[""]) < 0.05 * truth.std(0)).all()
+
+
+def test_weights_that_are_missing_damaged_or_foreign_are_refused(run: Run, tiny: Backbone, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(ModelError, match="does not exist: this fit was trained with save_weights none"):
+        loaded(path, tiny, "binary", 1, pooling="mean")
+    write_weights(path, run().weights, "fp32")
+    with pytest.raises(ModelError, match="holds the weights of another network") as caught:
+        loaded(path, tiny, "binary", 1, pooling="attention")
+    assert "\n" not in str(caught.value)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="is damaged"):
+        loaded(path, tiny, "binary", 1, pooling="mean")
+
+
+def test_updates_per_epoch_counts_the_last_partial_step() -> None:
+    for rows, batch_size, accumulation in ((1, 8, 1), (16, 8, 1), (17, 8, 1), (17, 8, 2), (1000, 3, 4)):
+        batches = math.ceil(rows / batch_size)
+        expected = len(range(0, batches, accumulation))
+        assert updates_per_epoch(rows, {"batch_size": batch_size, "accumulation": accumulation}) == expected

@@ -1,0 +1,131 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from models import ModelError
+from models.backbone import Backbone
+from models.tokens import Tokens, encode
+
+LONG = "the cat runs and the dog sleeps in a red tree of stone"  # 13 words, a token each
+KEEPS = ("head", "tail", "both")
+
+
+def coded(backbone: Backbone, *texts: tuple[str, ...], max_length: int = 40, keep: str = "head") -> Tokens:
+    names = [f"row-{place}" for place in range(len(texts))]
+    return encode(backbone.tokenizer, texts, max_length=max_length, keep=keep, names=names)
+
+
+def words(backbone: Backbone, tokens: Tokens, row: int = 0) -> str:
+    return " ".join(backbone.tokenizer.convert_ids_to_tokens(tokens.row(row).tolist()))
+
+
+def test_short_texts_are_what_the_tokenizer_says(tiny: Backbone) -> None:
+    texts = ["the cat", LONG, "", "dogs", "中文", "unheard-of 😀"]
+    tokens = coded(tiny, *((text,) for text in texts))
+    assert len(tokens) == len(texts)
+    for row, text in enumerate(texts):
+        np.testing.assert_array_equal(tokens.row(row), tiny.tokenizer(text)["input_ids"])
+    assert tokens.lengths.tolist() == [len(tiny.tokenizer(text)["input_ids"]) for text in texts]
+    assert (tokens.ids.dtype, tokens.offsets.dtype) == (np.int32, np.int64)
+
+
+def test_a_pair_has_two_segments(tiny: Backbone) -> None:
+    tokens = coded(tiny, ("the cat", "a dog runs"))
+    reference = tiny.tokenizer("the cat", "a dog runs")
+    np.testing.assert_array_equal(tokens.row(0), reference["input_ids"])
+    assert tokens.types is not None
+    np.testing.assert_array_equal(tokens.types, reference["token_type_ids"])
+    assert set(tokens.types) == {0, 1}
+
+
+def test_types_are_kept_only_where_the_backbone_reads_them(tiny: Backbone) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny.folder)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    assert encode(tokenizer, [("the cat",)], max_length=9, keep="head", names=["a"]).types is None
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [("head", "the cat runs and the"), ("tail", "red tree of stone"), ("both", "the cat runs of stone")],
+)
+def test_a_long_text_keeps_the_end_asked_for_and_its_special_tokens(keep: str, kept: str, tiny: Backbone) -> None:
+    kept = "a red tree of stone" if keep == "tail" else kept
+    assert words(tiny, coded(tiny, (LONG,), max_length=7, keep=keep)) == f"[CLS] {kept} [SEP]"
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+@pytest.mark.parametrize("max_length", [4, 5, 8, 14, 15, 16])
+def test_a_text_is_never_longer_than_asked_and_never_cut_without_need(
+    keep: str, max_length: int, tiny: Backbone
+) -> None:
+    lengths = coded(tiny, (LONG,), ("cat",), max_length=max_length, keep=keep).lengths
+    assert lengths.tolist() == [min(15, max_length), 3]
+
+
+def test_head_is_what_the_tokenizer_itself_truncates_to(tiny: Backbone) -> None:
+    reference = tiny.tokenizer(LONG, truncation=True, max_length=9)["input_ids"]
+    np.testing.assert_array_equal(coded(tiny, (LONG,), max_length=9).row(0), reference)
+
+
+PAIRS: list[tuple[tuple[str, str], int, str, str]] = [
+    (("cat", LONG), 9, "head", "[CLS] cat [SEP] the cat runs and the [SEP]"),
+    ((LONG, "cat"), 9, "tail", "[CLS] a red tree of stone [SEP] cat [SEP]"),
+    ((LONG, LONG), 9, "head", "[CLS] the cat runs [SEP] the cat runs [SEP]"),
+    ((LONG, LONG), 11, "both", "[CLS] the cat of stone [SEP] the cat of stone [SEP]"),
+    ((LONG, ""), 7, "both", "[CLS] the cat of stone [SEP] [SEP]"),
+]
+
+
+@pytest.mark.parametrize(("pair", "max_length", "keep", "kept"), PAIRS)
+def test_the_longer_text_of_a_pair_is_cut_first(
+    pair: tuple[str, str], max_length: int, keep: str, kept: str, tiny: Backbone
+) -> None:
+    tokens = coded(tiny, pair, max_length=max_length, keep=keep)
+    assert words(tiny, tokens) == kept
+    first = kept.split().index("[SEP]") + 1
+    assert tokens.types is not None
+    assert tokens.types.tolist() == [0] * first + [1] * (len(kept.split()) - first)
+
+
+def test_a_text_far_beyond_the_backbone_is_cut_quietly(tiny: Backbone, capfd: pytest.CaptureFixture[str]) -> None:
+    assert coded(tiny, (LONG * 500,), max_length=40).lengths.tolist() == [40]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_encoding_goes_in_chunks_without_a_seam(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [(" ".join(LONG.split()[: row % 13]),) for row in range(20)]
+    whole = coded(tiny, *texts)
+    monkeypatch.setattr("models.tokens.CHUNK", 7)
+    parts = coded(tiny, *texts)
+    for name in ("ids", "types", "offsets"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
+
+
+def test_no_texts_are_no_tokens(tiny: Backbone) -> None:
+    tokens = coded(tiny)
+    assert len(tokens) == 0
+    assert tokens.lengths.tolist() == []
+
+
+class BareTokenizer:
+    """A tokenizer that adds no special tokens, as those of decoders do."""
+
+    model_input_names = ("input_ids",)
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def __call__(self, *columns: Any, **settings: Any) -> Any:
+        return self.tokenizer(*columns, add_special_tokens=False, **settings)
+
+
+def test_a_text_without_any_token_is_refused_by_its_name(tiny: Backbone) -> None:
+    with pytest.raises(ModelError, match="row b has no token: its text is empty"):
+        encode(BareTokenizer(tiny.tokenizer), [("cat",), (" ",)], max_length=9, keep="head", names=["a", "b"])
+
+
+def test_too_little_room_is_refused(tiny: Backbone) -> None:
+    with pytest.raises(ModelError, match=r"training\.max_length is 3, which leaves no room"):
+        coded(tiny, ("the cat", "a dog"), max_length=3)
