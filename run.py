@@ -107,7 +107,7 @@ def _read(args: argparse.Namespace) -> "tuple[Config, Path]":
 def _sample(args: argparse.Namespace) -> None:
     from pipeline.sample import write_sample
 
-    write_sample(Path("data/docstrings"), train_rows=900, test_rows=1000, seed=0)
+    write_sample(Path("data/docstrings"), train_rows=900, test_rows=600, seed=0)
 
 
 def _init(args: argparse.Namespace) -> None:
