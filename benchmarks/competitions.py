@@ -33,7 +33,14 @@ TOKEN_POOLS = [
 ALL_POOLINGS = {**{name: name for name in [*TOKEN_POOLS, "last"]}, "weighted_layer": "weighted_layer"}
 ONE_ENCODER = {"shared": {"poolings": ALL_POOLINGS}}
 SINGLE = {"mean": {"pooling": "mean"}, "tfidf": {"model": "tfidf"}}
-TUNED = {"learning_rate": 6e-5, "head_learning_rate": 3e-4, "epochs": 3, "max_length": 64}
+TUNED = {
+    "learning_rate": 1e-4,
+    "head_learning_rate": 3e-4,
+    "epochs": 3,
+    "batch_size": 32,
+    "max_length": 64,
+    "freeze_embeddings": True,
+}
 
 COMPETITIONS: dict[str, dict[str, Any]] = {
     "trec": {

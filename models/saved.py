@@ -15,9 +15,9 @@ from torch import Tensor
 
 from models import ModelError
 from models.backbone import Backbone, quiet, read_configuration
+from models.build import build_network
 from models.device import pick_device
 from models.encoder import empty_encoder
-from models.fit import build_network
 from models.network import Network
 
 

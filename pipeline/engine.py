@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from models.backbone import Backbone, open_backbone
+from models.build import check_variant
 from models.device import use_threads
-from models.fit import Fit, check_variant, fit, predict, updates_per_epoch
+from models.fit import Fit, fit, updates_per_epoch
 from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
+from models.predict import predict
 from models.recipe import digest
 from models.saved import load_network, read_backbone, write_backbone, write_weights
 from models.store import BACKBONE, MARKER, RECIPE, WEIGHTS, test_part, valid_part, write_json

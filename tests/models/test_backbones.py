@@ -16,13 +16,15 @@ import torch
 from models import ModelError
 from models.backbone import Backbone, open_backbone
 from models.batches import collate
+from models.build import build_network, check_variant
 from models.encoder import empty_encoder, is_causal, load_encoder, longest_text
-from models.fit import Fit, build_network, check_variant, fit, pad_id, predict
+from models.fit import Fit, fit
 from models.layers import LAYER_MIXES
 from models.losses import LOSSES
 from models.network import Network
 from models.optimizer import LAYER, build_optimizer
 from models.pools import TOKEN_POOLS
+from models.predict import pad_id, predict
 from models.saved import load_network, read_backbone, write_backbone, write_weights
 from models.spec import TrainingSpec
 from models.tokens import Tokens, encode

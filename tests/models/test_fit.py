@@ -14,9 +14,11 @@ from safetensors.torch import load_file
 
 from models import ModelError
 from models.backbone import Backbone
+from models.build import check_variant
 from models.device import pick_precision
-from models.fit import Fit, check_variant, predict, updates_per_epoch
+from models.fit import Fit, updates_per_epoch
 from models.network import Network
+from models.predict import predict
 from models.saved import load_network, write_weights
 from models.spec import NeuralVariantSpec, TrainingSpec, plain_poolings
 from models.tokens import Tokens, encode
