@@ -4,6 +4,7 @@ Rungs in order of what they learn: mean, subset_mean, simplex, stacker. A rung i
 paired cross-fitted gain exceeds one standard error of that gain. Equal weights win often; then it says so.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,16 +50,21 @@ def auto(
     metric: Metric,
     repeats: int = 200,
     seed: int = 0,
+    on_rung: Callable[[str], None] = lambda method: None,
 ) -> Climb:
     """Climb the ladder on P (members, rows, columns); `component` marks rows that are resampled together.
+
+    `on_rung` is told each blend's name before it is tried, since on many rows a rung takes a while.
 
     With one fold only the equal mean is offered, without a cross-fitted score; with one member there is nothing to
     climb.
     """
     crossing = len(np.unique(fold)) > 1
+    on_rung("mean")
     held = _rung("mean", P, truth, fold, task, metric, crossing)
     rungs = [held]
     for method in RUNGS[1:] if crossing and len(P) > 1 else ():
+        on_rung(method)
         rung = _rung(method, P, truth, fold, task, metric, crossing)
         assert rung.crossed is not None
         assert held.crossed is not None

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from oof.blend_file import apply_blend, write_blend
 from oof.decide import decide
 from oof.diversity import error_correlations
 from oof.frame import write_frame
-from oof.ladder import Climb, Rung, auto, single
+from oof.ladder import RUNGS, Climb, Rung, auto, single
 from oof.matrix import stack, stack_tests
 from oof.member import Member, write_member
 from oof.metrics import Metric
@@ -61,7 +62,13 @@ def _climb(
 ) -> Climb:
     task, metric = competition.spec.task, competition.metric
     if config.blend.method == "auto":
-        return auto(matrix, truth, fold, component, task, metric)
+        with tqdm(total=len(RUNGS), desc="blending", unit="rung", delay=2, leave=False, disable=None) as bar:
+
+            def on_rung(method: str) -> None:
+                bar.set_postfix_str(method)
+                bar.update()
+
+            return auto(matrix, truth, fold, component, task, metric, on_rung=on_rung)
     return single(config.blend.method, matrix, truth, fold, task, metric)
 
 

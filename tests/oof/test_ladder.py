@@ -101,3 +101,11 @@ def test_a_blend_that_was_asked_for_is_refused_where_it_does_not_fit(draw):
     with pytest.raises(OOFError, match="blend simplex cannot be cross-fitted on one fold; with one fold only mean is"):
         single("simplex", P, truth, np.zeros(400, dtype=int), "binary", METRICS["log_loss"])
     assert single("mean", P, truth, np.zeros(400, dtype=int), "binary", METRICS["log_loss"]).chosen == "mean"
+
+
+def test_each_rung_is_announced_before_it_is_tried(draw):
+    truth, P = draw("binary")
+    told: list[str] = []
+    fold = np.arange(len(truth)) % 3
+    climb = auto(P, truth, fold, None, "binary", METRICS["log_loss"], repeats=5, on_rung=told.append)
+    assert told == list(RUNGS) == [rung.method for rung in climb.rungs]
