@@ -39,6 +39,7 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -
     rows = np.flatnonzero(np.isin(split.fold, chosen))
     truth, fold = competition.targets.truth[rows], split.fold[rows]
     matrix = stack(gathered.members, competition.ids, split.fold, chosen)
+    tests = stack_tests(gathered.members)  # refuse before scores are shown that nothing would come of
     climb = _climb(config, competition, matrix, truth, fold, split.component[rows])
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}: members, scores and test means are of these alone\n")
@@ -48,7 +49,7 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -
     print(f"\n{climb.sentence}")
     rung = next(r for r in climb.rungs if r.method == climb.chosen)
     print(_weights_line(rung, gathered.members))
-    _write(run, competition, gathered, rung, rows, split, climb, chosen)
+    _write(run, competition, gathered, tests, rung, rows, split, climb, chosen)
     print("submit next: python run.py submit")
 
 
@@ -122,6 +123,7 @@ def _write(
     run: RunDirectory,
     competition: Competition,
     gathered: Gathered,
+    tests: Sequence[np.ndarray],
     rung: Rung,
     rows: np.ndarray,
     split: Folds,
@@ -147,7 +149,7 @@ def _write(
         "test_table": competition.test.sha256,
         "fits": gathered.fits,
     }
-    blended = apply_blend(described, stack_tests(members))
+    blended = apply_blend(described, tests)
     for member in members:
         with atomic(run.oof / f"{member.name}.parquet") as oof, atomic(run.oof / f"{member.name}.test.parquet") as test:
             write_member(oof, test, member)
