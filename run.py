@@ -14,7 +14,12 @@ OVERRIDE = "change a key of the config for this call: training.epochs=2"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0; 2 for bad input; 130 when interrupted."""
-    args = parser().parse_args(argv)
+    top = parser()
+    args, rest = top.parse_known_args(argv)
+    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") or "=" not in word for word in rest)):
+        top.error(f"unrecognized arguments: {' '.join(rest)}; see python run.py {args.verb} --help")
+    if rest:  # key=value may stand on both sides of an option
+        args.overrides = [*args.overrides, *rest]
     from pipeline.errors import PROBLEMS
 
     try:

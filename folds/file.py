@@ -71,7 +71,7 @@ def read_provenance(path: Path) -> dict[str, object]:
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FoldError(f"{path} does not exist; train makes it") from None
+        raise FoldError(f"{path} does not exist, folds.csv does; restore it or use another `run:` name") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise FoldError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(provenance, dict):

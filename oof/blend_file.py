@@ -1,5 +1,6 @@
 """`oof/blend.json`: a blend as numbers, and what it takes to apply them to test predictions."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from oof.blends import BLENDS
 from oof.measures import Array
 
 NUMBERS = ("method", "members", "numbers", "thresholds", "task", "columns")  # what applying it takes
-KEYS = (*NUMBERS, "scores", "metric", "folds", "fits", "test_table")
+KEYS = (*NUMBERS, "scores", "metric", "folds", "fits", "asked", "test_table")
 
 
 def write_blend(path: Path, blend: dict[str, Any]) -> None:
@@ -20,7 +21,8 @@ def write_blend(path: Path, blend: dict[str, Any]) -> None:
     missing = [key for key in KEYS if key not in blend]
     if missing:
         raise KeyError(missing[0])
-    path.write_text(json.dumps(blend, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    sealed = {**blend, "checksum": _checksum(blend)}
+    path.write_text(json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_blend(path: Path) -> dict[str, Any]:
@@ -36,6 +38,9 @@ def read_blend(path: Path) -> dict[str, Any]:
         raise OOFError(f"{path}: is no blend, the key {missing[0]!r} is missing; blend again")
     if blend["method"] not in BLENDS:
         raise OOFError(f"{path}: unknown blend {blend['method']!r}; known ones: {', '.join(BLENDS)}")
+    seal = blend.pop("checksum", None)
+    if seal != _checksum(blend):
+        raise OOFError(f"{path}: was changed since it was written; blend again")
     return dict(blend)
 
 
@@ -59,3 +64,8 @@ def apply_blend(blend: dict[str, Any], tests: Sequence[Array]) -> Array:
     ]
     mean: Array = np.mean(fits, axis=0)
     return mean
+
+
+def _checksum(blend: dict[str, Any]) -> str:
+    text = json.dumps(blend, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

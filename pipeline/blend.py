@@ -18,9 +18,9 @@ from oof.metrics import Metric
 from oof.scores import Score, score
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
-from pipeline.display import duration, number, table, warn
+from pipeline.display import command, duration, number, table, warn
 from pipeline.files import atomic
-from pipeline.members import Gathered, gather
+from pipeline.members import Gathered, asked, gather
 from pipeline.run_directory import RunDirectory, run_directory
 from pipeline.splits import Folds, chosen_folds, open_folds
 
@@ -41,16 +41,18 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -
     matrix = stack(gathered.members, competition.ids, split.fold, chosen)
     tests = stack_tests(gathered.members)  # refuse before scores are shown that nothing would come of
     climb = _climb(config, competition, matrix, truth, fold, split.component[rows])
+    rung = next(r for r in climb.rungs if r.method == climb.chosen)
+    _write(run, config, competition, gathered, tests, rung, rows, split, climb, chosen)
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}: members, scores and test means are of these alone\n")
     print(_member_table(gathered, matrix, truth, fold, competition))
     print()
     print(_rung_table(climb, competition.metric))
+    if rung.fitted.thresholds[0] is not None:
+        print("members are scored at default thresholds, blends at thresholds fitted beside their weights")
     print(f"\n{climb.sentence}")
-    rung = next(r for r in climb.rungs if r.method == climb.chosen)
     print(_weights_line(rung, gathered.members))
-    _write(run, competition, gathered, tests, rung, rows, split, climb, chosen)
-    print("submit next: python run.py submit")
+    print(f"submit next: {command('submit', folder)}")
 
 
 def _climb(
@@ -114,13 +116,14 @@ def _weights_line(rung: Rung, members: Sequence[Member]) -> str:
 
 
 def _spread(value: Score) -> str:
-    if value.mean is None:
+    if value.mean is None or value.deviation is None:
         return "-"
     return f"{number(value.mean)} +- {number(value.deviation)}"
 
 
 def _write(
     run: RunDirectory,
+    config: Config,
     competition: Competition,
     gathered: Gathered,
     tests: Sequence[np.ndarray],
@@ -148,6 +151,7 @@ def _write(
         "sentence": climb.sentence,
         "test_table": competition.test.sha256,
         "fits": gathered.fits,
+        "asked": asked(config),
     }
     blended = apply_blend(described, tests)
     for member in members:

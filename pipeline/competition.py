@@ -64,6 +64,8 @@ def load_competition(config: Config, folder: Path) -> Competition:
     kind = config.submission.kind or infer_kind(
         spec.task, sample, id=spec.id, classes=targets.classes, labels_scored=scored.needs == "labels"
     )
+    if config.submission.clip is not None and kind != "values":
+        raise PipelineError(f"submission.clip bounds values, but this submission holds {kind}: leave it out")
     check_fillable(sample, spec, targets, test, kind)
     weights = _weights(frame, spec, ids, path)
     return Competition(

@@ -49,6 +49,12 @@ class Config(BaseModel):
     def _names_are_free(self) -> Self:
         if taken := set(self.blend.extra) & set(self.variants):
             raise ValueError(f"blend.extra and variants both name {sorted(taken)[0]!r}; choose another name")
+        for name in [
+            *self.variants,
+            *self.blend.extra,
+        ]:  # as a file's name
+            if name == "blend" or name.endswith(".test"):
+                raise ValueError(f"{name!r} cannot name a member; choose another name")
         return self
 
     @model_validator(mode="after")

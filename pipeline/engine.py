@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from models import ModelError
 from models.backbone import Backbone, open_backbone
 from models.build import check_variant
 from models.device import use_threads
@@ -18,7 +19,7 @@ from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
 from models.predict import predict
 from models.recipe import digest
 from models.saved import load_network, read_backbone, write_backbone, write_weights
-from models.store import BACKBONE, MARKER, RECIPE, WEIGHTS, test_part, valid_part, write_json
+from models.store import BACKBONE, MARKER, RECIPE, WEIGHTS, read_json, test_part, valid_part, write_json
 from models.tokens import Tokens, encode
 from oof.parts import write_part
 from pipeline.competition import Competition, TestTable
@@ -109,8 +110,11 @@ def keep_test_predictions(job: Job, predictions: Predictions, table: TestTable, 
 def record_recipe(job: Job) -> None:
     """Leave the recipe, and for a neural variant its backbone's configuration and tokenizer, at the recipe's place."""
     place = job.folder.parent.parent
-    if (place / RECIPE).exists():
-        return
+    try:
+        if (place / RECIPE).exists() and read_json(place / RECIPE) == job.recipe:
+            return
+    except ModelError:  # damaged: the hash that names the place says what belongs there, so it is written again
+        pass
     if not job.linear:
         write_backbone(place / BACKBONE, backbone_of(job.settings))
     with atomic(place / RECIPE) as temporary:

@@ -27,7 +27,7 @@ competition:
   sample_submission: {sample}
   id: {id}
   text: {text}   # one column, [two] for a pair, or a template: "{{title}} [SEP] {{body}}"
-  target: {target}
+  target: {target}{classes}
   task: {task}   # binary, multiclass, multilabel, regression or ordinal
   metric: {metric}
 
@@ -65,6 +65,7 @@ class Guess:
     task: str
     metric: str
     notes: list[str]
+    classes: list[str] | None = None
 
 
 def init(folder: Path) -> None:
@@ -90,6 +91,7 @@ def init(folder: Path) -> None:
         id=json.dumps(guess.id, ensure_ascii=False),
         text=json.dumps(guess.text, ensure_ascii=False),
         target=json.dumps(guess.target, ensure_ascii=False),
+        classes=f"\n  classes: {json.dumps(guess.classes, ensure_ascii=False)}" if guess.classes else "",
         task=guess.task,
         metric=guess.metric,
         folds="multilabel" if guess.task == "multilabel" else "stratified",
@@ -124,9 +126,11 @@ def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFr
     if len(outputs) > 1:  # one column per class: the target's values are the sample's columns
         candidates = [c for c in candidates if set(train[c]) <= set(outputs)] or candidates
         if candidates:
-            return Guess(
-                id_column, text, candidates[0], "multiclass", "log_loss", [f"{len(outputs)} classes, a column each"]
-            )
+            note, seen = f"{len(outputs)} classes, a column each", set(train[candidates[0]])
+            unseen = sorted(set(outputs) - seen) if seen < set(outputs) else []
+            notes = [note, *([f"no training row has {', '.join(unseen)}: classes lists all"] if unseen else [])]
+            listed = outputs if unseen else None
+            return Guess(id_column, text, candidates[0], "multiclass", "log_loss", notes, listed)
     if not candidates:
         raise PipelineError("the sample submission's columns match no column of the training table: no target found")
     return _single(id_column, text, candidates[0], train[candidates[0]], sample[outputs[0]])

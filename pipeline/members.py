@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from models.recipe import digest
+from models.recipe import differences, digest
 from models.store import test_part, valid_part
 from oof.extra import read_extra
 from oof.member import Member, member_from_parts
 from oof.parts import read_part
 from pipeline.competition import Competition
 from pipeline.config import Config
+from pipeline.display import warn
 from pipeline.errors import PipelineError
 from pipeline.plan import Job, make_jobs, members_of, recorded_recipe
 from pipeline.problems import nearest
@@ -92,8 +93,15 @@ def stale_member(blend: dict[str, Any], jobs: Sequence[Job]) -> str | None:
     return stale[0] if stale else None
 
 
-def check_fresh(blend: dict[str, Any], jobs: Sequence[Job]) -> None:
-    """Raise PipelineError if the blend was made of other fits than the config asks for."""
+def asked(config: Config) -> dict[str, Any]:
+    """What a config asks of a blend, as plain values."""
+    return {"metric": config.competition.metric, **config.blend.model_dump()}
+
+
+def check_fresh(blend: dict[str, Any], jobs: Sequence[Job], config: Config) -> None:
+    """Raise PipelineError if the blend was made of other fits than the config's; warn if by other settings."""
+    if changed := differences(blend["asked"], asked(config)):
+        warn([f"the blend was made by other settings than this config's: {'; '.join(changed)}"])
     if member := stale_member(blend, jobs):
         raise PipelineError(f"the blend was made of other fits of {member} than this config's: train, then blend")
 

@@ -36,7 +36,7 @@ def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: P
             f"the blend holds {extra[0]!r}, whose model is not here: blend without it to predict new tables"
         )
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
-    check_fresh(blend, jobs)
+    check_fresh(blend, jobs, config)
     members = _predict_members(blend["members"], blend["folds"], jobs, competition, table)
     columns = competition.targets.columns
     for name, predictions in members.items():

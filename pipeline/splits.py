@@ -12,6 +12,7 @@ from folds.file import align, read_folds, read_provenance, verify, write_folds, 
 from folds.flags import flags
 from folds.splitters import split
 from folds.use import train_rows, valid_folds, valid_rows
+from models.recipe import digest
 from pipeline.competition import Competition
 from pipeline.config import Config
 from pipeline.errors import PipelineError
@@ -57,12 +58,15 @@ def open_folds(run: RunDirectory, config: Config, competition: Competition, *, m
     if make and not csv.exists():
         fold = _split(config, competition, component)
         with atomic(described) as temporary:
-            write_provenance(temporary, provenance)
+            write_provenance(temporary, {**provenance, "assignment": digest(fold.tolist())})
         with atomic(csv) as temporary:
             write_folds(temporary, ids, fold)
     frame = read_folds(csv)
-    verify(read_provenance(described), provenance)
+    made = read_provenance(described)
+    verify(made, provenance)
     fold = align(frame, ids, csv)
+    if made.get("assignment") != digest(fold.tolist()):
+        raise PipelineError(f"{csv} was changed since train made it: restore it, or use another `run:` name")
     train_only = _column(competition, spec.train_only)
     names = competition.targets.classes or competition.targets.columns
     found = rarity(competition.targets.truth, competition.spec.task, fold, names, spec.kind)

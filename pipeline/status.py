@@ -6,7 +6,7 @@ from pathlib import Path
 from oof.blend_file import read_blend
 from pipeline.competition import load_competition
 from pipeline.config import Config
-from pipeline.display import duration, table
+from pipeline.display import command, duration, table
 from pipeline.members import recorded_jobs, stale_member
 from pipeline.plan import Job, wanted_now
 from pipeline.run_directory import run_directory
@@ -18,7 +18,7 @@ def status(config: Config, folder: Path) -> None:
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
     if not (run.folds / "folds.csv").exists():
-        print(f"run {config.run} has not started: python run.py train")
+        print(f"run {config.run} has not started: {command('train', folder)}")
         return
     split = open_folds(run, config, competition, make=False)
     recorded = recorded_jobs(run, config, competition, split, competition.test.sha256)
@@ -27,15 +27,16 @@ def status(config: Config, folder: Path) -> None:
     print(table(["variant", "fits done", "training", "time left"], rows))
     if left or unknown:
         known = f"about {duration(left)} of training left" if left else "fits to do"
-        print(f"{known}{', and variants that no fit has timed yet' if unknown and left else ''}: python run.py train")
+        more = ", and variants that no fit has timed yet" if unknown and left else ""
+        print(f"{known}{more}: {command('train', folder)}")
     elif any(job.state == "predict" for job in jobs):
-        print("the test table is new to some fits: python run.py train predicts it")
+        print(f"the test table is new to some fits: {command('train', folder)} predicts it")
     elif not (run.oof / "blend.json").exists():
-        print("every fit is done: python run.py blend")
+        print(f"every fit is done: {command('blend', folder)}")
     elif member := stale_member(read_blend(run.oof / "blend.json"), recorded):
-        print(f"the blend is older than the fits of {member}: python run.py blend")
+        print(f"the blend is older than the fits of {member}: {command('blend', folder)}")
     else:
-        print(f"blended; {len(competition.test.ids)} test rows: python run.py submit")
+        print(f"blended; {len(competition.test.ids)} test rows: {command('submit', folder)}")
 
 
 def _progress(config: Config, jobs: Sequence[Job], folds: int) -> tuple[list[list[str]], float, bool]:

@@ -9,6 +9,7 @@ from oof.decide import decide
 from oof.frame import read_frame
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
+from pipeline.display import warn
 from pipeline.errors import PipelineError
 from pipeline.files import atomic
 from pipeline.members import check_fresh, recorded_jobs
@@ -25,7 +26,7 @@ def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
     run = run_directory(config, folder)
     blend = read_blend(run.oof / "blend.json")
     split = open_folds(run, config, competition, make=False)
-    check_fresh(blend, recorded_jobs(run, config, competition, split, competition.test.sha256))
+    check_fresh(blend, recorded_jobs(run, config, competition, split, competition.test.sha256), config)
     if blend["test_table"] != competition.test.sha256:
         raise PipelineError(
             "the test table is not the one that was blended: run train (it only predicts) and blend again"
@@ -37,6 +38,8 @@ def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
     thresholds = blend["thresholds"] if member is None else None
     path = run.submissions / (f"{member}.csv" if member else config.submission.file)
     write_checked(path, config, competition, ids, predictions, thresholds)
+    if len(blend["folds"]) < len(split.numbers):
+        warn([f"the blend is restricted to the models of folds {', '.join(map(str, blend['folds']))}"])
     print(f"{path}: {len(ids)} rows, {competition.kind}, checked against the sample submission")
 
 

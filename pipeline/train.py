@@ -14,7 +14,7 @@ from oof.decide import decide
 from oof.metrics import Metric
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
-from pipeline.display import duration, number, warn
+from pipeline.display import command, duration, number, warn
 from pipeline.plan import Job, explain, make_jobs, wanted_now, wanted_recipe
 from pipeline.run_directory import RunDirectory, run_directory, save_config
 from pipeline.splits import Folds, chosen_folds, open_folds
@@ -34,12 +34,14 @@ def train(
     classes = f", {len(competition.targets.columns)} outputs" if len(competition.targets.columns) > 1 else ""
     print(f"run {config.run}: {len(competition.ids)} training rows, {len(competition.test.ids)} test rows{classes}")
     print("\n".join(f"  {line}" for line in explain(run, jobs)))
+    record_recipes(jobs)
     to_do = [job for job in jobs if job.state != "done"]
     if not to_do:
-        print("nothing to do; blend next: python run.py blend")
+        print(f"nothing to do; blend next: {command('blend', folder)}")
         return
     _do(to_do, competition, split)
-    print("all fits done; blend next: python run.py blend")
+    what = "all fits" if only is None and folds is None else "the fits asked for are"
+    print(f"{what} done; blend next: {command('blend', folder)}")
 
 
 def plan_fits(
@@ -60,6 +62,14 @@ def plan_fits(
 
     jobs = make_jobs(run, config, competition, split, recipe_of, test_sha256=competition.test.sha256, only=only)
     return wanted_now(jobs, folds)
+
+
+def record_recipes(jobs: Sequence[Job]) -> None:
+    """Leave each variant's recipe at its place, also where fits are done but the record was lost."""
+    from pipeline import engine
+
+    for job in {job.folder.parent.parent: job for job in jobs}.values():
+        engine.record_recipe(job)
 
 
 def scorer(metric: Metric, task: str) -> Any:
@@ -98,7 +108,6 @@ def _do(jobs: Sequence[Job], competition: Competition, split: Folds) -> None:
 def _fit_with_bar(job: Job, competition: Competition, split: Folds, cache: Any, title: str) -> str:
     from pipeline import engine
 
-    engine.record_recipe(job)
     metric = competition.metric
     steps = engine.steps_of(job, len(split.train(job.fold)))
     with tqdm(total=steps, desc=title, unit="step", leave=False, disable=None, delay=1) as bar:

@@ -21,6 +21,7 @@ def blend(method="mean", numbers=None, members=("a", "b")):
         "columns": ["y"],
         "folds": [0, 1],
         "fits": {"a": "0a", "b": "0b"},
+        "asked": {"method": "auto"},
         "test_table": "0c",
     }
 

@@ -296,7 +296,7 @@ BLENDED: dict[str, tuple[Change, list[str], str]] = {
         ["train", "folds.count=3"],
         "folds.count is 2 in this run but 3 in the config",
     ),
-    "other folds in the file": (in_folds_file(flipped), ["blend"], "belongs to another fit"),
+    "other folds in the file": (in_folds_file(flipped), ["blend"], "was changed since train made it"),
     "a folds file with a gap": (in_folds_file(lambda folds: folds[:-1]), ["blend"], "has no row for id 047"),
     "an extra member that is not there": (
         config(blend={"extra": {"friend": {"oof": "no.csv", "test": "no.csv"}}}),

@@ -83,7 +83,7 @@ AGAIN = "restore it or use another `run:` name"
 @pytest.mark.parametrize(
     ("change", "overrides", "sentences"),
     [
-        (edit_fold, (), ["belongs to another fit"]),
+        (edit_fold, (), ["was changed since train made it"]),
         (drop_fold_row, (), ["folds.csv has no row for id 047"]),
         (cut_folds_off, (), ["folds.csv"]),
         (edit_text, (), [ROWS, AGAIN]),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score, root_mean_squared_error
 
+import run
 from oof.blend_file import read_blend
 from oof.spec import Method
 from pipeline.config import read_config
@@ -303,15 +304,16 @@ def test_class_names_of_any_type_come_back_as_the_sample_names_them(
 
 def test_status_tells_what_is_done_what_is_to_do_and_what_comes_next(make_site: MakeSite) -> None:
     site = make_site("binary")
-    assert site.ok("status") == "run r has not started: python run.py train\n"
+    config = f" --config {site.folder / 'config.yaml'}\n"  # a hint names the config that it is about
+    assert site.ok("status") == f"run r has not started: python run.py train{config}"
     site.ok("train", "--only", "mean", "--folds", "0")
     out = site.ok("status")
     assert [line.split()[:2] for line in out.splitlines()[2:4]] == [["mean", "1/2"], ["tfidf", "0/2"]]
     assert "of training left, and variants that no fit has timed yet: python run.py train" in out
     site.ok("train")
-    assert site.ok("status").endswith("every fit is done: python run.py blend\n")
+    assert site.ok("status").endswith(f"every fit is done: python run.py blend{config}")
     site.ok("blend")
-    assert site.ok("status").endswith("blended; 12 test rows: python run.py submit\n")
+    assert site.ok("status").endswith(f"blended; 12 test rows: python run.py submit{config}")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -474,3 +476,72 @@ def test_a_blend_older_than_its_members_fits_is_told_by_status_and_refused_by_su
     assert "the blend was made of other fits of" in site.run("submit", "training.epochs=3").err
     site.ok("blend", "training.epochs=3")
     site.ok("submit", "training.epochs=3")
+
+
+@pytest.mark.parametrize("override", ["blend.method=mean", "blend.members=[mean]", "competition.metric=log_loss"])
+def test_submit_warns_of_a_blend_made_by_other_settings(blended: Blended, override: str) -> None:
+    site = blended("binary")
+    assert "was made by other settings" in site.run("submit", override).err
+    site.ok("blend", override)
+    assert site.run("submit", override).err == ""
+
+
+def test_submit_says_that_a_blend_is_of_some_folds(blended: Blended) -> None:
+    site = blended("binary")
+    site.ok("blend", "--folds", "0")
+    assert "restricted to the models of folds 0" in site.run("submit").err
+
+
+def test_a_lost_recipe_is_recorded_again(blended: Blended) -> None:
+    site = blended("binary")
+    before = site.markers()
+    for path in site.root.glob("models/*/*/recipe.json"):
+        path.write_text("junk")
+    site.ok("train")
+    site.ok("blend")
+    assert site.markers() == before
+
+
+def test_folds_edited_by_hand_are_refused(blended: Blended) -> None:
+    site = blended("binary")
+    path = site.root / "folds" / "folds.csv"
+    lines = path.read_text().splitlines()
+    identifier, fold = lines[1].split(",")
+    path.write_text("\n".join([lines[0], f"{identifier},{1 - int(fold)}", *lines[2:]]) + "\n")
+    for verb in ("status", "train", "blend", "submit"):
+        assert "folds.csv was changed since train made it" in site.run(verb).err
+
+
+def test_a_blend_edited_by_hand_is_refused(blended: Blended) -> None:
+    site = blended("binary")
+    path = site.root / "oof" / "blend.json"
+    path.write_text(path.read_text().replace('"weights"', '"wieghts"'))
+    assert "was changed since it was written" in site.run("submit").err
+
+
+@pytest.mark.parametrize("name", ["blend", "mean.test"])
+def test_a_member_cannot_take_the_name_of_another_file(blended: Blended, name: str) -> None:
+    site = blended("binary")
+    assert "cannot name a member" in site.run("blend", f"blend.extra={{{name}: {{oof: a.csv, test: b.csv}}}}").err
+
+
+def test_overrides_may_stand_on_both_sides_of_an_option(blended: Blended) -> None:
+    site = blended("binary")
+    site.ok("train", "training.epochs=1", "--folds", "0", "training.learning_rate=3e-4")
+    with pytest.raises(SystemExit) as stopped:
+        site.run("train", "training.epochs=1", "--fold", "0")
+    assert stopped.value.code == 2
+
+
+def test_clip_is_refused_where_no_values_are_submitted(blended: Blended) -> None:
+    site = blended("binary")
+    assert "submission.clip bounds values" in site.run("submit", "submission.clip=[0.2, 0.5]").err
+
+
+def test_init_lists_the_classes_that_no_training_row_has(make_site: MakeSite) -> None:
+    site = make_site("multiclass")
+    rows = site.rows("train.csv")
+    site.write("train.csv", [row for row in rows if row["kind"] != rows[0]["kind"]])
+    (site.folder / "config.yaml").unlink()
+    assert run.main(["init", str(site.folder)]) == 0
+    assert rows[0]["kind"] in (read_config(site.folder / "config.yaml").competition.classes or [])
