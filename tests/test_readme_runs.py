@@ -38,6 +38,7 @@ def test_every_command_in_the_readme_runs(
     write_competition(tmp_path / "data" / "my-competition")
     monkeypatch.chdir(tmp_path)
     small = [f"training.backbone={tiny_backbone('bert')}", "training.epochs=1", "training.batch_size=64"]
+    small.append("variants.layers.pooling=weighted_layer")  # the tiny encoder has no layer 4 to start from
     assert run.main(["sample"]) == 0
     commands = printed_commands()
     assert {command[0] for command in commands} == set(run.VERBS)
