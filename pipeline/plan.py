@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +98,11 @@ def make_jobs(
     only: Sequence[str] | None = None,
 ) -> list[Job]:
     """Every fit of the config, whole members first. A variant whose recipe is None has no fits yet and gives none."""
+
+    @cache  # every variant trains on the same rows of a fold
+    def rows_of(fold: int | str) -> str:
+        return digest({"table": competition.sha256, "rows": folds.train(fold).tolist()})
+
     jobs = []
     for variant in chosen_variants(config, only):
         recipe = recipe_of(variant)
@@ -106,8 +112,7 @@ def make_jobs(
         for seed in settings.get("seeds", [0]):
             places: list[int | str] = [*folds.numbers, *(["all"] if settings["folds"] == "all" else [])]
             jobs += [
-                _job(run, config, competition, folds, variant, settings, recipe, seed, fold, test_sha256)
-                for fold in places
+                _job(run, config, variant, settings, recipe, seed, fold, rows_of(fold), test_sha256) for fold in places
             ]
     return jobs
 
@@ -155,17 +160,15 @@ def _why(former: Mapping[str, Any], recipe: Mapping[str, Any], fits: int) -> str
 def _job(
     run: RunDirectory,
     config: Config,
-    competition: Competition,
-    folds: Folds,
     variant: str,
     settings: dict[str, Any],
     recipe: dict[str, Any],
     seed: int,
     fold: int | str,
+    rows: str,
     test_sha256: str,
 ) -> Job:
     folder = fit_folder(run.models, variant, recipe, seed, fold)
-    rows = digest({"table": competition.sha256, "rows": folds.train(fold).tolist()})
     mark = fingerprint(recipe, variant=variant, seed=seed, fold=fold, rows=rows)
     marker = read_marker(folder, mark)
     members = members_of(config, variant)

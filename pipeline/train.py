@@ -87,9 +87,9 @@ def scorer(metric: Metric, task: str) -> Any:
 def _do(jobs: Sequence[Job], competition: Competition, split: Folds) -> None:
     from pipeline import engine
 
-    for job in jobs:  # refuse what cannot train before the first fit starts, not after the last
-        if job.state == "fit":
-            engine.check_job(job)
+    # refuse what cannot train before the first fit starts, not after the last; all fits of a variant are alike
+    for job in {job.variant: job for job in jobs if job.state == "fit"}.values():
+        engine.check_job(job)
     cache, started = engine.TokenCache(), time.perf_counter()
     for number_, job in enumerate(jobs, 1):
         began = time.perf_counter()

@@ -24,11 +24,8 @@ def frame(site: Any, name: str) -> pd.DataFrame:
     return pd.read_csv(site.folder / name, dtype={"id": str})
 
 
-def test_predictions(site: Any, member: str) -> pd.DataFrame:
+def predicted_test(site: Any, member: str) -> pd.DataFrame:
     return pd.read_parquet(site.root / "oof" / f"{member}.test.parquet")
-
-
-test_predictions.__test__ = False  # type: ignore[attr-defined]  # a helper, whatever its name
 
 
 def score(task: str, solution: pd.DataFrame, submission: pd.DataFrame) -> float:
@@ -82,7 +79,7 @@ def test_predicting_the_test_table_gives_what_train_stored_for_it(blended: Blend
     test = str(site.folder / "test.csv")
     site.ok("predict", "--test", test, "--sample", sample, "--output", str(tmp_path))
     for member in ("mean", "tfidf", "blend"):
-        stored, found = test_predictions(site, member), pd.read_parquet(tmp_path / f"{member}.test.parquet")
+        stored, found = predicted_test(site, member), pd.read_parquet(tmp_path / f"{member}.test.parquet")
         pd.testing.assert_frame_equal(stored, found, rtol=0, atol=1e-6, check_dtype=False)
     stored, found = frame(site, "runs/r/submissions/submission.csv"), frame(site, f"{tmp_path}/submission.csv")
     pd.testing.assert_frame_equal(stored, found, rtol=0, atol=1e-6)
@@ -96,7 +93,7 @@ def test_new_rows_are_predicted_alike_alone_or_in_company(blended: Blended, tmp_
     site.ok("predict", "--test", str(one), "--sample", str(sample), "--output", str(tmp_path))
     alone = pd.read_parquet(tmp_path / "blend.test.parquet").set_index("id")
     pd.testing.assert_frame_equal(
-        alone, test_predictions(site, "blend").set_index("id").loc[alone.index], atol=1e-6, rtol=0, check_dtype=False
+        alone, predicted_test(site, "blend").set_index("id").loc[alone.index], atol=1e-6, rtol=0, check_dtype=False
     )
 
 
@@ -107,14 +104,14 @@ def test_predict_asks_the_fits_that_the_blend_is_made_of(
     blended: Blended, tmp_path: Path, folds: list[str], overrides: list[str]
 ) -> None:
     site = blended("multiclass")
-    former = test_predictions(site, "blend")
+    former = predicted_test(site, "blend")
     site.ok("train", *overrides)
     site.ok("blend", *folds, *overrides)
     site.ok("predict", "--test", str(site.folder / "test.csv"), "--output", str(tmp_path), *overrides)
     for member in ("mean", "tfidf", "blend"):
         found = pd.read_parquet(tmp_path / f"{member}.test.parquet")
-        pd.testing.assert_frame_equal(test_predictions(site, member), found, rtol=0, atol=1e-6, check_dtype=False)
-    assert not np.allclose(former["who"], test_predictions(site, "blend")["who"], atol=1e-6)
+        pd.testing.assert_frame_equal(predicted_test(site, member), found, rtol=0, atol=1e-6, check_dtype=False)
+    assert not np.allclose(former["who"], predicted_test(site, "blend")["who"], atol=1e-6)
 
 
 def test_predict_needs_the_run_alone_and_not_its_backbone(
@@ -129,7 +126,7 @@ def test_predict_needs_the_run_alone_and_not_its_backbone(
     site.ok("blend")
     site.ok("predict", "--test", str(site.folder / "test.csv"), "--output", str(tmp_path))
     found = pd.read_parquet(tmp_path / "blend.test.parquet")
-    np.testing.assert_allclose(found["target"], test_predictions(site, "blend")["target"], atol=1e-6)
+    np.testing.assert_allclose(found["target"], predicted_test(site, "blend")["target"], atol=1e-6)
 
 
 def test_fits_without_weights_cannot_predict_and_say_so(make_site: MakeSite, tmp_path: Path) -> None:
@@ -174,7 +171,7 @@ def test_several_poolings_on_one_encoder_join_every_blend_by_name(make_site: Mak
         for name in ("blend.parquet", "blend.test.parquet"):
             assert pd.read_parquet(site.root / "oof" / name)["target"].between(0, 1).all()
         site.ok("submit")
-    predictions = [test_predictions(site, member)["target"].to_numpy() for member in members]
+    predictions = [predicted_test(site, member)["target"].to_numpy() for member in members]
     assert all(not np.allclose(a, b) for at, a in enumerate(predictions) for b in predictions[:at])
 
 
@@ -200,7 +197,7 @@ def test_a_member_is_submitted_by_name(blended: Blended) -> None:
     site = blended("binary")
     site.ok("submit", "--member", "mean")
     found = frame(site, "runs/r/submissions/mean.csv").set_index("id")["target"]
-    stored = test_predictions(site, "mean").set_index("id")["target"]
+    stored = predicted_test(site, "mean").set_index("id")["target"]
     np.testing.assert_allclose(found, stored.loc[found.index], atol=1e-12)
     done = site.run("submit", "--member", "maen")
     assert done.code == 2
@@ -226,7 +223,7 @@ def test_a_teammates_files_blend_beside_ours(blended: Blended, tmp_path: Path, s
     done = site.run("blend", "blend.method=mean")
     assert (done.code, done.err) == (0, "")
     assert "\nfriend " in done.out
-    pd.testing.assert_frame_equal(test_predictions(site, "friend"), test_predictions(site, "tfidf"))
+    pd.testing.assert_frame_equal(predicted_test(site, "friend"), predicted_test(site, "tfidf"))
     site.ok("submit")
     done = site.run("predict", "--test", str(site.folder / "test.csv"), "--output", str(tmp_path / "out"))
     assert done.code == 2
@@ -255,7 +252,7 @@ def test_labels_are_submitted_with_a_fitted_threshold(make_site: MakeSite) -> No
     assert 0 < threshold < 0.5
     assert " 12 rows, labels, " in site.ok("submit")
     found = frame(site, "runs/r/submissions/submission.csv")
-    wanted = (test_predictions(site, "blend")["target"] >= threshold).astype(int)
+    wanted = (predicted_test(site, "blend")["target"] >= threshold).astype(int)
     assert found["target"].tolist() == wanted.tolist()
     assert 0 < wanted.sum() < 12
 
