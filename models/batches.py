@@ -18,32 +18,52 @@ MEGA = 50  # batches sorted by length together: padding all but gone, order stil
 def training_batches(
     lengths: np.ndarray, rows: np.ndarray, batch_size: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """One epoch: `rows` shuffled, sorted by length within mega-batches, cut into batches, batches shuffled."""
+    """One epoch: `rows` shuffled, sorted by length within mega-batches, cut into batches, batches shuffled.
+
+    The batch of the longest text comes first, so that running out of memory happens at once or never.
+    """
     order = rng.permutation(rows)
     batches: list[np.ndarray] = []
     for start in range(0, len(order), MEGA * batch_size):
         mega = order[start : start + MEGA * batch_size]
         mega = mega[np.argsort(-lengths[mega], kind="stable")]
         batches += [mega[i : i + batch_size] for i in range(0, len(mega), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
+    shuffled = [batches[i] for i in rng.permutation(len(batches))]
+    longest = max(range(len(shuffled)), key=lambda i: lengths[shuffled[i][0]] * len(shuffled[i]), default=0)
+    return shuffled[longest : longest + 1] + shuffled[:longest] + shuffled[longest + 1 :]
 
 
-def prediction_batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Places in `lengths`, longest first, so that running out of memory happens at once or never."""
+def prediction_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """Places in `lengths`, longest first, cut so that a batch has at most so many `tokens`, padding included."""
     order = np.argsort(-lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    yield from split(order, lengths, tokens)
+
+
+def split(batch: np.ndarray, lengths: np.ndarray, tokens: int | None) -> Iterator[np.ndarray]:
+    """Cut a batch, sorted by falling length, into parts of at most so many `tokens`, padding included, or one row."""
+    start = 0
+    while start < len(batch):
+        size = len(batch) if tokens is None else max(1, tokens // max(1, int(lengths[batch[start]])))
+        yield batch[start : start + size]
+        start += size
 
 
 def collate(tokens: Tokens, rows: np.ndarray, device: torch.device, pad: int) -> dict[str, Tensor]:
     """Inputs of an encoder for some rows: input_ids, attention_mask and, where used, token_type_ids."""
     lengths = tokens.lengths[rows]
     mask = np.arange(int(lengths.max()))[None, :] < lengths[:, None]  # (batch, tokens)
-    places = np.concatenate([np.arange(tokens.offsets[r], tokens.offsets[r + 1]) for r in rows])
+    before = np.cumsum(lengths) - lengths
+    places = np.arange(int(lengths.sum())) + np.repeat(tokens.offsets[rows] - before, lengths)
     ids = np.full(mask.shape, pad, np.int64)
     ids[mask] = tokens.ids[places]
     arrays: dict[str, Any] = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
     if tokens.types is not None:
         arrays["token_type_ids"] = np.zeros(mask.shape, np.int64)
         arrays["token_type_ids"][mask] = tokens.types[places]
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
+    return {name: to_device(array, device) for name, array in arrays.items()}
+
+
+def to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a tensor on a device; to a GPU through pinned memory, so that nobody waits for the copy."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -8,15 +8,17 @@ from torch import Tensor, nn
 
 from models import ModelError
 from models.backbone import Backbone
-from models.encoder import is_causal, load_encoder, longest_text
+from models.encoder import DROPOUTS, is_causal, load_encoder, longest_text, with_dropouts
 from models.network import Network, check_poolings
 from models.pooling import Pooling
 from models.pools import inverse_document_frequency
 from models.tokens import Tokens
 
 
-def check_variant(backbone: Backbone, poolings: dict[str, dict[str, Any]], max_length: int) -> None:
-    """Refuse, before any training, poolings and a length that the backbone cannot carry. Raises ModelError."""
+def check_variant(backbone: Backbone, poolings: dict[str, dict[str, Any]], training: dict[str, Any]) -> None:
+    """Refuse, before any training, poolings and settings that the backbone cannot carry. Raises ModelError."""
+    max_length = training["max_length"]
+    with_dropouts(backbone, {name: training[name] for name in DROPOUTS})
     asked = {pool["kind"] for pooling in poolings.values() for pool in pooling["tokens"]}
     check_poolings(poolings, "cls" in asked and is_causal(backbone), backbone.name)
     longest = longest_text(backbone)
@@ -39,7 +41,7 @@ def fresh_network(
     train_rows: np.ndarray,
 ) -> Network:
     """Pretrained encoder, new heads, and what the fold's training rows teach: IDF weights, scale of the targets."""
-    encoder = load_encoder(backbone)
+    encoder = load_encoder(backbone, {name: training[name] for name in DROPOUTS})
     vocabulary = int(encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
     asks_idf = any(pool["kind"] == "idf" for p in poolings.values() for pool in p["tokens"])
     idf = inverse_document_frequency((tokens.row(r) for r in train_rows if asks_idf), vocabulary)

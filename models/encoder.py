@@ -1,6 +1,7 @@
 """Encoders: the network of a backbone, with its pretrained weights or as an empty shape, and what it can read."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,18 +12,28 @@ from torch import nn
 from models import ModelError
 from models.backbone import Backbone, first_sentence, quiet
 
+# What families call their dropouts in config.json.
+DROPOUTS = {
+    "hidden_dropout": [
+        *("hidden_dropout_prob", "hidden_dropout", "dropout", "dropout_rate"),
+        *("resid_pdrop", "embd_pdrop", "embedding_dropout", "mlp_dropout"),
+    ],
+    "attention_dropout": ["attention_probs_dropout_prob", "attention_dropout", "attn_pdrop"],
+}
 POSITIONS = ("position_embeddings", "embed_positions", "positions_embed", "wpe")  # tables of absolute positions
 
 
-def load_encoder(backbone: Backbone) -> nn.Module:
+def load_encoder(backbone: Backbone, dropouts: Mapping[str, float | None] | None = None) -> nn.Module:
     """A fresh encoder with the pretrained weights in float32, without a pooler or a decoder.
 
-    Raises ModelError if the weights are damaged or not those of the configuration: what is missing would be random.
+    `dropouts` (hidden_dropout, attention_dropout) change the backbone's own where they are not None. Raises ModelError
+    if the weights are damaged or not those of the configuration, for what is missing would be random.
     """
     try:
         with quiet():
             encoder, report = transformers.AutoModel.from_pretrained(
                 backbone.folder,
+                config=with_dropouts(backbone, dropouts or {}),
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -40,6 +51,18 @@ def load_encoder(backbone: Backbone) -> nn.Module:
             f"of another shape, {wrong[0]} for one"
         )
     return _grown(_useful(encoder), backbone)
+
+
+def with_dropouts(backbone: Backbone, dropouts: Mapping[str, float | None]) -> Any:
+    """A copy of the backbone's configuration with other dropouts. Raises ModelError for one that it does not have."""
+    config = copy.deepcopy(backbone.config)
+    for setting, probability in dropouts.items():
+        names = [name for name in DROPOUTS[setting] if hasattr(config, name)]
+        if probability is not None and not names:
+            raise ModelError(f"training.{setting} has no effect on backbone {backbone.name!r}: leave it out")
+        if probability is not None:
+            config.update(dict.fromkeys(names, probability))
+    return config
 
 
 def empty_encoder(backbone: Backbone) -> nn.Module:

@@ -9,29 +9,48 @@ from torch import Tensor
 from models.backbone import Backbone
 from models.batches import collate, prediction_batches
 from models.device import autocast, pick_precision
+from models.memory import halved, out_of_memory
 from models.network import Network
 from models.tokens import Tokens
 
-BATCHES = 4  # a prediction keeps no activations: batches may be this many times larger
+AT_ONCE = 8192  # tokens: more would gain nothing on a GPU, and on a CPU would leave its caches
 
 
 def predict(
     network: Network, tokens: Tokens, rows: np.ndarray, training: dict[str, Any], backbone: Backbone
 ) -> dict[str, np.ndarray]:
-    """Predictions of some rows, in their order: (rows, columns) float64 by pooling name."""
-    device = next(network.parameters()).device
-    precision, batch_size = pick_precision(training["precision"], device), training["batch_size"]
+    """Predictions of some rows, in their order: (rows, columns) float64 by pooling name.
+
+    Starts again with smaller batches when memory runs out. Raises ModelError when a single text is too much.
+    """
+    if not len(rows):
+        return {name: np.zeros((0, len(network.location))) for name in network.names}
     network.eval()
+    longest, at_once = int(tokens.lengths[rows].max()), AT_ONCE
+    while True:
+        try:
+            return _predict(network, tokens, rows, training, backbone, at_once)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # Not in the handler: there the error still holds the tensors of the failed try.
+        at_once = halved(max(1, at_once // longest), longest)
+
+
+def _predict(
+    network: Network, tokens: Tokens, rows: np.ndarray, training: dict[str, Any], backbone: Backbone, at_once: int
+) -> dict[str, np.ndarray]:
+    device = next(network.parameters()).device
+    # On a CPU in float32 whatever the training's: as exact as it gets, and the same in any company.
+    precision = None if device.type == "cpu" else pick_precision(training["precision"], device)
     parts: dict[str, list[Tensor]] = {name: [] for name in network.names}
     order: list[np.ndarray] = []
     with torch.inference_mode(), autocast(device, precision):
-        for places in prediction_batches(tokens.lengths[rows], batch_size * BATCHES):
+        for places in prediction_batches(tokens.lengths[rows], at_once):
             order.append(places)
             outputs = network(collate(tokens, rows[places], device, pad_id(backbone)))
             for name, numbers in outputs.items():
                 parts[name].append(network.predict(numbers[0]))
-    if not order:
-        return {name: np.zeros((0, len(network.location))) for name in network.names}
     back = np.argsort(np.concatenate(order))
     return {name: torch.cat(p).cpu().numpy()[back] for name, p in parts.items()}
 

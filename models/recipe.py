@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-VERSION = 1  # raise it when the same settings come to mean another training
+VERSION = 2  # raise it when the same settings come to mean another training
 NOT_HASHED = {"seeds", "folds", "save_weights"}
 
 

@@ -114,6 +114,8 @@ class TrainingSpec(BaseModel):
         default=1.0, description="largest gradient norm; null: none"
     )
     dropout: Fraction = Field(default=0.1, description="dropout between pooling and head")
+    hidden_dropout: Fraction | None = Field(default=None, description="dropout inside the backbone; null: its own")
+    attention_dropout: Fraction | None = Field(default=None, description="of attention weights; null: the backbone's")
     dropout_samples: int = Field(default=1, ge=1, description="dropout masks per head whose losses are averaged")
     label_smoothing: Fraction = Field(default=0.0, description="weight of the uniform distribution in the targets")
     class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
@@ -122,7 +124,7 @@ class TrainingSpec(BaseModel):
     freeze_embeddings: bool = Field(default=False, description="keep the embeddings as they were pretrained")
     gradient_checkpointing: bool = Field(default=False, description="recompute activations: less memory, more time")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="auto: bf16 or scaled fp16, CPU fp32"
+        default="auto", description="auto: on a GPU bf16 or scaled fp16, on a CPU fp32"
     )
     threads: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU threads of a fit; null: all")
     seeds: list[int] = Field(default=[42], min_length=1, description="a fit per fold for each; predictions averaged")

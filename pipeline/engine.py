@@ -195,4 +195,4 @@ def steps_of(job: Job, rows: int) -> int | None:
 def check_job(job: Job) -> None:
     """Refuse a variant whose poolings its backbone cannot carry. Raises ModelError."""
     if not job.linear:
-        check_variant(backbone_of(job.settings), job.poolings, job.settings["max_length"])
+        check_variant(backbone_of(job.settings), job.poolings, job.settings)

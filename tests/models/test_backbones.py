@@ -128,7 +128,7 @@ def test_every_pool_and_every_mix_is_covered() -> None:
 @each_family
 def test_every_pool_and_mix_trains_and_moves_the_encoder(family: str, backbone: Backbone) -> None:
     poolings = every_pool(family) | {f"mix_{kind}": mix for kind, mix in EVERY_MIX.items()}
-    check_variant(backbone, poolings, max_length=64)
+    check_variant(backbone, poolings, {**TRAINING, "max_length": 64})
     before = load_encoder(backbone).state_dict()
     result = fitted(backbone, poolings)
     assert np.isfinite(result.epochs[0]["loss"])
@@ -143,8 +143,8 @@ def test_every_pool_and_mix_trains_and_moves_the_encoder(family: str, backbone: 
 def test_cls_is_refused_on_a_causal_decoder(tiny_backbone: TinyBackbone, family: str) -> None:
     backbone = open_backbone(tiny_backbone(family))
     with pytest.raises(ModelError, match=r"pooling cls .* causal decoder .*: use last, mean or attention$"):
-        check_variant(backbone, {"": pooling("cls")}, 16)
-    check_variant(backbone, {"": pooling("last")}, 16)
+        check_variant(backbone, {"": pooling("cls")}, TRAINING)
+    check_variant(backbone, {"": pooling("last")}, TRAINING)
 
 
 @each_family
@@ -307,13 +307,13 @@ def test_a_text_longer_than_the_table_of_positions_is_refused(
     ids = torch.full((1, longest or 200), 9)
     encoder = load_encoder(backbone)
     assert encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.isfinite().all()
-    check_variant(backbone, {"": pooling("mean")}, max_length=longest or 200)
+    check_variant(backbone, {"": pooling("mean")}, {**TRAINING, "max_length": longest or 200})
     if longest is not None:
         more = torch.full((1, longest + 1), 9)
         with pytest.raises((IndexError, RuntimeError)):
             encoder(input_ids=more, attention_mask=torch.ones_like(more))
         with pytest.raises(ModelError, match=f"max_length is {longest + 1}, but .* reads {longest} tokens at most"):
-            check_variant(backbone, {"": pooling("mean")}, max_length=longest + 1)
+            check_variant(backbone, {"": pooling("mean")}, {**TRAINING, "max_length": longest + 1})
 
 
 def test_sizes_under_other_names_are_found(tiny_backbone: TinyBackbone) -> None:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batches import collate, prediction_batches, training_batches
+from models.batches import collate, prediction_batches, split, training_batches
 from models.tokens import Tokens
 
 CPU = torch.device("cpu")
@@ -66,14 +66,30 @@ def test_the_rows_given_are_left_as_they_are() -> None:
     assert rows.tolist() == list(range(49, -1, -1))
 
 
-def test_predictions_go_from_long_to_short_and_reach_every_place_once() -> None:
-    lengths = lengths_of(101)
-    batches = list(prediction_batches(lengths, 8))
-    order = np.concatenate(batches)
-    assert sorted(order) == list(range(101))
+def test_the_batch_of_the_longest_text_comes_first() -> None:
+    lengths = lengths_of(300)
+    batches = training_batches(lengths, np.arange(300), 8, np.random.default_rng(0))
+    assert lengths[batches[0]].max() == lengths.max()
+
+
+@given(rows=st.integers(0, 200), tokens=st.integers(1, 300), seed=st.integers(0, 99))
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_predictions_go_from_long_to_short_within_the_budget_and_reach_every_place_once(
+    rows: int, tokens: int, seed: int
+) -> None:
+    lengths = lengths_of(rows, seed)
+    batches = list(prediction_batches(lengths, tokens))
+    order = np.concatenate(batches) if batches else np.zeros(0, int)
+    assert sorted(order) == list(range(rows))
     assert (np.diff(lengths[order]) <= 0).all()
-    assert [len(batch) for batch in batches] == [8] * 12 + [5]
-    assert list(prediction_batches(lengths[:0], 8)) == []
+    assert all(len(batch) * lengths[batch].max() <= tokens or len(batch) == 1 for batch in batches)
+
+
+def test_a_batch_is_cut_only_where_it_must_be() -> None:
+    lengths = np.array([6, 5, 4, 3, 1])
+    assert [part.tolist() for part in split(np.arange(5), lengths, None)] == [[0, 1, 2, 3, 4]]
+    assert [part.tolist() for part in split(np.arange(5), lengths, 12)] == [[0, 1], [2, 3, 4]]
+    assert [part.tolist() for part in split(np.arange(5), lengths, 2)] == [[0], [1], [2], [3], [4]]
 
 
 def tokens_of(*texts: list[int], types: Any = None) -> Tokens:

@@ -65,6 +65,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "clip_norm": ({"epochs": 3}, {"clip_norm": 0.01}),
     "clip_norm off": ({"epochs": 3, "clip_norm": 0.01}, {"clip_norm": None}),
     "dropout": ({}, {"dropout": 0.5}),
+    "hidden_dropout": ({}, {"hidden_dropout": 0.3}),
+    "attention_dropout": ({}, {"attention_dropout": 0.3}),
     "dropout_samples": ({"dropout": 0.5}, {"dropout_samples": 4}),
     "label_smoothing": ({}, {"label_smoothing": 0.2}),
     "class_weights": ({}, {"class_weights": {"yes": 5.0}}),
@@ -342,10 +344,11 @@ def test_each_head_weighs_the_same_in_the_loss_of_several(run: Run) -> None:
 
 
 def test_poolings_that_do_not_fit_are_refused_before_training(tiny: Backbone) -> None:
+    settings = TrainingSpec(max_length=16).model_dump()
     variant = NeuralVariantSpec(pooling={"layers": {"kind": "concat", "count": 4}, "tokens": "mean"})
     with pytest.raises(ModelError, match=r"layers\.count is 4 but the backbone has only 3 hidden states"):
-        check_variant(tiny, plain_poolings(variant), 16)
-    check_variant(tiny, plain_poolings(NeuralVariantSpec(pooling=["idf", "cls"])), 16)
+        check_variant(tiny, plain_poolings(variant), settings)
+    check_variant(tiny, plain_poolings(NeuralVariantSpec(pooling=["idf", "cls"])), settings)
 
 
 # What goes wrong.
@@ -434,3 +437,13 @@ def test_updates_per_epoch_counts_the_last_partial_step() -> None:
         batches = math.ceil(rows / batch_size)
         expected = len(range(0, batches, accumulation))
         assert updates_per_epoch(rows, {"batch_size": batch_size, "accumulation": accumulation}) == expected
+
+
+@pytest.mark.parametrize("setting", ["hidden_dropout", "attention_dropout"])
+def test_a_dropout_that_the_backbone_does_not_have_is_refused(setting: str, tiny: Backbone) -> None:
+    class Bare(transformers.PreTrainedConfig):
+        hidden_size = num_hidden_layers = 2
+
+    bare = replace(tiny, config=Bare())
+    with pytest.raises(ModelError, match=f"training.{setting} has no effect on backbone"):
+        check_variant(bare, {}, TrainingSpec(max_length=16).model_dump() | {setting: 0.2})

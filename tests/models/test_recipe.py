@@ -41,6 +41,8 @@ OTHERS: dict[str, Any] = {
     "schedule": "cosine",
     "clip_norm": None,
     "dropout": 0.2,
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
     "dropout_samples": 4,
     "label_smoothing": 0.1,
     "class_weights": "balanced",
