@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.tokens import Tokens
 
+AT_ONCE = 8192  # tokens in a prediction: more would gain nothing on a GPU, and on a CPU would leave its caches
 MEGA = 50  # batches sorted by length together: padding all but gone, order still random
 
 
@@ -49,18 +50,26 @@ def split(batch: np.ndarray, lengths: np.ndarray, tokens: int | None) -> Iterato
 
 
 def collate(tokens: Tokens, rows: np.ndarray, device: torch.device, pad: int) -> dict[str, Tensor]:
-    """Inputs of an encoder for some rows: input_ids, attention_mask and, where used, token_type_ids."""
+    """Inputs of a network for some rows: input_ids and, where used, token_type_ids, attention_mask and states.
+
+    Rows of one length need no mask: an encoder is faster without, and no GPU is asked whether it is all ones.
+    """
     lengths = tokens.lengths[rows]
     mask = np.arange(int(lengths.max()))[None, :] < lengths[:, None]  # (batch, tokens)
     before = np.cumsum(lengths) - lengths
     places = np.arange(int(lengths.sum())) + np.repeat(tokens.offsets[rows] - before, lengths)
     ids = np.full(mask.shape, pad, np.int64)
     ids[mask] = tokens.ids[places]
-    arrays: dict[str, Any] = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+    arrays: dict[str, Any] = {"input_ids": ids}
+    if not mask.all():
+        arrays["attention_mask"] = mask.astype(np.int64)
     if tokens.types is not None:
         arrays["token_type_ids"] = np.zeros(mask.shape, np.int64)
         arrays["token_type_ids"][mask] = tokens.types[places]
-    return {name: to_device(array, device) for name, array in arrays.items()}
+    inputs = {name: to_device(array, device) for name, array in arrays.items()}
+    if tokens.states is not None:
+        inputs["states"] = tokens.states.rows(rows, mask.shape[1], device)
+    return inputs
 
 
 def to_device(array: np.ndarray, device: torch.device) -> Tensor:

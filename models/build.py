@@ -13,6 +13,7 @@ from models.network import Network, check_poolings
 from models.pooling import Pooling
 from models.pools import inverse_document_frequency
 from models.tokens import Tokens
+from models.trunk import cut
 
 
 def check_variant(backbone: Backbone, poolings: dict[str, dict[str, Any]], training: dict[str, Any]) -> None:
@@ -21,6 +22,8 @@ def check_variant(backbone: Backbone, poolings: dict[str, dict[str, Any]], train
     with_dropouts(backbone, {name: training[name] for name in DROPOUTS})
     asked = {pool["kind"] for pooling in poolings.values() for pool in pooling["tokens"]}
     check_poolings(poolings, "cls" in asked and is_causal(backbone), backbone.name)
+    if training["freeze_layers"] is not None:
+        cut(load_encoder(backbone), training["freeze_layers"], backbone)
     longest = longest_text(backbone)
     if longest is not None and max_length > longest:
         raise ModelError(f"training.max_length is {max_length}, but {backbone.name!r} reads {longest} tokens at most")
@@ -53,6 +56,8 @@ def fresh_network(
     if training["freeze_embeddings"]:
         embeddings = getattr(encoder, "embeddings", None) or encoder.get_input_embeddings()  # type: ignore[operator]
         embeddings.requires_grad_(False)
+    if training["freeze_layers"] is not None:
+        network.trunk = cut(encoder, training["freeze_layers"], backbone)
     if training["gradient_checkpointing"]:
         _checkpoint(encoder, backbone.name)
     return network

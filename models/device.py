@@ -23,6 +23,11 @@ def pick_precision(setting: str, device: torch.device) -> torch.dtype | None:
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[setting]
 
 
+def prediction_precision(setting: str, device: torch.device) -> torch.dtype | None:
+    """The autocast type for what is not trained. On a CPU float32: exact, and the same in the company of any text."""
+    return None if device.type == "cpu" else pick_precision(setting, device)
+
+
 def autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
     """Autocast to a precision that `pick_precision` gave."""
     return torch.autocast(device.type, dtype=precision, enabled=precision is not None)

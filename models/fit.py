@@ -5,9 +5,11 @@ are fixed: the last weights make the OOF, the scores per epoch are shown and nev
 """
 
 import math
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from models import ModelError
 from models.backbone import Backbone
 from models.batches import training_batches
 from models.build import fresh_network
-from models.device import pick_device, pick_precision
+from models.device import pick_device, pick_precision, prediction_precision
 from models.lean import fatten, lean
 from models.losses import class_weighting
 from models.network import Network
@@ -26,6 +28,7 @@ from models.optimizer import build_optimizer
 from models.predict import pad_id, predict
 from models.step import Examples, Stepper
 from models.tokens import Tokens
+from models.trunk_cache import TrunkCache
 
 Score = Callable[[np.ndarray, np.ndarray], float | None]
 RATES = ("learning_rate", "head_learning_rate", "layer_decay", "weight_decay")
@@ -58,19 +61,25 @@ def fit(
     test: Tokens,
     seed: int,
     score: Score,
+    trunks: TrunkCache | None = None,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[dict[str, Any]], None] = lambda epoch: None,
 ) -> Fit:
     """Train one network on `train_rows` of `tokens` and predict `valid_rows` and all of `test`.
 
     `training` holds the settings of `TrainingSpec` by name. `truth` and `row_weights` run along `tokens`. `score`
-    (truth, predictions) is logged for each pooling after each epoch. Raises ModelError if the loss stops being finite.
+    (truth, predictions) is logged for each pooling after each epoch. `trunks` keeps what frozen layers give; without
+    one it lies in the temporary folder. Raises ModelError if the loss stops being finite.
     """
     started, device = time.perf_counter(), pick_device()
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = fresh_network(backbone, poolings, training, task, len(columns), tokens, truth, train_rows)
     pad = pad_id(backbone)
+    if network.trunk is not None:
+        network.to(device)
+        keep = trunks or TrunkCache(Path(tempfile.gettempdir()))
+        tokens, test = (_with_states(table, network, keep, training, backbone) for table in (tokens, test))
     lean(network, [tokens.row(row) for row in train_rows], pad, device)
     network.to(device)
     weights, positive = _weights(training, task, truth, row_weights, train_rows, columns, classes)
@@ -95,6 +104,15 @@ def fit(
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     seen = int(tokens.lengths[train_rows].sum()) * training["epochs"]
     return Fit(valid, predicted, state, log, _provenance(stepper, time.perf_counter() - started, seen))
+
+
+def _with_states(
+    tokens: Tokens, network: Network, trunks: TrunkCache, training: dict[str, Any], backbone: Backbone
+) -> Tokens:
+    assert network.trunk is not None
+    precision = prediction_precision(training["precision"], next(network.parameters()).device)
+    states = trunks.states(network.trunk, backbone, tokens, all_layers=network.all_layers, precision=precision)
+    return replace(tokens, states=states)
 
 
 def updates_per_epoch(rows: int, training: dict[str, Any]) -> int:

@@ -1,8 +1,28 @@
 """Running out of memory: how it shows, and how much to try next."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 
 from models import ModelError
+
+Result = TypeVar("Result")
+
+
+def within_memory(work: Callable[[int], Result], at_once: int, longest: int) -> Result:
+    """`work(at_once)`, begun again with half the tokens at once whenever memory runs out.
+
+    `longest` is the length of the longest text. Raises ModelError when that one is too much.
+    """
+    while True:
+        try:
+            return work(at_once)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # Not in the handler: there the error still holds the tensors of the failed try.
+        at_once = halved(max(1, at_once // longest), longest)
 
 
 def out_of_memory(error: Exception) -> bool:

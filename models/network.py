@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models import ModelError
 from models.losses import LOSSES
 from models.pooling import Pooling
+from models.trunk import Trunk
 
 
 class Head(nn.Module):
@@ -34,6 +35,7 @@ class Network(nn.Module):
 
     `location` and `scale` (columns,) undo the standardisation of regression targets; they are learned from the
     fold's training rows and saved with the weights. In float64, since targets may be large and differ by little.
+    With a `trunk` of this encoder the inputs bring the `states` that enter its upper layers, and these alone run.
     """
 
     location: Tensor
@@ -61,18 +63,23 @@ class Network(nn.Module):
             self.heads[_key(name)] = Head(module.width, LOSSES[task].width(columns), dropout, dropout_samples)
         self.names = list(poolings)
         self.all_layers = any(pooling.needs_all_layers for pooling in self.poolings.values())
+        self.trunk: Trunk | None = None
         self.register_buffer("location", torch.zeros(columns, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(columns, dtype=torch.float64))
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Encoder inputs -> (samples, batch, outputs) in float32 for each pooling."""
-        encoded = self.encoder(**inputs, output_hidden_states=self.all_layers)
-        hidden = (
-            [*encoded.hidden_states[:-1], encoded.last_hidden_state] if self.all_layers else [encoded.last_hidden_state]
-        )
-        mask, ids = inputs["attention_mask"], inputs["input_ids"]
+        """Encoder inputs -> (samples, batch, outputs) in float32 for each pooling; without a mask, none is padding."""
+        hidden, ids = self._hidden(inputs), inputs["input_ids"]
+        mask = inputs.get("attention_mask", torch.ones_like(ids))
         with torch.autocast(mask.device.type, enabled=False):
             return {n: self.heads[_key(n)](self.poolings[_key(n)](hidden, mask, ids)) for n in self.names}
+
+    def _hidden(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+        if self.trunk is not None:
+            return self.trunk.upper(inputs["states"], inputs.get("attention_mask"), self.all_layers)
+        encoded = self.encoder(**inputs, output_hidden_states=self.all_layers)
+        last: Tensor = encoded.last_hidden_state
+        return [*encoded.hidden_states[:-1], last] if self.all_layers else [last]
 
     def predict(self, outputs: Tensor) -> Tensor:
         """(batch, outputs) -> (batch, columns) probabilities or values, in float64 where sums to one matter."""

@@ -7,13 +7,11 @@ import torch
 from torch import Tensor
 
 from models.backbone import Backbone
-from models.batches import collate, prediction_batches
-from models.device import autocast, pick_precision
-from models.memory import halved, out_of_memory
+from models.batches import AT_ONCE, collate, prediction_batches
+from models.device import autocast, prediction_precision
+from models.memory import within_memory
 from models.network import Network
 from models.tokens import Tokens
-
-AT_ONCE = 8192  # tokens: more would gain nothing on a GPU, and on a CPU would leave its caches
 
 
 def predict(
@@ -26,23 +24,15 @@ def predict(
     if not len(rows):
         return {name: np.zeros((0, len(network.location))) for name in network.names}
     network.eval()
-    longest, at_once = int(tokens.lengths[rows].max()), AT_ONCE
-    while True:
-        try:
-            return _predict(network, tokens, rows, training, backbone, at_once)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-        # Not in the handler: there the error still holds the tensors of the failed try.
-        at_once = halved(max(1, at_once // longest), longest)
+    longest = int(tokens.lengths[rows].max())
+    return within_memory(lambda at_once: _predict(network, tokens, rows, training, backbone, at_once), AT_ONCE, longest)
 
 
 def _predict(
     network: Network, tokens: Tokens, rows: np.ndarray, training: dict[str, Any], backbone: Backbone, at_once: int
 ) -> dict[str, np.ndarray]:
     device = next(network.parameters()).device
-    # On a CPU in float32 whatever the training's: as exact as it gets, and the same in any company.
-    precision = None if device.type == "cpu" else pick_precision(training["precision"], device)
+    precision = prediction_precision(training["precision"], device)
     parts: dict[str, list[Tensor]] = {name: [] for name in network.names}
     order: list[np.ndarray] = []
     with torch.inference_mode(), autocast(device, precision):

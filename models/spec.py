@@ -122,6 +122,9 @@ class TrainingSpec(BaseModel):
         default=None, description="in the loss: balanced, or by class"
     )
     freeze_embeddings: bool = Field(default=False, description="keep the embeddings as they were pretrained")
+    freeze_layers: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="keep the embeddings and so many layers, run once per text; null: none"
+    )
     gradient_checkpointing: bool = Field(default=False, description="recompute activations: less memory, more time")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: on a GPU bf16 or scaled fp16, on a CPU fp32"
@@ -141,6 +144,8 @@ class TrainingSpec(BaseModel):
     def _options_have_an_effect(self) -> Self:
         if self.dropout_samples > 1 and self.dropout == 0:
             raise ValueError("dropout_samples above 1 has no effect where dropout is 0")
+        if self.freeze_embeddings and self.freeze_layers is not None:
+            raise ValueError("freeze_embeddings has no effect beside freeze_layers, which keeps them too")
         if self.freeze_embeddings and self.extra_tokens:
             raise ValueError("freeze_embeddings would keep the random embeddings of extra_tokens as they are")
         return self

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models import ModelError
+from models.states import States
 
 CHUNK = 2048
 
@@ -23,6 +24,7 @@ class Tokens:
     ids: np.ndarray  # (all tokens,) int32
     types: np.ndarray | None  # (all tokens,) uint8 segment of each token, where the backbone uses segments
     offsets: np.ndarray  # (texts + 1,) int64
+    states: States | None = None  # what a frozen trunk made of them
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -13,6 +13,7 @@ import transformers
 from safetensors.torch import load_file
 
 from models import ModelError
+from models import fit as fit_module
 from models.backbone import Backbone
 from models.build import check_variant
 from models.device import pick_precision
@@ -70,6 +71,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "dropout_samples": ({"dropout": 0.5}, {"dropout_samples": 4}),
     "label_smoothing": ({}, {"label_smoothing": 0.2}),
     "class_weights": ({}, {"class_weights": {"yes": 5.0}}),
+    "freeze_layers": ({}, {"freeze_layers": 0}),
+    "freeze_layers one more": ({"freeze_layers": 0}, {"freeze_layers": 1}),
     "freeze_embeddings": ({}, {"freeze_embeddings": True}),
     "epochs": ({}, {"epochs": 2}),
     "batch_size": ({}, {"batch_size": 4}),
@@ -109,6 +112,30 @@ def test_frozen_embeddings_stay_and_the_rest_learns(run: Run, tiny: Backbone) ->
     for name, tensor in pretrained.items():
         if "pooler" not in name:
             assert torch.equal(weights[f"encoder.{name}"], tensor) == name.startswith("embeddings."), name
+
+
+@pytest.mark.parametrize("pooling", ["mean", {"layers": "weighted", "tokens": "mean"}])
+def test_frozen_layers_stay_and_the_rest_learns(pooling: Any, run: Run, tiny: Backbone) -> None:
+    pretrained = load_file(tiny.folder / "model.safetensors")
+    weights = run(freeze_layers=1, pooling=pooling).weights
+    for name, tensor in pretrained.items():
+        if "pooler" not in name:
+            frozen = name.startswith("embeddings.") or "layer.0" in name
+            assert torch.equal(weights[f"encoder.{name}"], tensor) == frozen, name
+
+
+def test_a_frozen_trunk_trains_as_the_whole_encoder_would(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"freeze_layers": 1, "epochs": 2, "pooling": {"layers": {"kind": "concat", "count": 3}, "tokens": "max"}}
+    states = run(**options)
+    made = fit_module.fresh_network
+
+    def whole(*given: Any) -> Network:
+        network = made(*given)
+        network.trunk = None
+        return network
+
+    monkeypatch.setattr(fit_module, "fresh_network", whole)
+    np.testing.assert_allclose(run(**options).valid[""], states.valid[""], rtol=1e-5)
 
 
 def test_layer_decay_moves_lower_layers_less(run: Run, tiny: Backbone) -> None:
@@ -389,12 +416,13 @@ def loaded(path: Path, backbone: Backbone, task: str, columns: int, **pooling: A
     return load_network(path, backbone, plain_poolings(variant), settings, task, columns), settings
 
 
+@pytest.mark.parametrize("frozen", [None, 1])
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
 def test_saved_weights_predict_the_same(
-    task: str, run: Run, tiny: Backbone, tokens_of: Callable[..., Tokens], tmp_path: Path
+    task: str, frozen: int | None, run: Run, tiny: Backbone, tokens_of: Callable[..., Tokens], tmp_path: Path
 ) -> None:
     poolings = {"idf": "idf", "deep": {"layers": "lstm", "tokens": ["attention", "multi_head_attention"]}}
-    result = run(task, poolings=poolings)
+    result = run(task, poolings=poolings, freeze_layers=frozen)
     for precision in ("fp32", "fp16"):
         path = tmp_path / f"{precision}.safetensors"
         write_weights(path, result.weights, precision)
@@ -402,7 +430,7 @@ def test_saved_weights_predict_the_same(
         told = predict(network, tokens_of(5, seed=9), np.arange(5), settings, tiny)
         for name, expected in result.test.items():
             if precision == "fp32":
-                np.testing.assert_array_equal(told[name], expected)
+                np.testing.assert_allclose(told[name], expected, rtol=1e-6 if frozen else 0)
             np.testing.assert_allclose(told[name], expected, rtol=1e-2, atol=1e-2)
     sizes = [(tmp_path / f"{precision}.safetensors").stat().st_size for precision in ("fp32", "fp16")]
     assert sizes[1] < 0.6 * sizes[0]

@@ -47,6 +47,7 @@ OTHERS: dict[str, Any] = {
     "label_smoothing": 0.1,
     "class_weights": "balanced",
     "freeze_embeddings": True,
+    "freeze_layers": 1,
     "gradient_checkpointing": True,
     "precision": "bf16",
     "threads": 2,
