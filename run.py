@@ -1,7 +1,9 @@
 """Poolblend: `python run.py VERB`; one verb per call, exit code 2 and one sentence for bad input."""
 
 import argparse
+import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +16,9 @@ OVERRIDE = "change a key of the config for this call: training.epochs=2"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0; 2 for bad input; 130 when interrupted."""
-    top = parser()
+    started, top = time.monotonic(), parser()
     args, rest = top.parse_known_args(argv)
+    args.started, args.typed = started, shlex.join(["python", "run.py", *(sys.argv[1:] if argv is None else argv)])
     if rest and (not hasattr(args, "overrides") or any(word.startswith("-") or "=" not in word for word in rest)):
         top.error(f"unrecognized arguments: {' '.join(rest)}; see python run.py {args.verb} --help")
     if rest:  # key=value may stand on both sides of an option
@@ -52,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--only", type=_names, help="these variants only: mean,attention")
     add.add_argument("--folds", type=_numbers, help="these folds only: 0,1")
+    add.add_argument("--budget", help="stop before this time is over, with whole members first: 8h, 90m, 1h30m, 3600s")
     _config(add)
     add = _verb(verbs, "blend", "OOF to weights or a stacker, with honest scores", "blend blend.method=simplex")
     add.add_argument("--folds", type=_numbers, help="members, scores and test means of these folds only: 0,1")
@@ -122,9 +126,11 @@ def _init(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    from pipeline.budget import Budget, parse_duration
     from pipeline.train import train
 
-    train(*_read(args), only=args.only, folds=args.folds)
+    budget = Budget(parse_duration(args.budget), args.started) if args.budget is not None else None
+    train(*_read(args), only=args.only, folds=args.folds, budget=budget, again=args.typed)
 
 
 def _blend(args: argparse.Namespace) -> None:

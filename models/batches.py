@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.tokens import Tokens
 
-AT_ONCE = 8192  # tokens in a prediction: more would gain nothing on a GPU, and on a CPU would leave its caches
+AT_ONCE = {"cpu": 1024, "cuda": 16384}  # tokens in a prediction: what the caches hold, what keeps a GPU busy
 MEGA = 50  # batches sorted by length together: padding all but gone, order still random
 
 
@@ -55,7 +55,8 @@ def collate(tokens: Tokens, rows: np.ndarray, device: torch.device, pad: int) ->
     Rows of one length need no mask: an encoder is faster without, and no GPU is asked whether it is all ones.
     """
     lengths = tokens.lengths[rows]
-    mask = np.arange(int(lengths.max()))[None, :] < lengths[:, None]  # (batch, tokens)
+    width = padded_width(int(lengths.max()), tokens.longest, device.type)
+    mask = np.arange(width)[None, :] < lengths[:, None]  # (batch, tokens)
     before = np.cumsum(lengths) - lengths
     places = np.arange(int(lengths.sum())) + np.repeat(tokens.offsets[rows] - before, lengths)
     ids = np.full(mask.shape, pad, np.int64)
@@ -70,6 +71,14 @@ def collate(tokens: Tokens, rows: np.ndarray, device: torch.device, pad: int) ->
     if tokens.states is not None:
         inputs["states"] = tokens.states.rows(rows, mask.shape[1], device)
     return inputs
+
+
+def padded_width(length: int, longest: int, device: str) -> int:
+    """Tokens to pad a batch to: on a GPU a multiple of 8, which its matrix units like, unless no text is so `longest`.
+
+    Beyond the longest text of all there may be no position embedding.
+    """
+    return min(-(-length // 8) * 8, longest) if device == "cuda" else length
 
 
 def to_device(array: np.ndarray, device: torch.device) -> Tensor:

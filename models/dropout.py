@@ -24,8 +24,10 @@ class Dropout(nn.Module):
         if not (self.training and self.p):
             return states
         dropped = min(round(self.p * STEPS), STEPS - 1)
-        keep = kept(states.shape, dropped, self.source, states.dtype)
-        return states * keep * (STEPS / (STEPS - dropped))  # scaled last: in bfloat16 the scale itself would be off
+        keep, scale = kept(states.shape, dropped, self.source, states.dtype), STEPS / (STEPS - dropped)
+        if states.dtype == torch.float32:
+            return states * keep.mul_(scale)  # a pass less in either direction
+        return states * keep * scale  # in bfloat16 the scale itself would be off
 
     def extra_repr(self) -> str:
         """The p, as `nn.Dropout` shows it."""

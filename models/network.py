@@ -62,6 +62,7 @@ class Network(nn.Module):
             self.poolings[_key(name)] = module
             self.heads[_key(name)] = Head(module.width, LOSSES[task].width(columns), dropout, dropout_samples)
         self.names = list(poolings)
+        _start_alike(self.heads)
         self.all_layers = any(pooling.needs_all_layers for pooling in self.poolings.values())
         self.trunk: Trunk | None = None
         self.register_buffer("location", torch.zeros(columns, dtype=torch.float64))
@@ -85,6 +86,18 @@ class Network(nn.Module):
         """(batch, outputs) -> (batch, columns) probabilities or values, in float64 where sums to one matter."""
         values = LOSSES[self.task].predict(outputs.double())
         return values * self.scale + self.location if self.task == "regression" else values
+
+
+def _start_alike(heads: nn.ModuleDict) -> None:
+    """Give heads of one shape the same start.
+
+    Each then asks the encoder for the same features. From starts of their own they pull it apart: on TREC the log loss
+    of mean pooling on an encoder shared by six was .31 instead of .25, what it has on its own.
+    """
+    first: dict[torch.Size, Tensor] = {}
+    for head in heads.values():
+        weight = head.linear.weight.data  # type: ignore[union-attr]
+        weight.copy_(first.setdefault(weight.shape, weight))  # type: ignore[operator, arg-type]
 
 
 def check_poolings(poolings: dict[str, dict[str, Any]], causal: bool, backbone: str) -> None:

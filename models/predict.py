@@ -25,7 +25,8 @@ def predict(
         return {name: np.zeros((0, len(network.location))) for name in network.names}
     network.eval()
     longest = int(tokens.lengths[rows].max())
-    return within_memory(lambda at_once: _predict(network, tokens, rows, training, backbone, at_once), AT_ONCE, longest)
+    at_once = AT_ONCE[next(network.parameters()).device.type]
+    return within_memory(lambda most: _predict(network, tokens, rows, training, backbone, most), at_once, longest)
 
 
 def _predict(

@@ -6,6 +6,7 @@ tokens, so a cut text is shaped like any other. The two texts of a pair are cut 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,15 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """(texts,) number of tokens."""
         return np.diff(self.offsets)
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest text."""
+        return int(self.lengths.max(initial=0))
 
     def row(self, index: int) -> np.ndarray:
         """Token ids of one text."""

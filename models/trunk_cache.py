@@ -62,7 +62,7 @@ def _fill(
                     values[:, start:end] = states[:, place, : end - start]
                 bar.update(len(rows))
 
-    within_memory(fill, AT_ONCE, int(tokens.lengths.max(initial=1)))
+    within_memory(fill, AT_ONCE[device.type], max(1, tokens.longest))
 
 
 def _digest(tokens: Tokens) -> bytes:

@@ -6,6 +6,7 @@ A fit is written weights, parts, marker; the marker last, so that whatever a cra
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from models.recipe import digest
 from models.saved import load_network, read_backbone, write_backbone, write_weights
 from models.store import BACKBONE, MARKER, RECIPE, WEIGHTS, read_json, test_part, valid_part, write_json
 from models.tokens import Tokens, encode
+from models.trunk_cache import TrunkCache
 from oof.parts import write_part
 from pipeline.competition import Competition, TestTable
 from pipeline.files import atomic
@@ -29,15 +31,32 @@ from pipeline.splits import Folds
 
 Predictions = dict[str, np.ndarray]  # (rows, columns) by pooling name
 Score = Callable[[np.ndarray, np.ndarray], float | None]
+OnStep = Callable[[], None]
+OnEpoch = Callable[[dict[str, Any]], None]
 
 
 @dataclass
-class TokenCache:
-    """Texts encoded once for all fits that read them alike."""
+class Caches:
+    """What all fits of a process share: texts encoded once, and what frozen layers made of them.
 
+    The latter lies in files in `folder`, which have no name and vanish with the process.
+    """
+
+    folder: Path
     kept: dict[str, Tokens] = field(default_factory=dict)
+    backbones: dict[Path, Backbone] = field(default_factory=dict)
+    trunks: TrunkCache = field(init=False)
 
-    def get(
+    def __post_init__(self) -> None:
+        self.trunks = TrunkCache(self.folder)
+
+    def saved_backbone(self, folder: Path, name: str) -> Backbone:
+        """Configuration and tokenizer that finished fits were left with; raises ModelError if they are not there."""
+        if folder not in self.backbones:
+            self.backbones[folder] = read_backbone(folder, name)
+        return self.backbones[folder]
+
+    def tokens(
         self, backbone: Backbone, settings: dict[str, Any], texts: list[tuple[str, ...]], ids: list[str], name: str
     ) -> Tokens:
         """Tokens of the table that `name` (its hash) identifies."""
@@ -50,32 +69,35 @@ class TokenCache:
         return self.kept[key]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all fits of a run have in common."""
+
+    competition: Competition
+    folds: Folds
+    score: Score
+    caches: Caches
+
+
 def backbone_of(settings: dict[str, Any]) -> Backbone:
     """The backbone that a neural variant starts from."""
     return open_backbone(settings["backbone"], tuple(settings["extra_tokens"]))
 
 
-def do_fit(
-    job: Job,
-    competition: Competition,
-    folds: Folds,
-    cache: TokenCache,
-    score: Score,
-    on_step: Callable[[], None],
-    on_epoch: Callable[[dict[str, Any]], None],
-) -> dict[str, Any]:
+def do_fit(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch) -> dict[str, Any]:
     """Train one job, write all it gives, and return its marker."""
+    competition = shared.competition
     if job.linear:
-        valid, test, marker = _fit_linear(job, competition, folds, score)
+        valid, test, marker = _fit_linear(job, shared)
     else:
         with use_threads(job.settings["threads"]):
-            result = _fit_neural(job, competition, folds, cache, score, on_step, on_epoch)
+            result = _fit_neural(job, shared, on_step, on_epoch)
         valid, test = result.valid, result.test
         marker = {"provenance": result.provenance, "epochs": result.epochs}
         if job.settings["save_weights"] != "none":
             with atomic(job.folder / WEIGHTS) as temporary:
                 write_weights(temporary, result.weights, job.settings["save_weights"])
-    rows = folds.valid(job.fold)
+    rows = shared.folds.valid(job.fold)
     if len(rows):
         _write_parts(job, valid, [competition.ids[row] for row in rows], competition.targets.columns, None)
     _write_parts(job, test, competition.test.ids, competition.targets.columns, competition.test.sha256)
@@ -85,21 +107,15 @@ def do_fit(
     return marker
 
 
-def do_predict(job: Job, table: TestTable, cache: TokenCache, task: str, columns: int) -> Predictions:
+def do_predict(job: Job, table: TestTable, caches: Caches, task: str, columns: int) -> Predictions:
     """Predict a table with a finished fit, from its saved weights. Raises ModelError if they are not there."""
     if job.linear:
         return {"": read_linear(job.folder).predict(table.texts)}
-    backbone = read_backbone(job.folder.parent.parent / BACKBONE, job.settings["backbone"])
+    backbone = caches.saved_backbone(job.folder.parent.parent / BACKBONE, job.settings["backbone"])
     with use_threads(job.settings["threads"]):
-        return _predict_neural(job, backbone, table, cache, task, columns)
-
-
-def _predict_neural(
-    job: Job, backbone: Backbone, table: TestTable, cache: TokenCache, task: str, columns: int
-) -> Predictions:
-    network = load_network(job.folder / WEIGHTS, backbone, job.poolings, job.settings, task, columns)
-    tokens = cache.get(backbone, job.settings, table.texts, table.ids, table.sha256)
-    return predict(network, tokens, np.arange(len(tokens)), job.settings, backbone)
+        network = load_network(job.folder / WEIGHTS, backbone, job.poolings, job.settings, task, columns)
+        tokens = caches.tokens(backbone, job.settings, table.texts, table.ids, table.sha256)
+        return predict(network, tokens, np.arange(len(tokens)), job.settings, backbone)
 
 
 def keep_test_predictions(job: Job, predictions: Predictions, table: TestTable, columns: list[str]) -> None:
@@ -121,17 +137,9 @@ def record_recipe(job: Job) -> None:
         write_json(temporary, job.recipe)
 
 
-def _fit_neural(
-    job: Job,
-    competition: Competition,
-    folds: Folds,
-    cache: TokenCache,
-    score: Score,
-    on_step: Callable[[], None],
-    on_epoch: Callable[[dict[str, Any]], None],
-) -> Fit:
-    backbone = backbone_of(job.settings)
-    test = competition.test
+def _fit_neural(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch) -> Fit:
+    competition, folds, caches = shared.competition, shared.folds, shared.caches
+    backbone, test = backbone_of(job.settings), competition.test
     return fit(
         backbone=backbone,
         poolings=job.poolings,
@@ -139,24 +147,23 @@ def _fit_neural(
         task=competition.spec.task,
         columns=competition.targets.columns,
         classes=competition.targets.classes,
-        tokens=cache.get(backbone, job.settings, competition.texts, competition.ids, competition.sha256),
+        tokens=caches.tokens(backbone, job.settings, competition.texts, competition.ids, competition.sha256),
         truth=competition.targets.truth,
         row_weights=competition.weights,
         train_rows=folds.train(job.fold),
         valid_rows=folds.valid(job.fold),
-        test=cache.get(backbone, job.settings, test.texts, test.ids, test.sha256),
+        test=caches.tokens(backbone, job.settings, test.texts, test.ids, test.sha256),
         seed=job.derived_seed,
-        score=score,
+        trunks=caches.trunks,
+        score=shared.score,
         on_step=on_step,
         on_epoch=on_epoch,
     )
 
 
-def _fit_linear(
-    job: Job, competition: Competition, folds: Folds, score: Score
-) -> tuple[Predictions, Predictions, dict[str, Any]]:
-    started, train, valid_rows = time.perf_counter(), folds.train(job.fold), folds.valid(job.fold)
-    truth = competition.targets.truth
+def _fit_linear(job: Job, shared: Shared) -> tuple[Predictions, Predictions, dict[str, Any]]:
+    started, competition, truth = time.perf_counter(), shared.competition, shared.competition.targets.truth
+    train, valid_rows = shared.folds.train(job.fold), shared.folds.valid(job.fold)
     model = fit_linear(
         settings=job.settings,
         task=competition.spec.task,
@@ -170,7 +177,7 @@ def _fit_linear(
     test = model.predict(competition.test.texts)
     with atomic(job.folder / TERMS) as terms, atomic(job.folder / NUMBERS) as numbers:
         write_linear(terms, numbers, model)
-    scores = {"": score(truth[valid_rows], valid)} if len(valid_rows) else {}
+    scores = {"": shared.score(truth[valid_rows], valid)} if len(valid_rows) else {}
     marker = {
         "provenance": {"seconds": round(time.perf_counter() - started, 2), "device": "cpu"},
         "epochs": [{"epoch": 1, "scores": scores}],

@@ -65,10 +65,10 @@ def _predict_members(
     if missing or set(names) - known:
         what = missing[0].title if missing else sorted(set(names) - known)[0]
         raise PipelineError(f"{what} is part of the blend but not trained with this config: run train, then blend")
-    cache, columns = engine.TokenCache(), len(competition.targets.columns)
+    caches, columns = engine.Caches(Path()), len(competition.targets.columns)
     found: dict[str, dict[int | str, list[np.ndarray]]] = {name: {} for name in names}
     for job in tqdm(needed, desc="predicting", unit="fit", disable=None, leave=False):
-        for pooling, values in engine.do_predict(job, table, cache, competition.spec.task, columns).items():
+        for pooling, values in engine.do_predict(job, table, caches, competition.spec.task, columns).items():
             if job.members[pooling] in found:
                 found[job.members[pooling]].setdefault(job.fold, []).append(values)
     return {name: np.stack([np.mean(seeds, axis=0) for seeds in by_fold.values()]) for name, by_fold in found.items()}

@@ -79,17 +79,17 @@ def test_a_tree_is_read_with_its_folders(tmp_path: Path) -> None:
 
 
 def commands(markdown: str) -> list[list[str]]:
-    """Return the words of every `python run.py` and `make` line in the fenced bash blocks, without comments."""
+    """Return the words of every `make` and `python ...` line in the fenced bash blocks, without comments."""
     blocks = re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", markdown, re.M | re.S)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     found = [re.sub(r"\s+#.*|^\$ ", "", line.strip()).split() for line in lines]
-    return [words for words in found if words[:1] == ["make"] or "run.py" in words[:2]]
+    return [words for words in found if words[:1] in (["make"], ["python"])]
 
 
 @cache
-def help_of(*verb: str) -> str:
-    """Return what `run.py <verb> --help` prints, or nothing where there is no such verb."""
-    command = [sys.executable, "run.py", *verb, "--help"]
+def help_of(script: str, *verb: str) -> str:
+    """Return what `<script> <verb> --help` prints, or nothing where there is no such script or verb."""
+    command = [sys.executable, script, *verb, "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else ""
 
@@ -100,12 +100,12 @@ def unknown_words(command: list[str]) -> list[str]:
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         named = [word.split("=")[0] for word in command[1:]]
         return [word for word in named if not re.search(rf"^{re.escape(word)}( \?=|:)", makefile, re.M)]
-    words = command[command.index("run.py") + 1 :]
-    verb = [word for word in words[:1] if not word.startswith("-")]
+    script, *words = command[1:]
+    verb = [word for word in words[:1] if script == "run.py" and not word.startswith("-")]
     options = [word.split("=")[0] for word in words if word.startswith("-")]
-    text = help_of(*verb)
+    text = help_of(script, *verb)
     if not text:
-        return verb
+        return verb or [script]
     return [option for option in options if not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text)]
 
 
@@ -116,6 +116,10 @@ def test_every_command_in_the_readme_exists() -> None:
     assert {" ".join(command): unknown_words(command) for command in found if unknown_words(command)} == {}
 
 
-def test_an_unknown_verb_option_or_target_is_found() -> None:
-    text = "```bash\nmake tset PYTHON=python3\npython run.py trian\npython run.py train \\\n  --onyl mean  # one\n```\n"
-    assert [unknown_words(command) for command in commands(text)] == [["tset"], ["trian"], ["--onyl"]]
+def test_an_unknown_verb_option_target_or_script_is_found() -> None:
+    text = (
+        "```bash\nmake tset PYTHON=python3\npython run.py trian\npython run.py train \\\n  --onyl mean  # one\n"
+        "python benchmarks/engine.py --pere x\npython benchmarks/egnine.py\n```\n"
+    )
+    wrong = [["tset"], ["trian"], ["--onyl"], ["--pere"], ["benchmarks/egnine.py"]]
+    assert [unknown_words(command) for command in commands(text)] == wrong

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batches import collate, prediction_batches, split, training_batches
+from models.batches import collate, padded_width, prediction_batches, split, training_batches
 from models.tokens import Tokens
 
 CPU = torch.device("cpu")
@@ -90,6 +90,11 @@ def test_a_batch_is_cut_only_where_it_must_be() -> None:
     assert [part.tolist() for part in split(np.arange(5), lengths, None)] == [[0, 1, 2, 3, 4]]
     assert [part.tolist() for part in split(np.arange(5), lengths, 12)] == [[0, 1], [2, 3, 4]]
     assert [part.tolist() for part in split(np.arange(5), lengths, 2)] == [[0], [1], [2], [3], [4]]
+
+
+def test_a_gpu_gets_widths_of_eight_up_to_the_longest_text() -> None:
+    assert [padded_width(length, 30, "cuda") for length in (1, 8, 9, 25, 30)] == [8, 8, 16, 30, 30]
+    assert padded_width(9, 30, "cpu") == 9
 
 
 def tokens_of(*texts: list[int], types: Any = None) -> Tokens:

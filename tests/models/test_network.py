@@ -50,6 +50,16 @@ INPUTS = {
 }
 
 
+def test_heads_of_one_shape_start_alike_and_learn_apart() -> None:
+    network = build({"cls": "cls", "mean": "mean", "wide": ["mean", "max"], "wider": ["min", "max"]})
+    cls, mean, wide, wider = (head.linear.weight for head in network.heads.values())
+    assert torch.equal(cls, mean)
+    assert torch.equal(wide, wider)
+    assert not torch.equal(wide[:, :WIDTH], cls)
+    sum(output.square().sum() for output in network(INPUTS).values()).backward()  # type: ignore[union-attr]
+    assert not torch.equal(cls.grad, mean.grad)  # type: ignore[arg-type]
+
+
 def test_each_pooling_has_a_head_of_its_own() -> None:
     deep = {"layers": {"kind": "concat", "count": 2}, "tokens": "mean"}
     network = build({"cls": "cls", "keys": ["mean", "max"], "type": deep})  # names that a ModuleDict would refuse

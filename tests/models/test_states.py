@@ -54,7 +54,7 @@ def test_rows_are_what_the_trunk_gives_for_each_text_alone(
     at_once: int,
     all_layers: bool,
 ) -> None:
-    monkeypatch.setattr(trunk_cache, "AT_ONCE", at_once)
+    monkeypatch.setattr(trunk_cache, "AT_ONCE", {"cpu": at_once})
     tokens = tokens_of(backbone)
     kept = asked(TrunkCache(tmp_path), trunk, backbone, tokens, all_layers=all_layers)
     rows = np.array([2, 0, 3])

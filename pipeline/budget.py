@@ -1,0 +1,109 @@
+"""A time budget, and the agenda that hands out the fits that are worth most within it.
+
+What counts at the end is whole members, so a member that will not be whole in time lets others pass, and among those
+that will, one that is begun comes first. Without a budget the order is the plan's.
+"""
+
+import math
+import re
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import PipelineError
+from pipeline.estimate import Estimates, Load
+
+DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of 8h, 90m, 1h30m or 3600s. Raises PipelineError for anything else, and for nothing at all."""
+    match = DURATION.fullmatch(text)
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    if not (total := 3600 * hours + 60 * minutes + seconds):
+        raise PipelineError(f"--budget must be a time such as 8h, 90m, 1h30m or 3600s, got {text!r}")
+    return float(total)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The seconds that a call may take from `started` on, by `clock`; no end where none was asked for.
+
+    `closing` seconds are kept for the end of the process: libraries take a while to let go of memory and devices.
+    """
+
+    seconds: float = math.inf
+    started: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    closing: float = 3.0
+
+    @property
+    def left(self) -> float:
+        """Seconds until fits must have ended; below 0 after that."""
+        return self.started + self.seconds - self.closing - self.clock()
+
+
+def next_fit(waiting: Mapping[int, Load], begun: Collection[str], left: float, estimates: Estimates) -> int | None:
+    """The number of the fit to start next, or None where none fits into the seconds that are left.
+
+    Fits of members that will be whole in time come first, among them those in `begun`, then the plan's order.
+    """
+    if left == math.inf:
+        return next(iter(waiting), None)
+    needs = {number: estimates.safe(load) for number, load in waiting.items()}
+    rest: dict[str, float] = {}
+    for number, load in waiting.items():
+        rest[load.variant] = rest.get(load.variant, 0.0) + needs[number]
+
+    def rank(number: int) -> tuple[bool, bool]:
+        variant = waiting[number].variant
+        return rest[variant] > left, variant not in begun
+
+    return min((number for number in waiting if left > 0 and needs[number] <= left), key=rank, default=None)
+
+
+class Agenda:
+    """Hands out fits by number, each once, and is told how each ended; several may be out at a time."""
+
+    def __init__(self, loads: Sequence[Load], begun: Collection[str], budget: Budget, estimates: Estimates) -> None:
+        self.waiting, self.out = dict(enumerate(loads)), dict[int, Load]()
+        self.begun, self.budget, self.estimates = set(begun), budget, estimates
+
+    def next(self) -> int | None:
+        """The number of the fit to start now; None where none is left that fits into the budget."""
+        number = next_fit(self.waiting, self.begun, self.budget.left, self.estimates)
+        if number is not None:
+            self.out[number] = self.waiting.pop(number)
+            self.begun.add(self.out[number].variant)
+        return number
+
+    def done(self, number: int, seconds: float, start: float = 0.0) -> None:
+        """A fit that was handed out is finished; what it took is learned, unless it only predicted."""
+        load = self.out.pop(number)
+        if load.train:
+            self.estimates = self.estimates.learn(load, seconds, start)
+
+    def put_back(self, number: int) -> None:
+        """A fit that was handed out is not done: it waits again, in its place."""
+        self.waiting = dict(sorted({**self.waiting, number: self.out.pop(number)}.items()))
+
+    def seconds_left(self) -> float | None:
+        """Seconds that the waiting fits will take; None while that of one is unknown."""
+        return total(self.waiting.values(), self.estimates)
+
+
+def total(loads: Collection[Load], estimates: Estimates) -> float | None:
+    """Seconds that loads will take together; None where that of one is unknown."""
+    seconds = [estimates.seconds(load) for load in loads]
+    return None if None in seconds else sum(one for one in seconds if one is not None)
+
+
+def foresee(waiting: Mapping[int, Load], begun: Collection[str], left: float, estimates: Estimates) -> list[int]:
+    """The fits that will be done in the seconds that are left, in their order, if the estimates are right."""
+    rest, members, order = dict(waiting), set(begun), list[int]()
+    while (number := next_fit(rest, members, left, estimates)) is not None:
+        load = rest.pop(number)
+        order.append(number)
+        members.add(load.variant)
+        left -= estimates.seconds(load) or 0.0
+    return order

@@ -1,0 +1,76 @@
+"""What will be done and how long it will take, and at a budget's end what is left, in sentences."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline.budget import Agenda, Budget, foresee, total
+from pipeline.display import command, duration
+from pipeline.estimate import Estimates, Load
+from pipeline.pace import Pace
+from pipeline.plan import Job
+
+
+def time_to_come(agenda: Agenda, place: int, pace: Pace) -> list[str]:
+    """How long the running fit and all after it will take, by the steps it has done, and how far the budget goes."""
+    estimates = agenda.estimates.glimpse(pace.part)
+    this = pace.start + (estimates.seconds(agenda.out[place]) or 0.0)
+    later, count = total(agenda.waiting.values(), estimates), len(agenda.waiting)
+    lines = [f"this fit will take about {duration(this)}"]
+    if count and later is not None:
+        lines[0] += f"; it and the {count} after it, about {duration(this + later)}"
+    return lines + _reach(agenda, estimates, this - (pace.last - pace.began))
+
+
+def reach(agenda: Agenda) -> list[str]:
+    """How far the budget goes, where there is one, with no fit running."""
+    return _reach(agenda, agenda.estimates, 0.0)
+
+
+def _reach(agenda: Agenda, estimates: Estimates, running: float) -> list[str]:
+    """A sentence on the budget; `running` is what the fits that are out still need."""
+    budget, left = agenda.budget, agenda.budget.left - running
+    if budget.seconds == math.inf:
+        return []
+    name = f"the budget of {duration(budget.seconds)}"
+    if left < 0:
+        short = f"about {duration(-left)} too early for this fit"
+        return [f"{name} ends {short}: it goes on until then, and is kept only if it is done before"]
+    done = set(foresee(agenda.waiting, agenda.begun, left, estimates))
+    if len(done) == len(agenda.waiting):
+        return [f"{name} is enough for all of it"]
+    unfinished = {load.variant for place, load in agenda.waiting.items() if place not in done}
+    whole = [name for name in _variants([*agenda.out.values(), *agenda.waiting.values()]) if name not in unfinished]
+    if not whole:
+        kept = "what ends in time is kept, and the same command goes on from there"
+        return [f"{name} is too short for one whole member: {_shortest(agenda, estimates, running)}; {kept}"]
+    return [f"{name} is enough for {len(done)} of the {len(agenda.waiting)} fits to come; whole: {', '.join(whole)}"]
+
+
+def _shortest(agenda: Agenda, estimates: Estimates, running: float) -> str:
+    """The member that would be whole first, and what it still needs."""
+    needs: dict[str, float] = {load.variant: running for load in agenda.out.values()}
+    for load in agenda.waiting.values():
+        needs[load.variant] = needs.get(load.variant, 0.0) + (estimates.seconds(load) or 0.0)
+    variant = min(needs, key=lambda name: needs[name])
+    return f"{variant} needs about {duration(needs[variant])} more, and {duration(agenda.budget.left)} are left"
+
+
+def _variants(loads: Iterable[Load]) -> list[str]:
+    return list(dict.fromkeys(load.variant for load in loads))
+
+
+def stopped(
+    jobs: Sequence[Job], left: Sequence[Job], seconds: float | None, budget: Budget, again: str, folder: Path
+) -> list[str]:
+    """What is done of the jobs and what is left when the budget ends, and the commands that go on."""
+    missing = [job.variant for job in left]
+    whole = [variant for variant in dict.fromkeys(job.variant for job in jobs) if variant not in missing]
+    done, about = len(jobs) - len(left), "" if seconds is None else f", about {duration(seconds)}"
+    lines = [
+        f"stopped by the budget of {duration(budget.seconds)}: {done} of {len(jobs)} fits are done; "
+        + (f"whole: {', '.join(whole)}" if whole else "no member is whole yet"),
+        f"left: {', '.join(f'{missing.count(name)} of {name}' for name in dict.fromkeys(missing))}{about}",
+        f"go on: {again}",
+    ]
+    return [*lines, f"or blend what is whole: {command('blend', folder)}"] if whole else lines
