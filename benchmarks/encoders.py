@@ -1,0 +1,44 @@
+"""Encoders for speed alone: the shape of a known one, random weights, the packaged MiniLM's tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel
+
+from models.backbone import PACKAGED, open_backbone, quiet
+
+BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+DISENTANGLED = {
+    "relative_attention": True,
+    "position_buckets": 256,
+    "max_relative_positions": -1,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "bert-base": {"model_type": "bert", "vocab_size": 30522, "max_position_embeddings": 512, **BASE},
+    "deberta-v3-base": {
+        "model_type": "deberta-v2",
+        "vocab_size": 128100,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 0,
+        **BASE,
+        **DISENTANGLED,
+    },
+}
+
+
+def write_encoder(folder: Path, name: str) -> None:
+    """Leave configuration, random safetensors weights and a tokenizer in `folder`."""
+    sizes = dict(CONFIGS[name])
+    config = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
+    tokenizer = open_backbone(PACKAGED).tokenizer
+    if not config.type_vocab_size:
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    torch.manual_seed(0)
+    with quiet():
+        AutoModel.from_config(config, dtype=torch.float32).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

@@ -1,0 +1,191 @@
+"""What the benchmark does in processes of their own: `python -m benchmarks.workers TASK '{"its": "arguments"}'`.
+
+A task prints one JSON line.
+"""
+
+import json
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from benchmarks import products, steps
+from benchmarks.encoders import write_encoder
+from benchmarks.job import Job, Table, variant
+from models.backbone import open_backbone, quiet
+from models.device import pick_device
+from models.fit import fit, updates_per_epoch
+from models.predict import predict
+from models.saved import load_network, write_weights
+from models.spec import plain_poolings
+from models.tokens import encode
+from models.trunk_cache import TrunkCache
+from pipeline.files import atomic
+
+WARM_UP = 32  # rows that the network of the predictions is trained on
+
+
+def describe(*, backbone: str, random_init: str | None, folder: str) -> dict[str, Any]:
+    """The machine, and the folder of the backbone; `random_init` names the shape of one to make in `folder`."""
+    if random_init:
+        write_encoder(Path(folder), random_init)
+    cuda, cpu = torch.cuda.is_available(), f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return {
+        "backbone": str(open_backbone(folder if random_init else backbone).folder),
+        "device": torch.cuda.get_device_name() if cuda else cpu,
+        "cuda": cuda,
+        "bf16_units": cuda or torch.cpu.get_capabilities().get("amx_bf16", False),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+def whole_fit(job: Job) -> dict[str, Any]:
+    """Seconds of a whole fit and of its parts, tokens, score, padding, peak memory, and the time of saving."""
+    table = Table(job)
+    started = time.perf_counter()
+    given = _arguments(job, table)
+    clock = steps.StepClock(updates_per_epoch(len(given["train_rows"]), given["training"]))
+    tokenised = clock.last
+    with steps.watched_batches() as batches:
+        result = fit(**given, on_step=clock.on_step, on_epoch=clock.on_epoch)
+    seconds = time.perf_counter() - started
+    sizes = steps.sizes(batches, given["tokens"].lengths, given["training"]["accumulation"])
+    real, padded = map(sum, zip(*sizes, strict=True))
+    steady = slice(steps.skipped(clock.steps), clock.steps)
+    steady_real, steady_padded = map(sum, zip(*sizes[steady], strict=True))
+    steady_seconds = sum(clock.seconds[steady])
+    return {
+        "seconds": seconds,
+        "train_tokens_per_second": real / seconds,
+        "score": table.score(result.valid[""]),
+        "padding": 1 - real / padded,
+        "peak_mib": _peak_mib(),
+        "tokenise_seconds": tokenised - started,
+        "start_seconds": clock.seconds[0] - statistics.median(clock.seconds),
+        "save_seconds": _save_seconds(result.weights),
+        "steady_tokens_per_second": steady_real / steady_seconds,
+        "steady_padded_per_second": steady_padded / steady_seconds,
+    }
+
+
+def inside(job: Job) -> dict[str, Any]:
+    """FLOPs of the steady steps, the rates that the machine reaches with products alone, and where the time goes."""
+    given = _arguments(job, Table(job))
+    number = updates_per_epoch(len(given["train_rows"]), given["training"])
+    with steps.watched_batches() as batches, torch.compiler.set_stance("force_eager"):  # compiled, products are hidden
+        count = steps.FlopCount(number, lambda: _padded(batches, given))
+        _until_enough(given, count)
+        steady_padded = sum(_padded(batches, given)[steps.skipped(number) :])
+    profile = steps.Profile(number)
+    with steps.named_for_profiler():
+        _until_enough(given, profile)
+    return {
+        "flops_per_padded": count.flops / steady_padded,
+        "products_per_second": products.replayed_rate(count.products, pick_device()),
+        "plain_per_second": products.plain_rate(count.products[0][0][-1], pick_device()),
+        "groups": profile.groups,
+        "largest_others": profile.largest_others,
+    }
+
+
+def predictions(job: Job, repeats: int) -> dict[str, Any]:
+    """Seconds of our predictions and of a transformers pipeline, tokenising included, in turns."""
+    table = Table(job)
+    given = _arguments(job, table)
+    given |= {"train_rows": given["train_rows"][:WARM_UP], "valid_rows": given["valid_rows"][:1]}
+    backbone, training, columns = given["backbone"], given["training"], len(given["columns"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        write_weights(path, fit(**given).weights, "fp32")
+        network = load_network(path, backbone, given["poolings"], training, given["task"], columns)
+    pipe = _pipeline(job, columns)
+    texts = [text[0] if len(text) == 1 else dict(zip(("text", "text_pair"), text, strict=True)) for text in table.texts]
+    how = {"batch_size": 64, "truncation": True, "max_length": job["max_length"], "top_k": None}
+    pipe(texts[:WARM_UP], **how)
+    seconds: dict[str, list[float]] = {"pipeline": [], "ours": []}
+    for _ in range(repeats):
+        started = time.perf_counter()
+        pipe(texts, **how)
+        seconds["pipeline"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        tokens = encode(backbone.tokenizer, table.texts, names=table.ids, max_length=job["max_length"], keep="head")
+        predict(network, tokens, np.arange(len(tokens)), training, backbone)
+        seconds["ours"].append(time.perf_counter() - started)
+    return {"rows": len(texts), "seconds": seconds}
+
+
+def _arguments(job: Job, table: Table) -> dict[str, Any]:
+    """All that `fit` takes, with an empty test table."""
+    settings = variant(job, job["options"])
+    backbone = open_backbone(settings.backbone)
+    read = {"max_length": settings.max_length, "keep": settings.keep}
+    return {
+        "backbone": backbone,
+        "poolings": plain_poolings(settings),
+        "training": settings.model_dump(),
+        "task": job["task"],
+        "columns": table.classes or [job["target"]],
+        "classes": table.classes,
+        "tokens": encode(backbone.tokenizer, table.texts, names=table.ids, **read),
+        "truth": table.truth,
+        "row_weights": np.ones(len(table.ids)),
+        "train_rows": table.train,
+        "valid_rows": table.valid,
+        "test": encode(backbone.tokenizer, [], names=[], **read),
+        "seed": job["seed"],
+        "trunks": TrunkCache(Path(tempfile.gettempdir())),
+        "score": lambda truth, predicted: None,
+    }
+
+
+def _padded(batches: list[np.ndarray], given: dict[str, Any]) -> list[int]:
+    return [padded for _, padded in steps.sizes(batches, given["tokens"].lengths, given["training"]["accumulation"])]
+
+
+def _until_enough(given: dict[str, Any], watcher: steps.FlopCount | steps.Profile) -> None:
+    try:
+        fit(**given, on_step=watcher.on_step)
+    except steps.EnoughError:
+        return
+    raise RuntimeError("the fit ended before its first epoch did")
+
+
+def _save_seconds(weights: dict[str, torch.Tensor]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        with atomic(Path(folder) / "weights.safetensors") as temporary:
+            write_weights(temporary, weights, "fp32")
+        return time.perf_counter() - started
+
+
+def _pipeline(job: Job, columns: int) -> Any:
+    half = job["precision"] == "bf16" and torch.cuda.is_available()  # on a CPU we, too, predict in float32
+    dtype = torch.bfloat16 if half else torch.float32
+    with quiet():
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            job["backbone"], num_labels=columns, dtype=dtype
+        )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(job["backbone"])
+    return transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, device=pick_device())
+
+
+def _peak_mib() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kibibytes on Linux
+
+
+TASKS = {"describe": describe, "whole_fit": whole_fit, "inside": inside, "predictions": predictions}
+
+if __name__ == "__main__":
+    print(json.dumps(TASKS[sys.argv[1]](**json.loads(sys.argv[2]))))
