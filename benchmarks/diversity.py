@@ -30,11 +30,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     **{f"frozen_{name}": {"pooling": name, "freeze_layers": 4} for name in POOLINGS},
     "frozen_shared": {**SIX, "freeze_layers": 4},
 }
+ONE, SEEDS = "mean pooling, one fit", "mean pooling, six seeds"
 # Each way: the variants whose members it mixes.
 WAYS: dict[str, list[str]] = {
-    "mean pooling, one fit": ["mean"],
+    ONE: ["mean"],
     "six poolings, six fits": POOLINGS,
-    "mean pooling, six seeds": ["mean", "seeds"],
+    SEEDS: ["mean", "seeds"],
     "six poolings on one encoder": ["shared"],
     "six fits on a frozen trunk": [f"frozen_{name}" for name in POOLINGS],
     "one encoder on a frozen trunk": ["frozen_shared"],
@@ -98,38 +99,43 @@ def compare(folder: Path, name: str) -> str:
         parts = [pd.read_parquet(p) for fit in fits for p in sorted(fit.glob("*.valid.parquet"))]
         members = [part.set_index("id").drop(columns=["fold", "seed"]) for part in parts]
         blend = sum(member.loc[members[0].index] for member in members) / len(members)
-        losses[way] = row_losses(blend, target.loc[blend.index])
+        losses[way] = row_losses(blend, target.loc[blend.index], COMPETITIONS[name]["task"])
         provenance = [json.loads((fit / "fit.json").read_text())["provenance"] for fit in fits]
         seconds[way] = sum(p["seconds"] for p in provenance)
     return table(losses, seconds, COMPETITIONS[name]["metric"])
 
 
-def row_losses(blend: pd.DataFrame, target: pd.Series) -> np.ndarray:
+def row_losses(blend: pd.DataFrame, target: pd.Series, task: str) -> np.ndarray:
     """(rows,) log loss or squared error."""
-    if len(blend.columns) == 1 and target.str.contains(".", regex=False).any():
+    if task == "regression":
         squared: np.ndarray = (blend.iloc[:, 0].to_numpy() - target.astype(float).to_numpy()) ** 2
         return squared
-    if len(blend.columns) == 1:
+    if task == "binary":
         chance = blend.iloc[:, 0].to_numpy()
-        return -np.log(np.where(target.to_numpy() == "1", chance, 1 - chance).clip(1e-15))
+        return np.asarray(-np.log(np.where(target.to_numpy() == "1", chance, 1 - chance).clip(1e-15)))
     columns = blend.columns.get_indexer(target)
     return -np.log(blend.to_numpy()[np.arange(len(blend)), columns].clip(1e-15))
 
 
 def table(losses: dict[str, np.ndarray], seconds: dict[str, float], metric: str) -> str:
-    """Ways in rows; the difference to the first and its 95 % interval (negative is better)."""
-    draws = np.random.default_rng(0).integers(
-        0, len(next(iter(losses.values()))), (2000, len(next(iter(losses.values()))))
-    )
-    score = (lambda x: np.sqrt(x.mean(-1))) if metric == "rmse" else (lambda x: x.mean(-1))
-    first = next(iter(losses))
-    drawn = {way: score(loss[draws]) for way, loss in losses.items()}
-    lines = [f"| way | seconds | cost | {metric} | against one fit |", "|---|---|---|---|---|"]
+    """Ways in rows; differences and their 95 % intervals, negative is better."""
+    rows = len(losses[ONE])
+    draws = np.random.default_rng(0).integers(0, rows, (2000, rows))
+
+    def score(loss: np.ndarray) -> np.ndarray:
+        mean: np.ndarray = loss.mean(-1)
+        return np.sqrt(mean) if metric == "rmse" else mean
+
+    def difference(way: str, other: str) -> str:
+        if way == other:
+            return ""
+        low, high = np.quantile(score(losses[way][draws]) - score(losses[other][draws]), [0.025, 0.975])
+        return f"{score(losses[way]) - score(losses[other]):+.4f} ({low:+.4f} to {high:+.4f})"
+
+    lines = [f"| way | seconds | cost | {metric} | against one fit | against six seeds |", "|---|---|---|---|---|---|"]
     for way, loss in losses.items():
-        low, high = np.quantile(drawn[way] - drawn[first], [0.025, 0.975])
-        difference = f"{score(loss) - score(losses[first]):+.4f} ({low:+.4f} to {high:+.4f})"
-        cost = seconds[way] / seconds[first]
-        lines.append(f"| {way} | {seconds[way]:.0f} | {cost:.1f} | {score(loss):.4f} | {difference} |")
+        cost = f"{seconds[way]:.0f} | {seconds[way] / seconds[ONE]:.1f}"
+        lines.append(f"| {way} | {cost} | {score(loss):.4f} | {difference(way, ONE)} | {difference(way, SEEDS)} |")
     return "\n".join(lines)
 
 

@@ -57,8 +57,7 @@ def collate(tokens: Tokens, rows: np.ndarray, device: torch.device, pad: int) ->
     lengths = tokens.lengths[rows]
     width = padded_width(int(lengths.max()), tokens.longest, device.type)
     mask = np.arange(width)[None, :] < lengths[:, None]  # (batch, tokens)
-    before = np.cumsum(lengths) - lengths
-    places = np.arange(int(lengths.sum())) + np.repeat(tokens.offsets[rows] - before, lengths)
+    places = tokens.places(rows)
     ids = np.full(mask.shape, pad, np.int64)
     ids[mask] = tokens.ids[places]
     arrays: dict[str, Any] = {"input_ids": ids}

@@ -1,22 +1,23 @@
 """A network made lean for training: the same maths with less work, undone before the weights are saved."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
 from models.attention import choose_attention
 from models.dropout import cheapen_dropout
 from models.network import Network
+from models.tokens import Tokens
 from models.vocabulary import compact, restore
 
 
-def lean(network: Network, texts: Sequence[np.ndarray], pad: int, device: torch.device) -> None:
-    """Train the embeddings of the tokens in `texts` and of `pad` alone, and on the CPU make dropout cheap.
+def lean(network: Network, tokens: Tokens, rows: np.ndarray, pad: int, device: torch.device) -> None:
+    """Train the embeddings of the tokens in `rows` and of `pad` alone, and on the CPU make dropout cheap.
 
-    `texts` are arrays of token ids: all that the network will be trained on.
+    `rows` are all that the network will be trained on.
     """
-    compact(network.encoder, np.unique(np.concatenate([*texts, np.array([pad], np.int32)])))
+    seen = np.zeros(network.encoder.get_input_embeddings().num_embeddings, bool)  # type: ignore[operator]
+    seen[tokens.ids[tokens.places(rows)]] = seen[pad] = True
+    compact(network.encoder, np.flatnonzero(seen))
     if device.type == "cpu":
         cheapen_dropout(network)
         choose_attention(network.encoder)

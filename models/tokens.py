@@ -44,6 +44,13 @@ class Tokens:
         """Token ids of one text."""
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Where the tokens of some texts stand in `ids`, one text after the other."""
+        lengths = self.lengths[rows]
+        before = np.cumsum(lengths) - lengths
+        where: np.ndarray = np.arange(lengths.sum()) + np.repeat(self.offsets[rows] - before, lengths)
+        return where
+
 
 def encode(
     tokenizer: Any, texts: Sequence[Sequence[str]], *, max_length: int, keep: str, names: Sequence[str]

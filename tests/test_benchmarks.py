@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from benchmarks import engine, products, report, steps, workers
+from benchmarks.diversity import ONE, SEEDS, row_losses
+from benchmarks.diversity import table as table_of_ways
 from benchmarks.encoders import CONFIGS
 from benchmarks.job import recut
 
@@ -186,3 +189,21 @@ def test_what_cannot_be_done_is_refused_before_the_first_fit(table: Table, tiny_
 def test_a_command_that_fails_ends_the_benchmark_with_its_words() -> None:
     with pytest.raises(SystemExit, match="no such luck"):
         engine.called([sys.executable, "-c", "raise ValueError('no such luck')"])
+
+
+def test_the_losses_of_a_mix_are_those_of_its_task() -> None:
+    binary = row_losses(pd.DataFrame({"y": [0.8, 0.8]}), pd.Series(["1", "0"]), "binary")
+    np.testing.assert_allclose(binary, -np.log([0.8, 0.2]))
+    classes = row_losses(pd.DataFrame({"a": [0.7, 0.1], "b": [0.3, 0.9]}), pd.Series(["b", "b"]), "multiclass")
+    np.testing.assert_allclose(classes, -np.log([0.3, 0.9]))
+    values = row_losses(pd.DataFrame({"y": [2.0, 3.0]}), pd.Series(["1.5", "3"]), "regression")
+    np.testing.assert_allclose(values, [0.25, 0.0])
+
+
+def test_ways_are_compared_on_the_same_rows() -> None:
+    losses = dict.fromkeys((ONE, SEEDS), np.random.default_rng(0).random(200))
+    lines = table_of_ways(
+        {**losses, "better": losses[ONE] - 0.25}, {ONE: 2.0, SEEDS: 4.0, "better": 3.0}, "log_loss"
+    ).splitlines()
+    assert lines[-1].split(" | ")[1:3] == ["3", "1.5"]
+    assert lines[-1].count("-0.2500 (-0.2500 to -0.2500)") == 2  # paired: no row's own noise is left
