@@ -15,7 +15,8 @@ def lean(network: Network, tokens: Tokens, rows: np.ndarray, pad: int, device: t
 
     `rows` are all that the network will be trained on.
     """
-    seen = np.zeros(network.encoder.get_input_embeddings().num_embeddings, bool)  # type: ignore[operator]
+    vocabulary = int(network.encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    seen = np.zeros(vocabulary, np.bool_)
     seen[tokens.ids[tokens.places(rows)]] = seen[pad] = True
     compact(network.encoder, np.flatnonzero(seen))
     if device.type == "cpu":
