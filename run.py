@@ -33,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # disk full, no permission: the machine's sentence, without a traceback
         print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
         return 2
+    except MemoryError:
+        print(
+            "error: memory ran out; a smaller backbone, a shorter max_length or fewer rows need less", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept: the same command goes on", file=sys.stderr)
         return 130

@@ -58,7 +58,10 @@ def main() -> int:
     options.add_argument("--rows", type=int, default=3000)
     options.add_argument("--work", type=Path, default=Path("runs/diversity"))
     args = options.parse_args()
-    for name in args.names.split(","):
+    names = args.names.split(",")
+    if unknown := set(names) - set(COMPETITIONS):
+        options.error(f"--names knows {', '.join(COMPETITIONS)}, not {sorted(unknown)[0]!r}")
+    for name in names:
         folder = args.work / name
         config = write_config(args.data.resolve() / name, name, args.rows, folder)
         if code := run.main(["train", "--config", str(config), "--folds", "0"]):

@@ -2,7 +2,7 @@
 
 Torch draws a Mersenne Twister number for each element, one core at work: a tenth of a training step of a small
 encoder. Here one 64-bit number of SFC64 decides four elements. The maths is that of `nn.Dropout`, with p in steps of
-1/65536; a GPU draws in parallel and keeps torch's.
+1/65536; a GPU draws in parallel and keeps torch's. Not for gradient checkpointing, which can only repeat torch's draws.
 """
 
 import numpy as np

@@ -80,7 +80,8 @@ def fit(
         network.to(device)
         keep = trunks or TrunkCache(Path(tempfile.gettempdir()))
         tokens, test = (_with_states(table, network, keep, training, backbone) for table in (tokens, test))
-    lean(network, tokens, train_rows, pad, device)
+    # Checkpointing runs a forward pass twice and turns back torch's random generator in between, which is not ours.
+    lean(network, tokens, train_rows, pad, device.type == "cpu" and not training["gradient_checkpointing"])
     network.to(device)
     weights, positive = _weights(training, task, truth, row_weights, train_rows, columns, classes)
     examples = Examples(tokens, truth, weights, torch.tensor(positive, dtype=torch.float32, device=device), pad)

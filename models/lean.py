@@ -1,7 +1,6 @@
 """A network made lean for training: the same maths with less work, undone before the weights are saved."""
 
 import numpy as np
-import torch
 
 from models.attention import choose_attention
 from models.dropout import cheapen_dropout
@@ -10,8 +9,8 @@ from models.tokens import Tokens
 from models.vocabulary import compact, restore
 
 
-def lean(network: Network, tokens: Tokens, rows: np.ndarray, pad: int, device: torch.device) -> None:
-    """Train the embeddings of the tokens in `rows` and of `pad` alone, and on the CPU make dropout cheap.
+def lean(network: Network, tokens: Tokens, rows: np.ndarray, pad: int, cheap_dropout: bool) -> None:
+    """Train the embeddings of the tokens in `rows` and of `pad` alone, and make dropout cheap where that is asked for.
 
     `rows` are all that the network will be trained on.
     """
@@ -19,7 +18,7 @@ def lean(network: Network, tokens: Tokens, rows: np.ndarray, pad: int, device: t
     seen = np.zeros(vocabulary, np.bool_)
     seen[tokens.ids[tokens.places(rows)]] = seen[pad] = True
     compact(network.encoder, np.flatnonzero(seen))
-    if device.type == "cpu":
+    if cheap_dropout:
         cheapen_dropout(network)
         choose_attention(network.encoder)
 

@@ -7,6 +7,8 @@ import torch
 
 from models import ModelError
 
+# On the CPU torch, and oneDNN below it, raise a plain RuntimeError, which only its words tell from others.
+WORDS = ("can't allocate memory", "could not create a primitive", "unable to mmap")
 Result = TypeVar("Result")
 
 
@@ -27,8 +29,7 @@ def within_memory(work: Callable[[int], Result], at_once: int, longest: int) -> 
 
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that the device, or the machine, has no memory left."""
-    # On the CPU torch raises a plain RuntimeError, which only its words tell from others.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in WORDS)
 
 
 def halved(rows: int, length: int) -> int:

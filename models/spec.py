@@ -145,7 +145,7 @@ class TrainingSpec(BaseModel):
         if self.dropout_samples > 1 and self.dropout == 0:
             raise ValueError("dropout_samples above 1 has no effect where dropout is 0")
         if self.freeze_embeddings and self.freeze_layers is not None:
-            raise ValueError("freeze_embeddings has no effect beside freeze_layers, which keeps them too")
+            raise ValueError("freeze_embeddings has no effect beside freeze_layers, which keeps them too: leave it out")
         if self.freeze_embeddings and self.extra_tokens:
             raise ValueError("freeze_embeddings would keep the random embeddings of extra_tokens as they are")
         return self

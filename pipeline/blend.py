@@ -18,7 +18,7 @@ from oof.metrics import Metric
 from oof.scores import Score, score
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
-from pipeline.display import command, duration, number, table, warn
+from pipeline.display import duration, number, table, warn
 from pipeline.files import atomic
 from pipeline.members import Gathered, asked, gather
 from pipeline.run_directory import RunDirectory, run_directory
@@ -52,7 +52,7 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -
         print("members are scored at default thresholds, blends at thresholds fitted beside their weights")
     print(f"\n{climb.sentence}")
     print(_weights_line(rung, gathered.members))
-    print(f"submit next: {command('submit', folder)}")
+    print(f"submit next: {config.command('submit')}")
 
 
 def _climb(

@@ -5,11 +5,12 @@ Every problem is reported at once, each with its path and, for a misspelt name, 
 
 import io
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -44,6 +45,11 @@ class Config(BaseModel):
     variants: dict[Name, VariantSpec] = Field(min_length=1, description="named recipes, each trained over all folds")
     blend: BlendSpec = BlendSpec()
     submission: SubmissionSpec = SubmissionSpec()
+    _words: str = PrivateAttr("")
+
+    def command(self, verb: str) -> str:
+        """The command line of another verb for the same file and overrides."""
+        return f"python run.py {verb}{self._words}"
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
@@ -102,11 +108,14 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _override(raw, override)
     try:
-        return Config.model_validate(raw)
+        config = Config.model_validate(raw)
     except ValidationError as error:
         problems = described(error, raw, Config.model_json_schema())
         lines = "\n".join(f"  {where or 'config'}: {', or '.join(said)}" for where, said in problems.items())
         raise PipelineError(f"config {path} has {len(problems)} problem(s):\n{lines}") from error
+    named = [] if path == Path("config.yaml") else ["--config", str(path)]
+    config._words = "".join(f" {shlex.quote(word)}" for word in [*named, *overrides])
+    return config
 
 
 def write_config(path: Path, config: Config) -> None:

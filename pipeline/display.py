@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def number(value: float | None) -> str:
@@ -30,11 +29,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "  ".join([first, *others]).rstrip()
 
     return "\n".join([text(lines[0]), "  ".join("-" * width for width in widths), *map(text, lines[1:])])
-
-
-def command(verb: str, folder: Path) -> str:
-    """The command of the next step, for the config that lies in `folder`."""
-    return f"python run.py {verb}" + ("" if folder == Path() else f" --config {folder / 'config.yaml'}")
 
 
 def warn(sentences: Sequence[str]) -> None:

@@ -22,8 +22,11 @@ def atomic(path: Path) -> Iterator[Path]:
     for left in path.parent.glob(f".{glob.escape(path.stem)}.*{path.suffix}"):  # by a process that was killed
         left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary.touch()
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        temporary.chmod(mode)  # safetensors makes files that their owner alone can read
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)

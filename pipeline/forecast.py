@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from pipeline.budget import Agenda, Budget, foresee, total
-from pipeline.display import command, duration
+from pipeline.display import duration
 from pipeline.estimate import Estimates, Load
 from pipeline.pace import Pace
 from pipeline.plan import Job
@@ -61,7 +60,7 @@ def _variants(loads: Iterable[Load]) -> list[str]:
 
 
 def stopped(
-    jobs: Sequence[Job], left: Sequence[Job], seconds: float | None, budget: Budget, again: str, folder: Path
+    jobs: Sequence[Job], left: Sequence[Job], seconds: float | None, budget: Budget, again: str, blend: str
 ) -> list[str]:
     """What is done of the jobs and what is left when the budget ends, and the commands that go on."""
     missing = [job.variant for job in left]
@@ -73,4 +72,4 @@ def stopped(
         f"left: {', '.join(f'{missing.count(name)} of {name}' for name in dict.fromkeys(missing))}{about}",
         f"go on: {again}",
     ]
-    return [*lines, f"or blend what is whole: {command('blend', folder)}"] if whole else lines
+    return [*lines, f"or blend what is whole: {blend}"] if whole else lines

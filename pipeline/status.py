@@ -6,7 +6,7 @@ from pathlib import Path
 from oof.blend_file import read_blend
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
-from pipeline.display import command, duration, table
+from pipeline.display import duration, table
 from pipeline.estimate import earlier_fits, loads_of
 from pipeline.members import recorded_jobs, stale_member
 from pipeline.plan import Job, wanted_now
@@ -19,7 +19,7 @@ def status(config: Config, folder: Path) -> None:
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
     if not (run.folds / "folds.csv").exists():
-        print(f"run {config.run} has not started: {command('train', folder)}")
+        print(f"run {config.run} has not started: {config.command('train')}")
         return
     split = open_folds(run, config, competition, make=False)
     recorded = recorded_jobs(run, config, competition, split, competition.test.sha256)
@@ -29,15 +29,15 @@ def status(config: Config, folder: Path) -> None:
     if left or unknown:
         known = f"about {duration(left)} of training left" if left else "fits to do"
         more = ", and variants that no fit has timed yet" if unknown and left else ""
-        print(f"{known}{more}: {command('train', folder)}")
+        print(f"{known}{more}: {config.command('train')}")
     elif any(job.state == "predict" for job in jobs):
-        print(f"the test table is new to some fits: {command('train', folder)} predicts it")
+        print(f"the test table is new to some fits: {config.command('train')} predicts it")
     elif not (run.oof / "blend.json").exists():
-        print(f"every fit is done: {command('blend', folder)}")
+        print(f"every fit is done: {config.command('blend')}")
     elif member := stale_member(read_blend(run.oof / "blend.json"), recorded):
-        print(f"the blend is older than the fits of {member}: {command('blend', folder)}")
+        print(f"the blend is older than the fits of {member}: {config.command('blend')}")
     else:
-        print(f"blended; {len(competition.test.ids)} test rows: {command('submit', folder)}")
+        print(f"blended; {len(competition.test.ids)} test rows: {config.command('submit')}")
 
 
 def _seconds(jobs: Sequence[Job], competition: Competition, split: Folds) -> list[float | None]:

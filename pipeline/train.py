@@ -7,12 +7,12 @@ from typing import Any
 from pipeline.budget import Budget
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
-from pipeline.display import command, warn
+from pipeline.display import warn
 from pipeline.forecast import stopped
 from pipeline.plan import Job, explain, make_jobs, wanted_now, wanted_recipe
 from pipeline.run_directory import RunDirectory, run_directory, save_config
 from pipeline.splits import Folds, chosen_folds, open_folds
-from pipeline.work import do_jobs
+from pipeline.work import check_jobs, do_jobs
 
 
 def train(
@@ -38,17 +38,20 @@ def train(
     classes = f", {len(competition.targets.columns)} outputs" if len(competition.targets.columns) > 1 else ""
     print(f"run {config.run}: {len(competition.ids)} training rows, {len(competition.test.ids)} test rows{classes}")
     print("\n".join(f"  {line}" for line in explain(run, jobs)))
+    check_jobs(jobs)
     record_recipes(jobs)
     if all(job.state == "done" for job in jobs):
-        print(f"nothing to do; blend next: {command('blend', folder)}")
+        print(f"nothing to do; blend next: {config.command('blend')}")
         return
     budget = budget or Budget()
     left, seconds = do_jobs(jobs, competition, split, budget)
     if left:
-        print("\n".join(stopped(jobs, left, seconds, budget, again or command("train", folder), folder)))
+        print(
+            "\n".join(stopped(jobs, left, seconds, budget, again or config.command("train"), config.command("blend")))
+        )
         return
     what = "all fits" if only is None and folds is None else "the fits asked for are"
-    print(f"{what} done; blend next: {command('blend', folder)}")
+    print(f"{what} done; blend next: {config.command('blend')}")
 
 
 def plan_fits(

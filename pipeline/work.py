@@ -42,19 +42,23 @@ class Work:
         sys.stdout.flush()
 
 
+def check_jobs(jobs: Sequence[Job]) -> None:
+    """Refuse what cannot train before the first fit starts, not after the last. Raises ModelError."""
+    from pipeline import engine
+
+    for job in {job.variant: job for job in jobs if job.state == "fit"}.values():  # all fits of a variant are alike
+        engine.check_job(job)
+
+
 def do_jobs(
     jobs: Sequence[Job], competition: Competition, split: Folds, budget: Budget
 ) -> tuple[list[Job], float | None]:
     """Do what is not done of the jobs, as far as the budget goes; returns those that are left, and about their seconds.
 
-    Each is handed out by an agenda that learns from what the others took. Raises ModelError before the first one
-    starts for a variant that cannot train.
+    Each is handed out by an agenda that learns from what the others took.
     """
     from pipeline import engine
 
-    # refuse what cannot train before the first fit starts, not after the last; all fits of a variant are alike
-    for job in {job.variant: job for job in jobs if job.state == "fit"}.values():
-        engine.check_job(job)
     loads = loads_of(jobs, competition, split, _token_size)
     to_do = [(job, load) for job, load in zip(jobs, loads, strict=True) if job.state != "done"]
     # one that is only to predict is trained already: what it takes is the test table's share
@@ -122,7 +126,9 @@ def _fit(work: Work, place: int, pace: Pace, title: str) -> str:
                 raise _LimitReachedError
 
         marker = engine.do_fit(job, work.shared, on_step, on_epoch)
-    return scores_line(marker["epochs"][-1]["scores"], metric)
+    halved = marker["provenance"].get("micro_batch_tokens")
+    parts = f", memory was short: {halved} tokens at once" if halved else ""
+    return scores_line(marker["epochs"][-1]["scores"], metric) + parts
 
 
 def _token_size(job: Job) -> float:

@@ -181,6 +181,17 @@ def test_gradient_checkpointing_is_used_and_changes_nothing(run: Run, monkeypatc
     assert moved(plain, checkpointed, "") < 1e-6
 
 
+def test_gradient_checkpointing_repeats_its_dropout(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"gradient_checkpointing": True, "hidden_dropout": 0.4, "attention_dropout": 0.4, "dropout": 0.3}
+    again = run(**options)
+
+    def once(function: Any, *arguments: Any, use_reentrant: bool) -> Any:
+        return function(*arguments)
+
+    monkeypatch.setattr(transformers.modeling_utils, "checkpoint", once)
+    assert moved(run(**options), again, "") < 1e-6
+
+
 def test_gradient_checkpointing_of_an_encoder_without_it_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformers.BertModel, "supports_gradient_checkpointing", False)
     with pytest.raises(ModelError, match="gradient_checkpointing is not supported by backbone"):

@@ -352,7 +352,7 @@ def test_the_effective_config_is_kept_in_the_run(make_site: MakeSite) -> None:
     site = make_site("binary", variants={"tfidf": {"model": "tfidf"}})
     site.ok("train", "training.epochs=9")
     kept = read_config(site.root / "config.yaml")
-    assert kept == read_config(site.folder / "config.yaml", ["training.epochs=9"])
+    assert kept.model_dump() == read_config(site.folder / "config.yaml", ["training.epochs=9"]).model_dump()
 
 
 def test_parquet_and_jsonl_give_the_same_predictions_as_csv(make_site: MakeSite) -> None:
@@ -542,3 +542,30 @@ def test_init_lists_the_classes_that_no_training_row_has(make_site: MakeSite) ->
     (site.folder / "config.yaml").unlink()
     assert run.main(["init", str(site.folder)]) == 0
     assert rows[0]["kind"] in (read_config(site.folder / "config.yaml").competition.classes or [])
+
+
+def test_the_next_command_is_for_the_same_file_and_overrides(make_site: MakeSite) -> None:
+    site = make_site("binary", variants={"tfidf": {"model": "tfidf"}})
+    other = site.folder / "other file.yaml"
+    other.write_bytes((site.folder / "config.yaml").read_bytes())
+    words = ["--config", str(other), "variants.tfidf.strength=3"]
+    for verb, following in (("status", "train"), ("train", "blend"), ("blend", "submit")):
+        assert f"python run.py {following} --config '{other}' variants.tfidf.strength=3" in site.ok(verb, *words)
+
+
+def test_all_files_of_a_run_are_readable_alike(make_site: MakeSite) -> None:
+    site = make_site("binary", variants={"mean": {"pooling": "mean"}, "tfidf": {"model": "tfidf"}})
+    site.ok("train")
+    modes = {path.stat().st_mode for path in (site.root / "models").rglob("fold-*/*")}
+    assert len(modes) == 1
+
+
+def test_running_out_of_memory_is_one_sentence(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(*arguments: Any, **settings: Any) -> None:
+        raise MemoryError
+
+    site = make_site("binary", variants={"tfidf": {"model": "tfidf"}})
+    monkeypatch.setattr("pipeline.engine.fit_linear", greedy)
+    done = site.run("train")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("error: memory ran out")
