@@ -72,4 +72,7 @@ def stopped(
         f"left: {', '.join(f'{missing.count(name)} of {name}' for name in dict.fromkeys(missing))}{about}",
         f"go on: {again}",
     ]
+    if len(left) == sum(job.state != "done" for job in jobs):
+        one = "" if seconds is None else f", one takes about {duration(seconds / len(left))}"
+        lines[-1] = f"no fit was finished in that time{one}: the same command needs a larger budget: {again}"
     return [*lines, f"or blend what is whole: {blend}"] if whole else lines

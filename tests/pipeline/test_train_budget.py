@@ -173,7 +173,10 @@ def test_a_call_that_has_used_up_its_budget_starts_nothing_and_is_no_error(
     monkeypatch.setitem(run.VERBS, "train", late)
     out = site.ok("train", "--budget", "9s")
     assert fits(site) == {}
-    assert f"go on: python run.py train --config {site.folder / 'config.yaml'} --budget 9s\n" in out
+    again = f"python run.py train --config {site.folder / 'config.yaml'} --budget 9s\n"
+    assert "no fit was finished in that time" in out
+    assert f": the same command needs a larger budget: {again}" in out  # with this one it would never come further
+    assert "go on:" not in out
 
 
 def test_predicting_a_new_test_table_needs_the_tables_share_of_a_fit(
