@@ -21,7 +21,7 @@ from models.backbone import Backbone
 from models.batches import training_batches
 from models.build import fresh_network
 from models.device import pick_device, pick_precision, prediction_precision
-from models.lean import fatten, lean
+from models.lean import lean
 from models.losses import class_weighting
 from models.network import Network
 from models.optimizer import build_optimizer
@@ -29,6 +29,7 @@ from models.predict import pad_id, predict
 from models.step import Examples, Stepper
 from models.tokens import Tokens
 from models.trunk_cache import TrunkCache
+from models.vocabulary import restore
 
 Score = Callable[[np.ndarray, np.ndarray], float | None]
 RATES = ("learning_rate", "head_learning_rate", "layer_decay", "weight_decay")
@@ -101,7 +102,7 @@ def fit(
         log.append({"epoch": epoch + 1, "loss": loss, "scores": _scores(score, truth[valid_rows], valid)})
         on_epoch(log[-1])
     predicted = predict(network, test, np.arange(len(test)), training, backbone)
-    fatten(network)
+    restore(network.encoder)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     seen = int(tokens.lengths[train_rows].sum()) * training["epochs"]
     return Fit(valid, predicted, state, log, _provenance(stepper, time.perf_counter() - started, seen))

@@ -6,7 +6,7 @@ from models.attention import choose_attention
 from models.dropout import cheapen_dropout
 from models.network import Network
 from models.tokens import Tokens
-from models.vocabulary import compact, restore
+from models.vocabulary import compact
 
 
 def lean(network: Network, tokens: Tokens, rows: np.ndarray, pad: int, cheap_dropout: bool) -> None:
@@ -21,8 +21,3 @@ def lean(network: Network, tokens: Tokens, rows: np.ndarray, pad: int, cheap_dro
     if cheap_dropout:
         cheapen_dropout(network)
         choose_attention(network.encoder)
-
-
-def fatten(network: Network) -> None:
-    """Give the network an ordinary embedding of every token again, to be saved."""
-    restore(network.encoder)

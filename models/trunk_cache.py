@@ -11,6 +11,7 @@ from models.backbone import Backbone
 from models.batches import AT_ONCE, collate, prediction_batches
 from models.device import autocast
 from models.memory import within_memory
+from models.predict import pad_id
 from models.states import States, new_file, short_of
 from models.tokens import Tokens
 from models.trunk import Trunk
@@ -41,7 +42,7 @@ class TrunkCache:
             while self._kept and short_of(shape, self.folder):
                 del self._kept[next(iter(self._kept))]
             values = new_file(shape, self.folder)
-            _fill(values, trunk, tokens, int(backbone.tokenizer.pad_token_id or 0), all_layers, precision)
+            _fill(values, trunk, tokens, pad_id(backbone), all_layers, precision)
             self._kept[key] = States(values, tokens.offsets)
         self._kept[key] = self._kept.pop(key)  # the latest comes last
         return self._kept[key]
