@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
-from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from oof import OOFError
 
@@ -25,7 +25,7 @@ def log_loss(truth: Truth, predictions: Array) -> float:
 
     Rows of class probabilities are divided by their sum, so rounding does not count.
     """
-    return float(-np.log(_true_probability(truth, predictions).clip(EPSILON)).mean())
+    return float(-np.log(true_probability(truth, predictions).clip(EPSILON)).mean())
 
 
 def log_loss_gradient(truth: Truth, predictions: Array) -> Array:
@@ -42,7 +42,7 @@ def log_loss_gradient(truth: Truth, predictions: Array) -> Array:
     return gradient / size
 
 
-def _true_probability(truth: Truth, predictions: Array) -> Array:
+def true_probability(truth: Truth, predictions: Array) -> Array:
     if predictions.shape[1] == 1 or truth.ndim == 2:
         return np.where(truth.reshape(predictions.shape) == 1, predictions, 1 - predictions)
     chosen: Array = predictions[np.arange(len(truth)), truth] / predictions.sum(1)
@@ -63,13 +63,35 @@ def average_precision(truth: Truth, predictions: Array) -> float:
     return _column_mean(_average_precision, truth, predictions, complaint)
 
 
+def map_at(truth: Truth, predictions: Array, k: int) -> float:
+    """Mean over rows of 1 / rank of the true class, 0 from rank k + 1 on: MAP@k where one answer is right.
+
+    Equal predictions rank in the order of the columns, as they do in a submission of the k most probable classes made
+    by a stable sort.
+    """
+    own = predictions[np.arange(len(truth)), truth][:, None]
+    earlier = np.arange(predictions.shape[1]) < truth[:, None]
+    rank = 1 + ((predictions > own) | ((predictions == own) & earlier)).sum(1)
+    return float(np.where(rank <= k, 1 / rank, 0.0).mean())
+
+
 def _auc(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
-    """Mann-Whitney's count, ties half; sorting both sides first makes the search run through memory in order."""
-    above, below = np.sort(p[hit]), np.sort(p[~hit])
-    if not len(above) or not len(below):
+    """Mann-Whitney's count, ties half."""
+    positives = int(np.count_nonzero(hit))
+    negatives = len(p) - positives
+    if not positives or not negatives:
         return None
-    wins = np.searchsorted(below, above, "left").mean() + np.searchsorted(below, above, "right").mean()
-    return float(wins / 2 / len(below))
+    order = np.argsort(p)
+    ranked, values = hit[order], p[order]
+    tied = values[1:] == values[:-1]
+    if tied.any():
+        starts = np.flatnonzero(np.append(True, ~tied))
+        group = np.add.reduceat(ranked, starts, dtype=np.int64)
+        below = starts - (np.cumsum(group) - group)  # negatives below each group of equal predictions
+        wins = float((group * (below + (np.diff(starts, append=len(p)) - group) / 2)).sum())
+    else:
+        wins = float(np.flatnonzero(ranked).sum() - positives * (positives - 1) / 2)
+    return wins / (positives * negatives)
 
 
 def _average_precision(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
@@ -86,14 +108,14 @@ def _average_precision(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
 def _column_mean(
     function: Callable[[npt.NDArray[np.bool_], Array], float | None], truth: Truth, predictions: Array, complaint: str
 ) -> float:
-    values = [function(hit, p) for hit, p in _hits(truth, predictions)]
+    values = [function(hit, p) for hit, p in hits(truth, predictions)]
     known = [value for value in values if value is not None]
     if not known:
         raise OOFError(f"{complaint}; these {len(truth)} rows have none")
     return float(np.mean(known))
 
 
-def _hits(truth: Truth, predictions: Array) -> Iterator[tuple[npt.NDArray[np.bool_], Array]]:
+def hits(truth: Truth, predictions: Array) -> Iterator[tuple[npt.NDArray[np.bool_], Array]]:
     for column in range(predictions.shape[1]):
         code = 1 if truth.ndim == 2 or predictions.shape[1] == 1 else column
         yield (truth[:, column] if truth.ndim == 2 else truth) == code, predictions[:, column]
@@ -128,25 +150,43 @@ def mae(truth: Truth, predictions: Array) -> float:
     return float(mean_absolute_error(truth, predictions))
 
 
+def mae_gradient(truth: Truth, predictions: Array) -> Array:
+    """Subgradient of `mae` by each prediction; zero where the error is zero."""
+    slope: Array = np.sign(predictions - truth) / predictions.size
+    return slope
+
+
 def r2(truth: Truth, predictions: Array) -> float:
     """Share of variance explained, the mean over targets; a constant target counts 1 if hit exactly, else 0."""
-    return float(r2_score(truth, predictions))
+    left, scale = ((predictions - truth) ** 2).sum(0), _unit(truth)[1]
+    return float(np.where(scale > 0, 1 - left * scale**2, left == 0).mean())
 
 
 def r2_gradient(truth: Truth, predictions: Array) -> Array:
     """Derivative of `r2` by each prediction; zero for a constant target."""
-    total = ((truth - truth.mean(0)) ** 2).sum(0)
-    scale = np.where(total > 0, -2 / np.where(total > 0, total, 1), 0)
-    gradient: Array = scale * (predictions - truth) / truth.shape[1]
+    gradient: Array = -2 * (predictions - truth) * _unit(truth)[1] ** 2 / truth.shape[1]
     return gradient
 
 
 def pearson(truth: Truth, predictions: Array) -> float:
     """Pearson correlation, the mean over targets; a constant column counts 0, it tells nothing."""
-    a, b = truth - truth.mean(0), predictions - predictions.mean(0)
-    norms = np.sqrt((a**2).sum(0)) * np.sqrt((b**2).sum(0))
-    flat = (np.ptp(truth, axis=0) == 0) | (np.ptp(predictions, axis=0) == 0) | (norms == 0)
-    return float(np.where(flat, 0.0, (a * b).sum(0) / np.where(flat, 1.0, norms)).mean())
+    return float((_unit(truth)[0] * _unit(predictions)[0]).sum(0).mean())
+
+
+def pearson_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `pearson` by each prediction; zero for a constant column."""
+    a, (b, scale) = _unit(truth)[0], _unit(predictions)
+    gradient: Array = (a - (a * b).sum(0) * b) * scale / truth.shape[1]
+    return gradient
+
+
+def _unit(values: Truth) -> tuple[Array, Array]:
+    """Columns with mean 0 and length 1, and what they were multiplied by; both are zeros for a constant column."""
+    centred = values - values.mean(0)
+    length = np.sqrt((centred**2).sum(0))
+    flat = (np.ptp(values, axis=0) == 0) | (length == 0)  # the mean of equal numbers may differ from them by rounding
+    scale: Array = np.where(flat, 0.0, 1 / np.where(flat, 1.0, length))
+    return centred * scale, scale
 
 
 def spearman(truth: Truth, predictions: Array) -> float:

@@ -4,9 +4,11 @@ The functions are scikit-learn's and SciPy's or held against them. A label metri
 of the predictions; every other metric takes the predictions.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,9 +19,11 @@ from oof import OOFError, confusion, measures
 Array = npt.NDArray[np.float64]
 Truth = npt.NDArray[Any]
 Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
+Needs = Literal["probabilities", "labels", "ranks", "values"]
 
 CLASSES = frozenset({"binary", "multiclass", "multilabel", "ordinal"})
 VALUES = frozenset({"regression"})
+RANKED = frozenset({"multiclass"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Metric:
     name: str
     function: Callable[[Truth, Any], float]
     higher_is_better: bool
-    needs: Literal["probabilities", "labels", "ranks", "values"]
+    needs: Needs
     tasks: frozenset[str]
     gradient: Callable[[Truth, Array], Array] | None = None
     confusion: Callable[[Array], Array] | None = None
@@ -68,14 +72,16 @@ METRICS: dict[str, Metric] = {
     "qwk": Metric("qwk", confusion.qwk, True, "labels", frozenset({"ordinal"}), confusion=confusion.qwk_of),
     "rmse": Metric("rmse", measures.rmse, False, "values", VALUES, gradient=measures.rmse_gradient),
     "mcrmse": Metric("mcrmse", measures.mcrmse, False, "values", VALUES, gradient=measures.mcrmse_gradient),
-    "mae": Metric("mae", measures.mae, False, "values", VALUES),
+    "mae": Metric("mae", measures.mae, False, "values", VALUES, gradient=measures.mae_gradient),
     "r2": Metric("r2", measures.r2, True, "values", VALUES, gradient=measures.r2_gradient),
-    "pearson": Metric("pearson", measures.pearson, True, "values", VALUES),
+    "pearson": Metric("pearson", measures.pearson, True, "values", VALUES, gradient=measures.pearson_gradient),
     "spearman": Metric("spearman", measures.spearman, True, "ranks", VALUES),
 }
 
 # F1 of many classes is the mean over them; of many labels, the mean of each one's F1 of the positive class
 MEANS = {("f1", "multiclass"): "macro_f1", ("f1", "ordinal"): "macro_f1", ("macro_f1", "multilabel"): "f1"}
+
+MAP_AT = 'map_at_k ("map_at_3")'  # as errors list it: any k from 1 up
 
 DEFAULTS = {
     "binary": "log_loss",
@@ -87,18 +93,29 @@ DEFAULTS = {
 
 
 def metric(name: str, task: str) -> Metric:
-    """The metric of that name as the task reads it.
+    """The metric of that name as the task reads it; `map_at_3` is one for every number.
 
     Raises OOFError for an unknown name (with the nearest known one) and for a metric that does not fit the task.
     """
-    if name not in METRICS:
-        near = get_close_matches(name, METRICS, n=1)
+    found = METRICS.get(MEANS.get((name, task), name)) or _map_at(name)
+    if found is None:
+        near = get_close_matches(name, [*METRICS, "map_at_3"], n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise OOFError(f"unknown metric {name!r}: {hint}known ones: {', '.join(METRICS)}")
-    if task not in METRICS[name].tasks:
-        fitting = ", ".join(known for known, entry in METRICS.items() if task in entry.tasks)
-        raise OOFError(f"metric {name} does not fit task {task}; fitting ones: {fitting}")
-    return replace(METRICS[MEANS.get((name, task), name)], name=name)
+        raise OOFError(f"unknown metric {name!r}: {hint}known ones: {', '.join([*METRICS, MAP_AT])}")
+    if task not in found.tasks:
+        fitting = [known for known, entry in METRICS.items() if task in entry.tasks]
+        fitting += [MAP_AT] if task in RANKED else []
+        raise OOFError(f"metric {name} does not fit task {task}; fitting ones: {', '.join(fitting)}")
+    return replace(found, name=name)
+
+
+def _map_at(name: str) -> Metric | None:
+    if not name.startswith("map_at"):
+        return None
+    number = re.fullmatch(r"map_at_([1-9][0-9]*)", name)
+    if number is None:
+        raise OOFError(f"metric {name!r} must end in a whole number from 1 up, for the k best classes: map_at_3")
+    return Metric(name, partial(measures.map_at, k=int(number[1])), True, "probabilities", RANKED)
 
 
 def default_metric(task: str) -> Metric:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from models.recipe import digest
 from oof.metrics import Metric, metric
+from oof.own_metric import own_metric, rehearse
 from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.spec import CompetitionSpec
@@ -60,7 +61,7 @@ def load_competition(config: Config, folder: Path) -> Competition:
     targets = read_targets(frame, spec, ids, path)
     test = load_test(spec, folder / spec.test)
     sample = load_sample(folder / spec.sample_submission, spec, test)
-    scored = metric(spec.metric, spec.task)
+    scored = _metric(spec, folder, targets)
     kind = config.submission.kind or infer_kind(
         spec.task, sample, id=spec.id, classes=targets.classes, labels_scored=scored.needs == "labels"
     )
@@ -115,6 +116,16 @@ def check_fillable(sample: pd.DataFrame, spec: CompetitionSpec, targets: Targets
         columns=targets.columns,
         classes=targets.classes,
     )
+
+
+def _metric(spec: CompetitionSpec, folder: Path, targets: Targets) -> Metric:
+    own = spec.metric
+    if isinstance(own, str):
+        return metric(own, spec.task)
+    higher = own.direction == "higher"
+    scored = own_metric(folder / own.file, own.function, higher_is_better=higher, needs=own.needs, task=spec.task)
+    rehearse(scored, spec.task, targets.truth, len(targets.columns))
+    return scored
 
 
 def _weights(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> np.ndarray:

@@ -95,7 +95,7 @@ def stale_member(blend: dict[str, Any], jobs: Sequence[Job]) -> str | None:
 
 def asked(config: Config) -> dict[str, Any]:
     """What a config asks of a blend, as plain values."""
-    return {"metric": config.competition.metric, **config.blend.model_dump()}
+    return {"metric": config.competition.model_dump()["metric"], **config.blend.model_dump()}
 
 
 def check_fresh(blend: dict[str, Any], jobs: Sequence[Job], config: Config) -> None:

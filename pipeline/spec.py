@@ -1,13 +1,52 @@
 """What a config may say about the competition's tables."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from oof.metrics import metric
+from oof.metrics import Needs, metric
+from oof.own_metric import needs_of
 
 Column = Annotated[str, StringConstraints(min_length=1)]
 Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
+
+
+class OwnMetricSpec(BaseModel):
+    """A metric of one's own: a function in a Python file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    file: Column = Field(description="Python file, relative to the config file")
+    function: Column = Field(description="its function of (truth, predictions), two arrays, that gives a number")
+    direction: Literal["higher", "lower"] = Field(description="which values are better")
+    needs: Needs | None = Field(
+        default=None, description="what the function gets; null: values for a regression, else probabilities"
+    )
+
+
+def _metric_kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "known"
+    return "own" if isinstance(value, (dict, OwnMetricSpec)) else None
+
+
+MetricSpec = Annotated[
+    Annotated[str, Tag("known")] | Annotated[OwnMetricSpec, Tag("own")],
+    Discriminator(
+        _metric_kind,
+        custom_error_type="metric_type",
+        custom_error_message="must be the name of a metric, or keys file, function and direction for one of your own",
+    ),
+]
 
 
 class CompetitionSpec(BaseModel):
@@ -23,7 +62,7 @@ class CompetitionSpec(BaseModel):
     )
     target: Column | Annotated[list[Column], Field(min_length=1)] = Field(description="one column, or several")
     task: Task = Field(description="what the target is")
-    metric: str = Field(description="the score that decides")
+    metric: MetricSpec = Field(description="the score that decides: a name, or a function in a file")
     weight: Column | None = Field(default=None, description="column of row weights in the training table")
     classes: Annotated[list[str], Field(min_length=2)] | None = Field(
         default=None, description="the classes or grades in order; the last of two is the positive one"
@@ -31,10 +70,14 @@ class CompetitionSpec(BaseModel):
 
     @field_validator("metric")
     @classmethod
-    def _metric_fits_the_task(cls, name: str, info: ValidationInfo) -> str:
-        if "task" in info.data:  # a wrong task is reported on its own
-            metric(name, info.data["task"])
-        return name
+    def _metric_fits_the_task(cls, given: str | OwnMetricSpec, info: ValidationInfo) -> str | OwnMetricSpec:
+        task = info.data.get("task")
+        if task is None:  # a wrong task is reported on its own
+            return given
+        if isinstance(given, OwnMetricSpec):
+            return given.model_copy(update={"needs": needs_of(given.needs, task)})
+        metric(given, task)
+        return given
 
     @model_validator(mode="after")
     def _targets_fit_the_task(self) -> Self:

@@ -1,0 +1,165 @@
+"""A metric of one's own: called as any other, and whatever is wrong with it is one sentence."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oof import OOFError
+from oof.decide import decide
+from oof.metrics import CLASSES, metric
+from oof.own_metric import needs_of, own_metric, rehearse
+
+Own = Callable[..., Any]
+TASKS = sorted(CLASSES | {"regression"})
+BRIER = "def brier(truth, predictions):\n    return ((truth - predictions[:, 0]) ** 2).mean()\n"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Own:
+    """own(text, function, ...) -> the metric of a file with that text."""
+
+    def written(text: str, function: str = "f", task: str = "binary", needs: Any = None, higher: bool = False) -> Any:
+        path = tmp_path / "my.py"
+        path.write_text(text, encoding="utf-8")
+        return own_metric(path, function, higher_is_better=higher, needs=needs, task=task)
+
+    return written
+
+
+def test_it_is_a_metric_like_any_other(own: Own, draw: Any) -> None:
+    truth, P = draw("binary")
+    found = own(BRIER, "brier")
+    assert found.function(truth, P[0]) == ((truth - P[0][:, 0]) ** 2).mean()
+    assert (found.name, found.needs, found.sign, found.tasks) == ("brier", "probabilities", -1, {"binary"})
+    assert own(BRIER, "brier", higher=True).sign == 1
+
+
+@pytest.mark.parametrize("result", ["3", "np.float32(3)", "np.int64(3)", "np.array([3.0]).mean()"])
+def test_any_number_will_do(own: Own, result: str) -> None:
+    value = own(f"import numpy as np\ndef f(truth, predictions):\n    return {result}").function(np.ones(2), np.ones(2))
+    assert (type(value), value) == (float, 3.0)
+
+
+def test_a_function_that_works_in_place_harms_nobody(own: Own, draw: Any) -> None:
+    truth, P = draw("regression")
+    before = truth.copy(), P.copy()
+    body = ("truth.sort(0)", "predictions.sort(0)", "return abs(truth - predictions).mean()")
+    found = own("def f(truth, predictions):\n    " + "\n    ".join(body), task="regression")
+    assert found.function(truth, P[0]) == found.function(truth, P[0])
+    assert np.array_equal(truth, before[0])
+    assert np.array_equal(P, before[1])
+
+
+def test_an_imported_function_will_do(own: Own, draw: Any) -> None:
+    truth, P = draw("binary")
+    found = own("from sklearn.metrics import zero_one_loss", "zero_one_loss", needs="labels")
+    labels = decide("binary", P[0])
+    assert found.function(truth, labels) == pytest.approx(1 - metric("accuracy", "binary").function(truth, labels))
+
+
+def test_the_file_leaves_no_trace_and_is_read_anew(own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    known = set(sys.modules)
+    own("def f(truth, predictions):\n    return 1")
+    times = (tmp_path / "my.py").stat()
+    (tmp_path / "my.py").write_text("def f(truth, predictions):\n    return 2")
+    os.utime(tmp_path / "my.py", ns=(times.st_atime_ns, times.st_mtime_ns))
+    again = own_metric(tmp_path / "my.py", "f", higher_is_better=True, needs=None, task="binary")
+    assert again.function(np.ones(1), np.ones(1)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["my.py"]
+    assert set(sys.modules) == known
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "sentence"),
+    [
+        ("def f(:", "f", "metric file {file}: raised SyntaxError: invalid syntax (my.py, line 1)"),
+        ("1 / 0", "f", "raised ZeroDivisionError: division by zero"),
+        ("import no_such_module", "f", "raised ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit(3)", "f", "raised SystemExit: 3"),
+        (BRIER + "import math\nname = 'x'", "brire", "has no function 'brire'; it has brier"),
+        ("f = 3", "f", "has no function 'f'; it has none"),
+        (BRIER.replace("brier", "log_loss"), "log_loss", "log_loss is the name of a known metric; give the function"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_sentence(
+    own: Own, tmp_path: Path, text: str, function: str, sentence: str
+) -> None:
+    with pytest.raises(OOFError) as caught:
+        own(text, function)
+    said = str(caught.value)
+    assert said.startswith(f"metric file {tmp_path / 'my.py'}")
+    assert sentence.format(file=tmp_path / "my.py") in said
+    assert "\n" not in said
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.py", tmp_path):
+        with pytest.raises(OOFError, match=f"^metric file {path} does not exist$"):
+            own_metric(path, "f", higher_is_better=True, needs=None, task="binary")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("raise ValueError('two\\nlines')", "raised ValueError: two lines"),
+        ("truth[9]", "raised IndexError: index 9 is out of bounds for axis 0 with size 2"),
+        ("exit(1)", "raised SystemExit: 1"),
+        ("pass", "returned NoneType; it must return a number"),
+        ("return '0.5'", "returned str; it must return a number"),
+        ("return predictions", "returned ndarray; it must return a number"),
+        ("return float('nan')", "returned nan; it must return a finite number"),
+        ("return -predictions[0] * float('inf')", "returned -inf; it must return a finite number"),
+    ],
+)
+def test_a_function_that_fails_is_one_sentence(own: Own, tmp_path: Path, body: str, sentence: str) -> None:
+    found = own(f"def f(truth, predictions):\n    {body}")
+    with pytest.raises(OOFError) as caught:
+        found.function(np.ones(2), np.ones(2))
+    assert str(caught.value) == f"metric file {tmp_path / 'my.py'}, function f: {sentence}"
+
+
+def test_what_it_needs_fits_the_task() -> None:
+    assert {task: needs_of(None, task) for task in TASKS} == dict.fromkeys(CLASSES, "probabilities") | {
+        "regression": "values"
+    }
+    assert needs_of("ranks", "regression") == "ranks"
+    with pytest.raises(OOFError, match="of task regression cannot need labels; it gets values or ranks"):
+        needs_of("labels", "regression")
+    with pytest.raises(OOFError, match="of task ordinal cannot need values; it gets probabilities or labels or ranks"):
+        needs_of("values", "ordinal")
+
+
+def recorded(entry: Any, needs: str, seen: list[Any]) -> Any:
+    """The metric with other needs, whose calls are recorded."""
+    return replace(entry, needs=needs, function=lambda truth, predictions: seen.append((truth, predictions)) or 0.0)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_rehearsal_is_a_call_as_in_earnest(task: str, draw: Any) -> None:
+    truth, P = draw(task)
+    needs = ["values", "ranks"] if task == "regression" else ["probabilities", "ranks", "labels"]
+    for need in needs:
+        seen = []
+        entry = metric("rmse" if task == "regression" else "accuracy", task)
+        rehearse(recorded(entry, need, seen), task, truth, P.shape[2])
+        ((got_truth, got),) = seen
+        assert np.array_equal(got_truth, truth)
+        assert got.shape == (truth.shape if need == "labels" else P.shape[1:])
+        assert got.std() > 0
+        assert task == "regression" or got.min() >= 0
+        if task in ("multiclass", "ordinal") and need != "labels":
+            assert got.sum(1) == pytest.approx(1)
+            assert got.max() < 1
+
+
+def test_a_rehearsal_finds_a_function_that_fails(own: Own, draw: Any) -> None:
+    truth, _ = draw("binary")
+    with pytest.raises(OOFError, match=r"function f: raised TypeError: f\(\) takes 1 positional argument but 2 were"):
+        rehearse(own("def f(truth):\n    return 1"), "binary", truth, 1)
