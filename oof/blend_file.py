@@ -10,9 +10,10 @@ import numpy as np
 
 from oof import OOFError
 from oof.blends import BLENDS
+from oof.finish import apply_finish
 from oof.measures import Array
 
-NUMBERS = ("method", "members", "numbers", "thresholds", "task", "columns")  # what applying it takes
+NUMBERS = ("method", "members", "numbers", "finish", "thresholds", "task", "columns")  # what applying it takes
 KEYS = (*NUMBERS, "scores", "metric", "folds", "fits", "asked", "test_table")
 
 
@@ -47,22 +48,19 @@ def read_blend(path: Path) -> dict[str, Any]:
 def apply_blend(blend: dict[str, Any], tests: Sequence[Array]) -> Array:
     """Predictions (rows, columns) from each member's test predictions (fits, rows, columns), in the blend's order.
 
-    A linear blend is applied to the means over fold models. Any other is applied to each fold model, then averaged; a
-    member with a single slice takes part in each.
+    A linear blend is applied to the means over fold models. Any other, and any with a finish, is applied to each fold
+    model, then averaged; a member with a single slice takes part in each.
     """
     if len(tests) != len(blend["members"]):
         raise OOFError(f"the blend has {len(blend['members'])} members, there are predictions of {len(tests)}")
     rule = BLENDS[blend["method"]]
-    if rule.linear:
+    if rule.linear and blend["finish"] is None:
         return rule.apply(blend["numbers"], np.stack([test.mean(0) for test in tests]))
     counts = {len(test) for test in tests} - {1} or {1}
     if len(counts) > 1:
         raise OOFError(f"members have different numbers of fold models: {', '.join(map(str, sorted(counts)))}")
-    fits = [
-        rule.apply(blend["numbers"], np.stack([test[at if len(test) > 1 else 0] for test in tests]))
-        for at in range(counts.pop())
-    ]
-    mean: Array = np.mean(fits, axis=0)
+    fits = [np.stack([test[at if len(test) > 1 else 0] for test in tests]) for at in range(counts.pop())]
+    mean: Array = np.mean([apply_finish(blend["finish"], rule.apply(blend["numbers"], P)) for P in fits], axis=0)
     return mean
 
 

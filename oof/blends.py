@@ -1,7 +1,7 @@
 """The table of blends: rules from members to one prediction per row.
 
-A blend's `fit(P, truth, task, metric)` gives numbers that JSON can hold, and `apply(numbers, P)` predictions
-(rows, columns) from P (members, rows, columns). Probabilities come out as probabilities, ranks as shares.
+A blend's `fit(problem)` gives numbers that JSON can hold, and `apply(numbers, P)` predictions (rows, columns) from P
+(members, rows, columns). Probabilities come out as probabilities, ranks as shares.
 """
 
 from collections.abc import Callable
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from oof import OOFError, ranks, stacker, weights
-from oof.measures import Array, Truth
+from oof import OOFError, means, ranks, shrinkage, stacker, weights
+from oof.measures import Array
 from oof.metrics import CLASSES, VALUES, Metric
+from oof.problem import Problem
 
 Numbers = dict[str, Any]
 
@@ -21,20 +22,24 @@ ANY_NEED = frozenset({"probabilities", "labels", "ranks", "values"})
 
 @dataclass(frozen=True)
 class Blend:
-    """One rule. `linear`: applying it to the mean over fold models equals the mean of applying it to each."""
+    """One rule. `linear`: applying it to the mean over fold models equals the mean of applying it to each.
 
-    fit: Callable[[Array, Truth, str, Metric], Numbers]
+    `learns`: it is a model of its own on top of the members, so that it could learn from noise.
+    """
+
+    fit: Callable[[Problem], Numbers]
     apply: Callable[[Numbers, Array], Array]
     linear: bool
     tasks: frozenset[str] = ANY_TASK
     needs: frozenset[str] = ANY_NEED
+    learns: bool = False
 
 
 BLENDS: dict[str, Blend] = {
     "mean": Blend(weights.equal, weights.apply, linear=True),
     "subset_mean": Blend(weights.subset, weights.apply, linear=True),
-    "simplex": Blend(weights.simplex, weights.apply, linear=True),
-    "stacker": Blend(stacker.fit, stacker.apply, linear=False),
+    "geometric_mean": Blend(means.fit, means.geometric, linear=False, tasks=CLASSES),
+    "logit_mean": Blend(means.fit, means.log_odds, linear=False, tasks=CLASSES),
     "rank_mean": Blend(
         ranks.fit,
         ranks.apply,
@@ -42,7 +47,13 @@ BLENDS: dict[str, Blend] = {
         tasks=frozenset({"binary", "multilabel", "regression"}),
         needs=frozenset({"ranks", "labels"}),
     ),
+    "shrunk": Blend(shrinkage.shrunk, weights.apply, linear=True),
+    "simplex": Blend(weights.simplex, weights.apply, linear=True),
+    "column_simplex": Blend(shrinkage.by_column, shrinkage.apply_by_column, linear=False, tasks=ANY_TASK - {"binary"}),
     "hill_climb": Blend(weights.hill_climb, weights.apply, linear=True),
+    "bagged_hill_climb": Blend(weights.bagged_hill_climb, weights.apply, linear=True),
+    "nnls": Blend(stacker.fit_nnls, stacker.apply, linear=True, learns=True),
+    "stacker": Blend(stacker.fit, stacker.apply, linear=False, learns=True),
 }
 
 

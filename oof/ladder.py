@@ -1,125 +1,167 @@
 """`auto`: climb from the equal mean while it pays; `single`: one blend that the user asked for.
 
-Rungs in order of what they learn: mean, subset_mean, simplex, stacker. A rung is left for a later one only if the
-paired cross-fitted gain exceeds one standard error of that gain. Equal weights win often; then it says so.
+Rungs come in order of what they learn. A finish (a temperature, the target's range) is a last rung on top of the one
+held. Equal weights win often; then it says so.
+
+Having chosen flatters too. So the rule is repeated on bootstrap draws, and what it holds on each is judged on the rows
+that the draw left out (BBC-CV; Tsamardinos, Greasidou and Borboudakis 2018), with the standard errors of the whole.
+That covers the choice among these blends, nothing that was discarded before.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from oof import OOFError
 from oof.blends import blend
-from oof.measures import Array, Truth
+from oof.counted import Counted, counted
+from oof.finish import finishes
+from oof.measures import Array
 from oof.metrics import Metric
-from oof.scores import Blended, Gain, Score, cross_fitted, in_sample, paired_gain, score
+from oof.problem import Problem
+from oof.resample import Resamples, interval, standard_error
+from oof.rule import Rule
+from oof.rungs import Rung, try_blend, try_canary
+from oof.scores import Blended, Gain
 
-RUNGS = ("mean", "subset_mean", "simplex", "stacker")
-
-
-@dataclass(frozen=True, eq=False)
-class Rung:
-    """One blend that was tried: fitted on all rows, scored twice, and its gain over the rung held at that moment."""
-
-    method: str
-    fitted: Blended
-    in_sample: Score
-    crossed: Blended | None
-    cross_fitted: Score | None
-    over: str | None
-    gain: Gain | None
+RUNGS = ("mean", "subset_mean", "shrunk", "simplex", "stacker")
+OnRung = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Climb:
-    """All rungs, the method chosen, and the sentence that says why."""
+    """All rungs, the one held at the end, the sentence that says why, and its score corrected for the choice."""
 
     rungs: list[Rung]
-    chosen: str
+    held: Rung
     sentence: str
+    corrected: float | None
 
 
 def auto(
-    P: Array,
-    truth: Truth,
-    fold: npt.NDArray[np.int64],
-    component: npt.NDArray[np.int64] | None,
-    task: str,
-    metric: Metric,
-    repeats: int = 200,
+    problem: Problem,
+    *,
+    finish: bool = True,
+    repeats: int | None = None,
     seed: int = 0,
-    on_rung: Callable[[str], None] = lambda method: None,
+    on_rung: OnRung = lambda method: None,
 ) -> Climb:
-    """Climb the ladder on P (members, rows, columns); `component` marks rows that are resampled together.
+    """Climb the ladder; `finish` allows a finish on top, `repeats` are bootstrap draws.
 
-    `on_rung` is told each blend's name before it is tried, since on many rows a rung takes a while.
-
-    With one fold only the equal mean is offered, without a cross-fitted score; with one member there is nothing to
-    climb.
+    `on_rung` is told each blend's name before it is tried, since on many rows a rung takes a while. With one fold only
+    the equal mean is offered, without a cross-fitted score; with one member there is nothing to climb.
     """
-    crossing = len(np.unique(fold)) > 1
-    on_rung("mean")
-    held = _rung("mean", P, truth, fold, task, metric, crossing)
-    rungs = [held]
-    for method in RUNGS[1:] if crossing and len(P) > 1 else ():
-        on_rung(method)
-        rung = _rung(method, P, truth, fold, task, metric, crossing)
-        assert rung.crossed is not None
-        assert held.crossed is not None
-        gain = paired_gain(metric, truth, rung.crossed.decided, held.crossed.decided, component, repeats, seed)
-        rung = Rung(method, rung.fitted, rung.in_sample, rung.crossed, rung.cross_fitted, held.method, gain)
-        rungs.append(rung)
-        if gain.gain > gain.standard_error:
-            held = rung
-    return Climb(rungs, held.method, _sentence(rungs, held, metric, crossing))
+    methods = RUNGS if len(problem.folds) > 1 and problem.members > 1 else RUNGS[:1]
+    climb = _climb(problem, methods, finish, Resamples(len(problem), problem.component, repeats, seed), on_rung)
+    if len(problem.folds) == 1:
+        sentence = "equal weights: with one fold nothing can be cross-fitted, so no other blend is offered"
+    elif problem.members == 1:
+        sentence = "equal weights: there is one member, so there is nothing to weigh"
+    else:
+        sentence = _why(climb, problem.metric)
+    return replace(climb, sentence=sentence + climb.sentence)
 
 
-def single(method: str, P: Array, truth: Truth, fold: npt.NDArray[np.int64], task: str, metric: Metric) -> Climb:
-    """One named blend as a ladder of one rung, scored like any other and compared with none.
+def single(
+    method: str,
+    problem: Problem,
+    *,
+    finish: bool = True,
+    repeats: int | None = None,
+    seed: int = 0,
+    on_rung: OnRung = lambda method: None,
+) -> Climb:
+    """One named blend as a ladder of one rung, scored like any other and compared with none but its own finish.
 
     Raises OOFError for a blend that does not fit the task or the metric, and with one fold for any but the mean.
     """
-    crossing = len(np.unique(fold)) > 1
-    if not crossing and method != "mean":
-        blend(method, task, metric)
+    blend(method, problem.task, problem.metric)
+    if len(problem.folds) == 1 and method != "mean":
         raise OOFError(f"blend {method} cannot be cross-fitted on one fold; with one fold only mean is offered")
-    rung = _rung(method, P, truth, fold, task, metric, crossing)
-    return Climb([rung], method, f"{method}, as asked: no other blend was tried")
+    climb = _climb(problem, [method], finish, Resamples(len(problem), problem.component, repeats, seed), on_rung)
+    return replace(climb, sentence=f"{method}, as asked: no other blend was tried{climb.sentence}")
 
 
-def _rung(
-    method: str, P: Array, truth: Truth, fold: npt.NDArray[np.int64], task: str, metric: Metric, crossing: bool
-) -> Rung:
-    rule = blend(method, task, metric)
-    fitted = in_sample(rule, P, truth, task, metric)
-    crossed = cross_fitted(rule, P, truth, fold, task, metric) if crossing else None
-    return Rung(
-        method=method,
-        fitted=fitted,
-        in_sample=score(metric, truth, fitted.decided, fold),
-        crossed=crossed,
-        cross_fitted=score(metric, truth, crossed.decided, fold) if crossed else None,
-        over=None,
-        gain=None,
-    )
-
-
-def _sentence(rungs: list[Rung], held: Rung, metric: Metric, crossing: bool) -> str:
+def _climb(problem: Problem, methods: Sequence[str], finish: bool, draws: Resamples, on_rung: OnRung) -> Climb:
+    """Try the methods, hold one by the rule, and judge the rule itself; the sentence is about the finish alone."""
+    crossing, finish = len(problem.folds) > 1, finish and finishes(problem.metric)
+    tried, canaries = [], {}
+    for at, method in enumerate(methods):
+        on_rung(method)
+        rule = blend(method, problem.task, problem.metric)
+        tried.append(try_blend(method, rule, problem, finish=finish and crossing))
+        if crossing and rule.learns and problem.members > 1:
+            canaries[at] = try_canary(rule, problem)
+    rungs = [one[0] for one in tried]
     if not crossing:
-        return "equal weights: with one fold nothing can be cross-fitted, so no other blend is offered"
-    if len(rungs) == 1:
-        return "equal weights: there is one member, so there is nothing to weigh"
+        return Climb(rungs, rungs[0], "", None)
+    on_rung("bootstrap")
+    everything = rungs + [one[1] for one in tried if finish]
+    return _held(problem, everything, len(rungs), canaries, draws)
+
+
+def _held(
+    problem: Problem, candidates: list[Rung], rungs: int, canaries: dict[int, Blended], draws: Resamples
+) -> Climb:
+    metric = problem.metric
+    crossed = [rung.crossed for rung in candidates if rung.crossed] + list(canaries.values())
+    functions = [counted(metric, problem.truth, one.decided) for one in crossed]
+    values = np.array([metric.sign * metric.function(problem.truth, one.decided) for one in crossed])
+    drawn = metric.sign * draws.values(functions)
+    standard_error(drawn[:, 0], metric)
+    errors = np.nanstd(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
+    numbers = {rung: len(candidates) + at for at, rung in enumerate(canaries)}
+    rule = Rule(rungs, len(candidates) > rungs, numbers, errors)
+    path = rule.path(values)
+
+    def described(new: int, old: int | None) -> Rung:
+        low, high = sorted(metric.sign * bound for bound in interval(drawn[:, new]))
+        rung = replace(candidates[new], interval=(low, high))
+        if old is not None:
+            rung = replace(rung, over=candidates[old].name, gain=Gain(values[new] - values[old], errors[new, old]))
+        if new in numbers:
+            at = numbers[new]
+            rung = replace(rung, canary=Gain(values[at] - values[new], errors[at, new]))
+        return rung
+
+    shown = [described(at, path[at - 1] if at else None) for at in range(rungs)]
+    if rule.finish:
+        shown.append(described(rungs + path[rungs - 1], path[rungs - 1]))
+    name = candidates[path[-1]].name
+    held = next(rung for rung in shown if rung.name == name)
+    corrected = _corrected(rule, drawn, functions, draws) if len(candidates) > 1 else None
+    return Climb(shown, held, _finish_sentence(shown[-1], held) if rule.finish else "", corrected)
+
+
+def _corrected(rule: Rule, drawn: Array, functions: Sequence[Counted], draws: Resamples) -> float | None:
+    """The mean over draws of the score, on the rows left out, of what the rule holds on the draw."""
+    found = []
+    for values, counts in zip(drawn, draws, strict=True):
+        value = functions[rule.path(values)[-1]]((counts == 0).astype(np.float64))
+        found += [] if value is None else [value]
+    return float(np.mean(found)) if found else None
+
+
+def _why(climb: Climb, metric: Metric) -> str:
+    held = next(rung for rung in climb.rungs if rung.method == climb.held.method)
+    noisy = [rung.method for rung in climb.rungs if rung.canary and rung.canary.gain > rung.canary.standard_error]
+    refused = f"; {noisy[0]} is refused, because it gains from a member of pure noise" if noisy else ""
     if held.gain is not None:
         return (
-            f"{held.method} wins: its cross-fitted gain in {metric.name} over {held.over}, {_said(held)}, "
-            f"exceeds one standard error"
+            f"{held.method} wins: its cross-fitted gain in {metric.name} over {held.over}, {_said(held.gain)}, "
+            f"exceeds one standard error{refused}"
         )
-    tried = ", ".join(f"{rung.method} {_said(rung)}" for rung in rungs[1:])
-    return f"equal weights win: no cross-fitted gain in {metric.name} exceeds one standard error ({tried})"
+    tried = ", ".join(f"{rung.method} {_said(rung.gain)}" for rung in climb.rungs if rung.gain and not rung.finished)
+    return f"equal weights win: no cross-fitted gain in {metric.name} exceeds one standard error ({tried}){refused}"
 
 
-def _said(rung: Rung) -> str:
-    assert rung.gain is not None
-    return f"{rung.gain.gain:+.2g} ± {rung.gain.standard_error:.2g}"
+def _finish_sentence(top: Rung, held: Rung) -> str:
+    assert top.gain is not None
+    finish = top.fitted.finishes[0] or {}
+    what = f"a temperature of {finish['temperature']:.2f}" if "temperature" in finish else "the target's range"
+    return f"; {what} after it {'gains' if held is top else 'does not pay:'} {_said(top.gain)}"
+
+
+def _said(gain: Gain) -> str:
+    return f"{gain.gain:+.2g} ± {gain.standard_error:.2g}"

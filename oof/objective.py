@@ -1,21 +1,25 @@
 """What a search over weights asks: how good are these predictions, larger is better, and quickly."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from oof.decide import best_value
-from oof.measures import Array, Truth
-from oof.metrics import Metric
+from oof.measures import Array
+from oof.problem import Problem
 
 TIE = 1e-12  # differences below it are rounding
 
+Value = Callable[[Array], float]
 
-def objective(metric: Metric, task: str, truth: Truth) -> Callable[[Array], float]:
+
+def objective(problem: Problem) -> Value:
     """A function of predictions (rows, columns) that is larger where the metric is better; -inf where not finite.
 
     A label metric is taken at the thresholds that are best for the predictions at hand, as the blend will be.
     """
+    metric, task, truth = problem.metric, problem.task, problem.truth
 
     def value(predictions: Array) -> float:
         if not np.isfinite(predictions).all():
@@ -29,13 +33,19 @@ def objective(metric: Metric, task: str, truth: Truth) -> Callable[[Array], floa
     return value
 
 
-def condense(P: Array, truth: Truth, task: str, metric: Metric) -> tuple[Array, Truth, str]:
+def condense(problem: Problem) -> Problem:
     """The same weighted-mean problem in fewer columns, where there is one.
 
     Rows sum to one, so the log loss of a weighted mean of class probabilities depends on the true class alone: it is
     the binary log loss of one column in which every row is positive.
     """
-    if metric.name != "log_loss" or task not in ("multiclass", "ordinal"):
-        return P, truth, task
-    rows = np.arange(len(truth))
-    return P[:, rows, truth][..., None], np.ones(len(truth), dtype=np.int64), "binary"
+    if problem.metric.name != "log_loss" or problem.task not in ("multiclass", "ordinal"):
+        return problem
+    at = np.arange(len(problem)) if problem.at is None else problem.at
+    return replace(
+        problem,
+        P=problem.P[:, at, problem.truth][..., None],
+        truth=np.ones(len(problem), dtype=np.int64),
+        task="binary",
+        at=None,
+    )

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from oof.measures import Array, Truth
-from oof.metrics import Metric
+from oof.measures import Array
+from oof.problem import Problem
 
 POINTS = 1001
 
 
-def fit(P: Array, truth: Truth, task: str, metric: Metric) -> dict[str, Any]:
+def fit(problem: Problem) -> dict[str, Any]:
     """{"tables": [member][column]["values" | "levels"]}; looks at the members alone, not at the truth."""
-    return {"tables": [[_table(column) for column in member.T] for member in P]}
+    return {"tables": [[_table(column) for column in problem.member(at).T] for at in range(problem.members)]}
 
 
 def apply(numbers: dict[str, Any], P: Array) -> Array:

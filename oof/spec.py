@@ -6,7 +6,21 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 # a member's name is the name of its file
 MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
-Method = Literal["auto", "mean", "subset_mean", "simplex", "stacker", "rank_mean", "hill_climb"]
+Method = Literal[
+    "auto",
+    "mean",
+    "subset_mean",
+    "geometric_mean",
+    "logit_mean",
+    "rank_mean",
+    "shrunk",
+    "simplex",
+    "column_simplex",
+    "hill_climb",
+    "bagged_hill_climb",
+    "nnls",
+    "stacker",
+]
 
 
 class ExtraSpec(BaseModel):
@@ -25,6 +39,10 @@ class BlendSpec(BaseModel):
 
     method: Method = Field(
         default="auto", description="how members become one prediction; auto climbs from the equal mean while it pays"
+    )
+    finish: bool = Field(
+        default=True,
+        description="try a temperature (probabilities) or the target's range (values) after the blend, kept if it pays",
     )
     members: list[MemberName] | None = Field(
         default=None, min_length=1, description="blend these members only; null blends all"

@@ -1,34 +1,34 @@
-"""A linear model on top of the members (Wolpert 1992), by scikit-learn; only its coefficients are kept.
+"""A linear model on top of the members (Wolpert 1992); only its coefficients are kept.
 
-Binary and each label: logistic regression on the members' logits of that column. Multiclass and ordinal: multinomial
-on the members' log probabilities, centred over the classes, the last class left out because it is minus the sum of the
-others. Regression: ridge on the members' values of that target, its strength by generalised cross-validation.
-Features are standardised for the fit, and the scale is folded into the coefficients.
+`fit`: binary and each label by logistic regression on the members' logits of that column; multiclass and ordinal by a
+multinomial one on the members' log probabilities, centred over the classes, the last class left out because it is
+minus the sum of the others; regression by ridge on the members' values of that target. `fit_nnls`: non-negative least
+squares (Breiman 1996), of probabilities by one weight a member, of values by one a member and target.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, softmax
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from oof.linear import Blocks, logistic, non_negative, ridge
 from oof.measures import Array, Truth
-from oof.metrics import Metric
+from oof.problem import Problem
 
 CLIP = 1e-6  # a member's certainty counts as a million to one at most
-ALPHAS = np.logspace(-2, 5, 15)
 
 
-def fit(P: Array, truth: Truth, task: str, metric: Metric) -> dict[str, Any]:
+def fit(problem: Problem) -> dict[str, Any]:
     """Coefficients and intercepts of the level-two model; the metric does not matter, its loss is its own."""
-    if task in ("multiclass", "ordinal"):
-        return _multinomial(P, truth)
-    columns = truth.reshape(P.shape[1:])
-    one = _ridge if task == "regression" else _logistic
-    fitted = [one(_features(P[..., at], task), columns[:, at]) for at in range(P.shape[2])]
+    if problem.task in ("multiclass", "ordinal"):
+        return _multinomial(problem.take_all(), problem.truth)
+    columns = problem.truth.reshape(len(problem), -1)
+    fitted = [_column(problem, at, columns[:, at]) for at in range(columns.shape[1])]
     return {
-        "link": "identity" if task == "regression" else "logit",
+        "link": "identity" if problem.task == "regression" else "logit",
         "coefficients": [coefficients.tolist() for coefficients, _ in fitted],
         "intercepts": [float(intercept) for _, intercept in fitted],
     }
@@ -39,16 +39,51 @@ def apply(numbers: dict[str, Any], P: Array) -> Array:
     coefficients, intercepts = np.array(numbers["coefficients"]), np.array(numbers["intercepts"])
     if numbers["link"] == "softmax":
         return _softmax(coefficients, intercepts, numbers["classes"], P)
-    task = "regression" if numbers["link"] == "identity" else "binary"
-    linear: Array = (
-        np.stack([_features(P[..., at], task) @ c for at, c in enumerate(coefficients)], axis=1) + intercepts
-    )
-    return linear if task == "regression" else expit(linear)
+    seen = P if numbers["link"] == "identity" else _logits(P)
+    linear: Array = np.einsum("cm,mrc->rc", coefficients, seen) + intercepts
+    return linear if numbers["link"] == "identity" else expit(linear)
 
 
-def _features(P: Array, task: str) -> Array:
-    """One column of every member, (rows, members), as the level-two model sees it."""
-    seen: Array = P.T if task == "regression" else logit(P.T.clip(CLIP, 1 - CLIP))
+def fit_nnls(problem: Problem) -> dict[str, Any]:
+    """As `fit`, by non-negative least squares; weights of probabilities are divided by their sum."""
+    if problem.task == "regression":
+        fitted = [
+            non_negative(_blocks(problem, at), problem.truth[:, at], centred=True) for at in range(problem.P.shape[2])
+        ]
+        coefficients = [found.tolist() for found, _ in fitted]
+        return {"link": "identity", "coefficients": coefficients, "intercepts": [one for _, one in fitted]}
+    columns = problem.P.shape[2]
+    one_hot = np.eye(columns)[problem.truth] if problem.task in ("multiclass", "ordinal") else problem.truth
+
+    def flat() -> Iterator[tuple[slice, Array]]:
+        for rows, P in problem.blocks(columns):
+            yield slice(rows.start * columns, rows.stop * columns), P.reshape(len(P), -1).T
+
+    found, _ = non_negative(flat, one_hot.reshape(-1).astype(np.float64), centred=False)
+    weights = found / found.sum() if found.any() else np.full(len(found), 1 / len(found))
+    return {"link": "identity", "coefficients": [weights.tolist()] * columns, "intercepts": [0.0] * columns}
+
+
+def _column(problem: Problem, at: int, truth: Truth) -> tuple[Array, float]:
+    if problem.task == "regression":
+        return ridge(_blocks(problem, at), truth)
+    if len(np.unique(truth)) == 1:  # nothing to learn from: the mean logit
+        return np.full(problem.members, 1 / problem.members), 0.0
+    return logistic(_blocks(problem, at), truth)
+
+
+def _blocks(problem: Problem, at: int) -> Blocks:
+    """Blocks of one column's features (rows, members) as the level-two model sees them."""
+
+    def blocks() -> Iterator[tuple[slice, Array]]:
+        for rows, P in problem.blocks():
+            yield rows, (P[..., at] if problem.task == "regression" else _logits(P[..., at])).T
+
+    return blocks
+
+
+def _logits(P: Array) -> Array:
+    seen: Array = logit(P.clip(CLIP, 1 - CLIP))
     return seen
 
 
@@ -57,22 +92,6 @@ def _class_features(P: Array) -> Array:
     logs = np.log(P.clip(CLIP))
     centred: Array = (logs - logs.mean(2, keepdims=True))[..., :-1]
     return centred.transpose(1, 0, 2).reshape(P.shape[1], -1)
-
-
-def _ridge(X: Array, truth: Array) -> tuple[Array, float]:
-    scaler = StandardScaler().fit(X)
-    model = RidgeCV(alphas=ALPHAS).fit(scaler.transform(X), truth)
-    coefficients: Array = model.coef_ / scaler.scale_
-    return coefficients, float(model.intercept_ - coefficients @ scaler.mean_)
-
-
-def _logistic(X: Array, truth: Truth) -> tuple[Array, float]:
-    if len(np.unique(truth)) == 1:  # nothing to learn from: the mean logit
-        return np.full(X.shape[1], 1 / X.shape[1]), 0.0
-    scaler = StandardScaler().fit(X)
-    model = LogisticRegression(solver="newton-cholesky", max_iter=200).fit(scaler.transform(X), truth)
-    coefficients: Array = model.coef_[0] / scaler.scale_
-    return coefficients, float(model.intercept_[0] - coefficients @ scaler.mean_)
 
 
 def _multinomial(P: Array, truth: Truth) -> dict[str, Any]:

@@ -1,78 +1,120 @@
 """Weighted means: equal, of a subset, on the simplex, by selection. Weights are non-negative and sum to one.
 
-Each `fit` takes P (members, rows, columns), truth, task and metric and returns {"weights": one per member}.
-Deterministic: no random starts, ties go to the fewer members and then to the first.
+Each `fit` takes a problem and returns {"weights": one per member}. Deterministic: ties go to the fewer members and
+then to the first.
 """
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from oof.measures import Array, Truth
-from oof.metrics import METRICS, Metric
+from oof.measures import Array
+from oof.metrics import METRICS
 from oof.objective import TIE, condense, objective
-from oof.search import combine, descend, grow, refine
+from oof.problem import Problem, combine
+from oof.search import WORK, descend, grow, refine
+from oof.smooth import smooth
 
 EXHAUSTIVE_MEMBERS = 10
 EXHAUSTIVE_WORK = 2e7  # entries times subsets that may be looked at one by one
 SELECTIONS = 100
+BAGS = 20
+EXACT, SMOOTHED = 1e-12, 1e-9  # where descents stop; knots make finer steps of a smoothed metric noise
 
 
-def equal(P: Array, truth: Truth, task: str, metric: Metric) -> dict[str, Any]:
+def equal(problem: Problem) -> dict[str, Any]:
     """The same weight for every member; looks at nothing else."""
-    return {"weights": [1 / len(P)] * len(P)}
+    return {"weights": [1 / problem.members] * problem.members}
 
 
-def subset(P: Array, truth: Truth, task: str, metric: Metric) -> dict[str, Any]:
+def subset(problem: Problem) -> dict[str, Any]:
     """The best equal mean of some members: all subsets of up to ten members, else forward selection.
 
     The mean of all is always a candidate, and ties go to the smaller subset.
     """
-    P, truth, task = condense(P, truth, task, metric)
-    value = objective(metric, task, truth)
-    size = len(P)
-    if size <= EXHAUSTIVE_MEMBERS and 2**size * P[0].size <= EXHAUSTIVE_WORK:
-        best, chosen = -np.inf, list(range(size))
-        for count in range(1, size + 1):
-            for some in combinations(range(size), count):
-                found = value(P[list(some)].mean(0))
-                if found > best + TIE:
-                    best, chosen = found, list(some)
+    problem = condense(problem)
+    value, size = objective(problem), problem.members
+    if size <= EXHAUSTIVE_MEMBERS and 2**size * problem.member(0).size <= EXHAUSTIVE_WORK:
+        chosen = _best_subset(problem)
     else:
-        chosen = np.flatnonzero(grow(P, value, size, metric.name, again=False)).tolist()
-        if value(P.mean(0)) > value(P[chosen].mean(0)) + TIE:
+        chosen = np.flatnonzero(grow(problem, value, size, again=False)).tolist()
+        if value(problem.mix(_share(range(size), size))) > value(problem.mix(_share(chosen, size))) + TIE:
             chosen = list(range(size))
+    return {"weights": _share(chosen, size).tolist()}
+
+
+def _best_subset(problem: Problem) -> list[int]:
+    value, size = objective(problem), problem.members
+    best, chosen = -np.inf, list(range(size))
+    for count in range(1, size + 1):
+        for some in combinations(range(size), count):
+            found = value(problem.mix(_share(some, size)))
+            if found > best + TIE:
+                best, chosen = found, list(some)
+    return chosen
+
+
+def _share(chosen: Any, size: int) -> Array:
     weights = np.zeros(size)
-    weights[chosen] = 1 / len(chosen)
-    return {"weights": weights.tolist()}
+    weights[list(chosen)] = 1 / len(chosen)
+    return weights
 
 
-def hill_climb(P: Array, truth: Truth, task: str, metric: Metric) -> dict[str, Any]:
+def hill_climb(problem: Problem) -> dict[str, Any]:
     """Ensemble selection with replacement (Caruana et al. 2004), the best prefix of the path."""
-    P, truth, task = condense(P, truth, task, metric)
-    counts = grow(P, objective(metric, task, truth), SELECTIONS, metric.name, again=True)
+    problem = condense(problem)
+    counts = grow(problem, objective(problem), SELECTIONS, again=True)
     return {"weights": (counts / counts.sum()).tolist()}
 
 
-def simplex(P: Array, truth: Truth, task: str, metric: Metric) -> dict[str, Any]:
+def bagged_hill_climb(problem: Problem) -> dict[str, Any]:
+    """The mean over bags of `hill_climb` among half of the members, drawn at random (Caruana et al. 2006).
+
+    Members are drawn from their order by score, so that their order in the config does not matter.
+    """
+    problem, rng = condense(problem), np.random.default_rng(0)
+    value, weights = objective(problem), np.zeros(problem.members)
+    order = np.argsort([-value(problem.member(at)) for at in range(problem.members)], kind="stable")
+    for _ in range(BAGS):
+        drawn = order[np.sort(rng.permutation(problem.members)[: -(-problem.members // 2)])]
+        counts = grow(problem.some(drawn.tolist()), value, SELECTIONS, again=True)
+        weights[drawn] += counts / counts.sum() / BAGS
+    return {"weights": weights.tolist()}
+
+
+def simplex(problem: Problem) -> dict[str, Any]:
     """Weights on the simplex that are best on the metric itself.
 
-    A metric with a gradient is descended by SLSQP from equal weights (log loss and RMSE are convex in them). Others
-    start from the best of equal weights, the descent of a smooth stand-in and hill climbing, then weight moves from
-    member to member in ever smaller steps while the metric gains, in a bounded number of trials.
+    A metric with a gradient is descended from equal weights (log loss and RMSE are convex in them). Others start from
+    the best of equal weights, the descent of a smooth form of the metric, that of the task's own loss and, on few rows,
+    hill climbing; then weight moves from member to member while the metric gains, in a bounded number of trials.
     """
-    smooth = metric if metric.gradient else METRICS["r2" if task == "regression" else "log_loss"]
-    descended = descend(*condense(P, truth, task, smooth), smooth)
-    starts = [np.full(len(P), 1 / len(P)), descended]
-    if not metric.gradient:
-        starts.append(np.array(hill_climb(P, truth, task, metric)["weights"]))
-    P, truth, task = condense(P, truth, task, metric)
-    value = objective(metric, task, truth)
-    weights = max(starts, key=lambda start: value(combine(start, P)))
-    if not metric.gradient:
-        weights = refine(P, weights, value)
+    equal = np.full(problem.members, 1 / problem.members)
+    if problem.members == 1:
+        return {"weights": [1.0]}
+    if problem.metric.gradient:
+        starts = [equal, _descended(problem)]
+    else:
+        loss = METRICS["r2" if problem.task == "regression" else "log_loss"]
+        starts = [equal, _descended(problem), _descended(replace(problem, metric=loss))]
+        if problem.members * SELECTIONS * problem.member(0).size <= WORK:
+            starts.append(np.array(hill_climb(problem)["weights"]))
+    problem = condense(problem)
+    value = objective(problem)
+    weights = max(starts, key=lambda start: value(problem.mix(start)))
+    if not problem.metric.gradient:
+        weights = refine(problem, weights, value)
     return {"weights": weights.tolist()}
+
+
+def _descended(problem: Problem) -> Array:
+    problem = condense(problem)
+    slope = smooth(problem)
+    if slope is None:
+        return np.full(problem.members, 1 / problem.members)
+    return descend(problem, slope, EXACT if problem.metric.gradient else SMOOTHED)
 
 
 def apply(numbers: dict[str, Any], P: Array) -> Array:

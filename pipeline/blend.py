@@ -11,10 +11,12 @@ from oof.blend_file import apply_blend, write_blend
 from oof.decide import decide
 from oof.diversity import error_correlations
 from oof.frame import write_frame
-from oof.ladder import RUNGS, Climb, Rung, auto, single
+from oof.ladder import RUNGS, Climb, auto, single
 from oof.matrix import stack, stack_tests
 from oof.member import Member, write_member
 from oof.metrics import Metric
+from oof.problem import Problem
+from oof.rungs import Rung
 from oof.scores import Score, score
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
@@ -36,52 +38,56 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -
         gathered.left_out
         + [f"{m.name} is unverified: its file has no fold column" for m in gathered.members if not m.verified]
     )
-    rows = np.flatnonzero(np.isin(split.fold, chosen))
-    truth, fold = competition.targets.truth[rows], split.fold[rows]
-    matrix = stack(gathered.members, competition.ids, split.fold, chosen)
     tests = stack_tests(gathered.members)  # refuse before scores are shown that nothing would come of
-    climb = _climb(config, competition, matrix, truth, fold, split.component[rows])
-    rung = next(r for r in climb.rungs if r.method == climb.chosen)
-    _write(run, config, competition, gathered, tests, rung, rows, split, climb, chosen)
+    problem = level_one(gathered, competition, split, chosen)
+    climb = _climb(config, problem)
+    _write(run, config, competition, gathered, tests, climb, problem, chosen)
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}: members, scores and test means are of these alone\n")
-    print(_member_table(gathered, matrix, truth, fold, competition))
+    print(_member_table(gathered, problem))
     print()
     print(_rung_table(climb, competition.metric))
-    if rung.fitted.thresholds[0] is not None:
+    if climb.held.fitted.thresholds[0] is not None:
         print("members are scored at default thresholds, blends at thresholds fitted beside their weights")
     print(f"\n{climb.sentence}")
-    print(_weights_line(rung, gathered.members))
+    if climb.corrected is not None:
+        print(f"corrected for the choice among these blends (BBC-CV): {number(climb.corrected)}")
+    print(_weights_line(climb.held, gathered.members))
     print(f"submit next: {config.command('submit')}")
 
 
-def _climb(
-    config: Config,
-    competition: Competition,
-    matrix: np.ndarray,
-    truth: np.ndarray,
-    fold: np.ndarray,
-    component: np.ndarray,
-) -> Climb:
-    task, metric = competition.spec.task, competition.metric
-    if config.blend.method == "auto":
-        with tqdm(total=len(RUNGS), desc="blending", unit="rung", delay=2, leave=False, disable=None) as bar:
-
-            def on_rung(method: str) -> None:
-                bar.set_postfix_str(method)
-                bar.update()
-
-            return auto(matrix, truth, fold, component, task, metric, on_rung=on_rung)
-    return single(config.blend.method, matrix, truth, fold, task, metric)
+def level_one(gathered: Gathered, competition: Competition, split: Folds, folds: Sequence[int]) -> Problem:
+    """Members beside the truth, on the rows of these folds."""
+    rows = np.flatnonzero(np.isin(split.fold, folds))
+    return Problem(
+        P=stack(gathered.members, competition.ids, split.fold, folds),
+        truth=competition.targets.truth[rows],
+        fold=split.fold[rows],
+        task=competition.spec.task,
+        metric=competition.metric,
+        component=split.component[rows],
+    )
 
 
-def _member_table(
-    gathered: Gathered, matrix: np.ndarray, truth: np.ndarray, fold: np.ndarray, competition: Competition
-) -> str:
-    metric, rows = competition.metric, []
-    alike = error_correlations(matrix, truth, competition.spec.task)
-    for at, (member, predictions) in enumerate(zip(gathered.members, matrix, strict=True)):
-        own = _member_score(metric, competition.spec.task, truth, predictions, fold)
+def _climb(config: Config, problem: Problem) -> Climb:
+    spec = config.blend
+    methods = len(RUNGS) if spec.method == "auto" else 1
+    with tqdm(total=methods + 1, desc="blending", unit="step", delay=2, leave=False, disable=None) as bar:
+
+        def on_rung(method: str) -> None:
+            bar.set_postfix_str(method)
+            bar.update()
+
+        if spec.method == "auto":
+            return auto(problem, finish=spec.finish, on_rung=on_rung)
+        return single(spec.method, problem, finish=spec.finish, on_rung=on_rung)
+
+
+def _member_table(gathered: Gathered, problem: Problem) -> str:
+    metric, rows = problem.metric, []
+    alike = error_correlations(problem.P, problem.truth, problem.task)
+    for at, member in enumerate(gathered.members):
+        own = _member_score(problem, at)
         seconds = gathered.seconds.get(member.name)
         others = np.delete(alike[at], at)
         shared = f"{others.mean():.2f}" if len(others) else "-"
@@ -90,21 +96,23 @@ def _member_table(
     return table(["member", f"OOF {metric.name}", "folds: mean +- deviation", "error correlation", "training"], rows)
 
 
-def _member_score(metric: Metric, task: str, truth: np.ndarray, predictions: np.ndarray, fold: np.ndarray) -> Score:
+def _member_score(problem: Problem, at: int) -> Score:
     """A member's own score; a label metric takes the default decision, which no row has chosen."""
-    return score(metric, truth, decide(task, predictions) if metric.needs == "labels" else predictions, fold)
+    predictions, metric = problem.member(at), problem.metric
+    decided = decide(problem.task, predictions) if metric.needs == "labels" else predictions
+    return score(metric, problem.truth, decided, problem.fold)
 
 
 def _rung_table(climb: Climb, metric: Metric) -> str:
     rows = []
     for rung in climb.rungs:
         gain = f"{rung.gain.gain:+.5f} +- {rung.gain.standard_error:.5f} over {rung.over}" if rung.gain else "-"
-        mark = " *" if rung.method == climb.chosen else ""
-        crossed = rung.cross_fitted
-        rows.append(
-            [rung.method + mark, number(rung.in_sample.pooled), number(crossed.pooled if crossed else None), gain]
-        )
-    return table(["blend", f"in-sample {metric.name}", "cross-fitted", "paired cross-fitted gain"], rows)
+        mark = " *" if rung is climb.held else ""
+        crossed = number(rung.cross_fitted.pooled) if rung.cross_fitted else "-"
+        between = " to ".join(map(number, rung.interval)) if rung.interval else "-"
+        rows.append([rung.name + mark, number(rung.in_sample.pooled), crossed, between, gain])
+    header = ["blend", f"in-sample {metric.name}", "cross-fitted", "95 % interval", "paired cross-fitted gain"]
+    return table(header, rows)
 
 
 def _weights_line(rung: Rung, members: Sequence[Member]) -> str:
@@ -127,25 +135,25 @@ def _write(
     competition: Competition,
     gathered: Gathered,
     tests: Sequence[np.ndarray],
-    rung: Rung,
-    rows: np.ndarray,
-    split: Folds,
     climb: Climb,
+    problem: Problem,
     folds: Sequence[int],
 ) -> None:
-    members, task, columns = gathered.members, competition.spec.task, competition.targets.columns
-    numbers, thresholds = rung.fitted.numbers[0], rung.fitted.thresholds[0]
+    members, columns, held = gathered.members, competition.targets.columns, climb.held
     described: dict[str, Any] = {
-        "method": rung.method,
+        "method": held.method,
         "members": [member.name for member in members],
-        "numbers": numbers,
-        "thresholds": thresholds,
+        "numbers": held.fitted.numbers[0],
+        "finish": held.fitted.finishes[0],
+        "thresholds": held.fitted.thresholds[0],
         "scores": {
-            "in-sample": rung.in_sample.pooled,
-            "cross-fitted": rung.cross_fitted.pooled if rung.cross_fitted else None,
+            "in-sample": held.in_sample.pooled,
+            "cross-fitted": held.cross_fitted.pooled if held.cross_fitted else None,
+            "95 % interval": held.interval,
+            "corrected for the choice": climb.corrected,
         },
         "metric": competition.metric.name,
-        "task": task,
+        "task": competition.spec.task,
         "columns": columns,
         "folds": list(folds),
         "sentence": climb.sentence,
@@ -158,10 +166,9 @@ def _write(
         with atomic(run.oof / f"{member.name}.parquet") as oof, atomic(run.oof / f"{member.name}.test.parquet") as test:
             write_member(oof, test, member)
     # what the blend's OOF file holds is cross-fitted where it can be: a row's own target had no say in it
-    crossed = rung.crossed or rung.fitted
-    ids = [competition.ids[row] for row in rows]
+    crossed = held.crossed or held.fitted
     with atomic(run.oof / "blend.parquet") as temporary:
-        write_frame(temporary, ids, columns, crossed.predictions, split.fold[rows])
+        write_frame(temporary, members[0].ids, columns, crossed.predictions, problem.fold)
     with atomic(run.oof / "blend.test.parquet") as temporary:
         write_frame(temporary, competition.test.ids, columns, blended)
     with atomic(run.oof / "blend.json") as temporary:

@@ -7,7 +7,22 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
+from oof.metrics import metric
+from oof.problem import Problem
+
 Draw = Callable[..., tuple[Any, Any]]
+LevelOne = Callable[..., Problem]
+
+
+@pytest.fixture
+def level_one() -> LevelOne:
+    """level_one(truth, P, task, name) -> a problem; its folds are 0, 1, 2, 3, 0, ... unless they are given."""
+
+    def made(truth: Any, P: Any, task: str, name: str = "log_loss", fold: Any = None, component: Any = None) -> Problem:
+        folds = np.arange(len(truth)) % 4 if fold is None else fold
+        return Problem(P, truth, folds, task, metric(name, task), component)
+
+    return made
 
 
 @pytest.fixture

@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from oof import OOFError
 from oof.blend_file import apply_blend, read_blend, write_blend
 from oof.blends import BLENDS
-from oof.metrics import METRICS
 
 
-def blend(method="mean", numbers=None, members=("a", "b")):
+def blend(method="mean", numbers=None, members=("a", "b"), finish=None):
     return {
         "method": method,
         "members": list(members),
         "numbers": numbers or {"weights": [0.25, 0.75]},
+        "finish": finish,
         "thresholds": None,
         "scores": {"in_sample": 1 / 3},
         "metric": "log_loss",
@@ -27,9 +28,9 @@ def blend(method="mean", numbers=None, members=("a", "b")):
 
 
 @pytest.mark.parametrize("method", list(BLENDS))
-def test_numbers_come_back_exactly(tmp_path, draw, method):
-    truth, P = draw("binary")
-    made = blend(method, BLENDS[method].fit(P, truth, "binary", METRICS["roc_auc"]))
+def test_numbers_come_back_exactly(tmp_path, draw, level_one, method):
+    task = "binary" if "binary" in BLENDS[method].tasks else "multilabel"
+    made = blend(method, BLENDS[method].fit(level_one(*draw(task), task, "roc_auc")))
     write_blend(tmp_path / "blend.json", made)
     assert read_blend(tmp_path / "blend.json") == made
 
@@ -70,14 +71,21 @@ def test_a_linear_blend_takes_the_means_over_fold_models():
     assert apply_blend(blend(), tests)[0, 0] == pytest.approx(0.25 * 0.3 + 0.75 * 0.8)
 
 
-def test_another_blend_is_applied_to_each_fold_model_and_then_averaged(draw):
-    truth, P = draw("binary", members=2)
-    numbers = BLENDS["stacker"].fit(P, truth, "binary", METRICS["log_loss"])
+def test_another_blend_is_applied_to_each_fold_model_and_then_averaged(draw, level_one):
+    numbers = BLENDS["stacker"].fit(level_one(*draw("binary", members=2), "binary"))
     first, second, extra = np.array([[0.1], [0.4]]), np.array([[0.99], [0.5]]), np.array([[0.7], [0.2]])
     found = apply_blend(blend("stacker", numbers), [np.stack([first, second]), extra[None]])
     each = [BLENDS["stacker"].apply(numbers, np.stack([fold, extra])) for fold in (first, second)]
     assert found == pytest.approx((each[0] + each[1]) / 2)
     assert found != pytest.approx(BLENDS["stacker"].apply(numbers, np.stack([(first + second) / 2, extra])))
+
+
+def test_a_finish_is_applied_to_each_fold_model_and_then_averaged():
+    first, second = np.array([[0.1], [0.4]]), np.array([[0.99], [0.5]])
+    tests = [np.stack([first, second]), np.array([[[0.7], [0.2]]])]
+    finish = {"temperature": 2.0, "classes": False}
+    each = [expit(logit(0.25 * fold + 0.75 * tests[1][0]) / 2) for fold in (first, second)]
+    assert apply_blend(blend(finish=finish), tests) == pytest.approx((each[0] + each[1]) / 2)
 
 
 def test_members_and_fold_models_must_match(draw):

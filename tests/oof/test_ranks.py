@@ -5,11 +5,13 @@ import pytest
 from scipy.stats import rankdata
 
 from oof.metrics import METRICS
+from oof.problem import Problem
 from oof.ranks import POINTS, apply, fit
 
 
 def ranks(P):
-    return fit(P, np.zeros(P.shape[1]), "binary", METRICS["roc_auc"])
+    rows = P.shape[1]
+    return fit(Problem(P, np.zeros(rows), np.zeros(rows, dtype=int), "binary", METRICS["roc_auc"]))
 
 
 def test_ranks_are_the_empirical_distribution_ties_half():

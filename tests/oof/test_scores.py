@@ -7,9 +7,14 @@ from oof import OOFError
 from oof.blends import BLENDS
 from oof.decide import decide
 from oof.metrics import METRICS, metric
+from oof.resample import Resamples
 from oof.scores import cross_fitted, in_sample, paired_gain, score
 
 FOLD = np.arange(120) % 4
+
+
+def draws(repeats=200, seed=0):
+    return Resamples(120, None, repeats, seed)
 
 
 def test_the_pooled_score_decides_and_the_folds_stand_beside_it(draw):
@@ -51,13 +56,13 @@ def test_label_metrics_are_scored_on_labels_by_fold_too(draw, task, name):
         if task in rule.tasks and METRICS[name].needs in rule.needs
     ],
 )
-def test_cross_fitting_never_looks_at_the_folds_own_truth(draw, method, task, name):
-    rule, entry = BLENDS[method], metric(name, task)
+def test_cross_fitting_never_looks_at_the_folds_own_truth(draw, level_one, method, task, name):
+    rule = BLENDS[method]
     truth, P = draw(task)
-    before = cross_fitted(rule, P, truth, FOLD, task, entry)
+    before = cross_fitted(rule, level_one(truth, P, task, name))
     poisoned = truth.copy()
     poisoned[FOLD == 2] = poisoned[FOLD == 2][::-1] if task == "regression" else poisoned.max() - poisoned[FOLD == 2]
-    after = cross_fitted(rule, P, poisoned, FOLD, task, entry)
+    after = cross_fitted(rule, level_one(poisoned, P, task, name))
     own = FOLD == 2
     assert (before.predictions[own] == after.predictions[own]).all()
     assert (before.decided[own] == after.decided[own]).all()
@@ -67,44 +72,44 @@ def test_cross_fitting_never_looks_at_the_folds_own_truth(draw, method, task, na
         assert (before.predictions[~own] != after.predictions[~own]).any()  # the poison is felt where it may be
 
 
-def test_cross_fitting_never_looks_at_the_folds_own_members(draw):
+def test_cross_fitting_never_looks_at_the_folds_own_members(draw, level_one):
     _, P = draw("binary")
     truth = draw("binary")[0]
-    before = cross_fitted(BLENDS["rank_mean"], P, truth, FOLD, "binary", METRICS["roc_auc"])
+    before = cross_fitted(BLENDS["rank_mean"], level_one(truth, P, "binary", "roc_auc"))
     moved = P.copy()
     moved[:, FOLD == 2] /= 2
-    after = cross_fitted(BLENDS["rank_mean"], moved, truth, FOLD, "binary", METRICS["roc_auc"])
+    after = cross_fitted(BLENDS["rank_mean"], level_one(truth, moved, "binary", "roc_auc"))
     assert before.numbers[2] == after.numbers[2]
     assert before.numbers[1] != after.numbers[1]
 
 
-def test_thresholds_of_a_cross_fitted_score_come_from_the_other_folds(draw):
+def test_thresholds_of_a_cross_fitted_score_come_from_the_other_folds(draw, level_one):
     truth, P = draw("binary")
-    found = cross_fitted(BLENDS["mean"], P, truth, FOLD, "binary", METRICS["f1"])
+    found = cross_fitted(BLENDS["mean"], level_one(truth, P, "binary", "f1"))
     assert len(set(map(tuple, found.thresholds))) > 1
     for fold in range(4):
         own = fold == FOLD
         assert (found.decided[own] == decide("binary", found.predictions[own], found.thresholds[fold])).all()
 
 
-def test_in_sample_flatters_and_cross_fitted_does_not():
+def test_in_sample_flatters_and_cross_fitted_does_not(level_one):
     rng = np.random.default_rng(0)
     truth, P = rng.integers(2, size=150), rng.uniform(0.3, 0.7, size=(20, 150, 1))  # nothing to learn
-    flattered = in_sample(BLENDS["stacker"], P, truth, "binary", METRICS["roc_auc"])
-    honest = cross_fitted(BLENDS["stacker"], P, truth, np.arange(150) % 5, "binary", METRICS["roc_auc"])
+    flattered = in_sample(BLENDS["stacker"], level_one(truth, P, "binary", "roc_auc"))
+    honest = cross_fitted(BLENDS["stacker"], level_one(truth, P, "binary", "roc_auc", np.arange(150) % 5))
     assert METRICS["roc_auc"].function(truth, flattered.decided) > 0.65
     assert METRICS["roc_auc"].function(truth, honest.decided) < 0.6
 
 
-def test_one_fold_cannot_be_cross_fitted(draw):
+def test_one_fold_cannot_be_cross_fitted(draw, level_one):
     truth, P = draw("binary")
     with pytest.raises(OOFError, match="at least two folds, there is only fold 3"):
-        cross_fitted(BLENDS["mean"], P, truth, np.full(120, 3), "binary", METRICS["log_loss"])
+        cross_fitted(BLENDS["mean"], level_one(truth, P, "binary", fold=np.full(120, 3)))
 
 
 def test_the_error_of_a_gain_is_that_of_a_mean_of_differences(draw):
     truth, P = draw("binary")
-    found = paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, repeats=2000)
+    found = paired_gain(METRICS["log_loss"], truth, P[0], P[2], draws(repeats=2000))
 
     def losses(p):
         return -np.log(np.where(truth == 1, p[:, 0], 1 - p[:, 0]))
@@ -117,9 +122,9 @@ def test_the_error_of_a_gain_is_that_of_a_mean_of_differences(draw):
 def test_whole_components_are_drawn(draw):
     truth, P = draw("binary", rows=60)
     copies = [np.repeat(array, 4, axis=0) for array in (truth, P[0], P[2])]
-    together = paired_gain(METRICS["log_loss"], *copies, np.repeat(np.arange(60), 4) * 7, repeats=800)
-    apart = paired_gain(METRICS["log_loss"], *copies, None, repeats=800)
-    original = paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, repeats=800)
+    together = paired_gain(METRICS["log_loss"], *copies, Resamples(240, np.repeat(np.arange(60), 4) * 7, 800))
+    apart = paired_gain(METRICS["log_loss"], *copies, Resamples(240, None, 800))
+    original = paired_gain(METRICS["log_loss"], truth, P[0], P[2], Resamples(60, None, 800))
     assert together.standard_error == pytest.approx(original.standard_error, rel=0.1)
     assert apart.standard_error == pytest.approx(original.standard_error / 2, rel=0.1)
 
@@ -135,7 +140,7 @@ def test_components_of_unequal_size_are_drawn_whole():
     entry = metric("mae", "regression")
     spied = type(entry)("spy", spy, True, "values", entry.tasks)
     rows = np.arange(6.0)[:, None]
-    paired_gain(spied, rows[:, 0], rows, rows, component, repeats=30)
+    paired_gain(spied, rows[:, 0], rows, rows, Resamples(6, component, 30))
     whole = {1: (3,), 5: (0, 1, 2), 9: (4, 5)}
     for draw_ in seen[:-2]:
         pieces = [draw_.count(rows[0]) for rows in whole.values()]
@@ -145,15 +150,15 @@ def test_components_of_unequal_size_are_drawn_whole():
 
 def test_a_better_loss_is_a_positive_gain_and_the_seed_repeats(draw):
     truth, P = draw("binary")
-    found = paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, seed=4)
+    found = paired_gain(METRICS["log_loss"], truth, P[0], P[2], draws(seed=4))
     assert found.gain > 0
-    assert found == paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, seed=4)
-    assert found.standard_error != paired_gain(METRICS["log_loss"], truth, P[0], P[2], None, seed=5).standard_error
+    assert found == paired_gain(METRICS["log_loss"], truth, P[0], P[2], draws(seed=4))
+    assert found.standard_error != paired_gain(METRICS["log_loss"], truth, P[0], P[2], draws(seed=5)).standard_error
     labels = decide("binary", P[0]), decide("binary", P[2])
-    assert paired_gain(METRICS["accuracy"], truth, *labels, None).gain > 0
+    assert paired_gain(METRICS["accuracy"], truth, *labels, draws()).gain > 0
 
 
 def test_a_metric_that_no_draw_can_answer_is_refused():
     truth, p = np.zeros(10, dtype=int), np.linspace(0, 1, 10)[:, None]
     with pytest.raises(OOFError, match="roc_auc is undefined on resampled rows"):
-        paired_gain(METRICS["roc_auc"], truth, p, p, None)
+        paired_gain(METRICS["roc_auc"], truth, p, p, Resamples(10, None))

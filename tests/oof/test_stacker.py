@@ -7,18 +7,24 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from oof import stacker
+from oof import linear, stacker
 from oof.metrics import METRICS
+from oof.problem import Problem
+
+
+def problem(P, truth, task):
+    name = "rmse" if task == "regression" else "log_loss"
+    return Problem(P, truth, np.arange(P.shape[1]) % 4, task, METRICS[name])
 
 
 def fit(P, truth, task):
-    return stacker.fit(P, truth, task, METRICS["log_loss"])
+    return stacker.fit(problem(P, truth, task))
 
 
 def test_binary_predicts_what_scikit_learn_predicts_on_logits(draw):
     truth, P = draw("binary")
     X = logit(P[..., 0].T)
-    model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky")).fit(X, truth)
+    model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-10)).fit(X, truth)
     assert stacker.apply(fit(P, truth, "binary"), P)[:, 0] == pytest.approx(model.predict_proba(X)[:, 1])
 
 
@@ -34,7 +40,7 @@ def test_regression_predicts_what_ridge_predicts(draw):
     truth, P = draw("regression")
     found = stacker.apply(fit(P, truth, "regression"), P)
     for target in range(2):
-        model = make_pipeline(StandardScaler(), RidgeCV(stacker.ALPHAS)).fit(P[..., target].T, truth[:, target])
+        model = make_pipeline(StandardScaler(), RidgeCV(linear.ALPHAS)).fit(P[..., target].T, truth[:, target])
         assert found[:, target] == pytest.approx(model.predict(P[..., target].T))
 
 

@@ -8,13 +8,18 @@ import pytest
 from oof import OOFError, search, weights
 from oof.metrics import METRICS, Metric, metric
 from oof.objective import condense, objective
-from oof.weights import combine, hill_climb, simplex, subset
+from oof.problem import Problem, combine
+from oof.weights import hill_climb, simplex, subset
+
+
+def problem(P, truth, task, entry):
+    return Problem(P, truth, np.arange(len(truth)) % 4, task, entry)
 
 
 def test_simplex_finds_the_minimum_of_the_log_loss(draw):
     truth, P = draw("multiclass", rows=60, members=3)
-    value = objective(METRICS["log_loss"], "multiclass", truth)
-    found = np.array(simplex(P, truth, "multiclass", METRICS["log_loss"])["weights"])
+    value = objective(problem(P, truth, "multiclass", METRICS["log_loss"]))
+    found = np.array(simplex(problem(P, truth, "multiclass", METRICS["log_loss"]))["weights"])
     steps = np.linspace(0, 1, 51)
     grid = max(value(combine(np.array([a, b, 1 - a - b]), P)) for a in steps for b in steps if a + b <= 1)
     assert value(combine(found, P)) >= grid
@@ -25,27 +30,27 @@ def test_simplex_gives_garbage_no_weight(draw):
         truth, P = draw(task, rows=300)
         shift = 10 * truth.std(0) if task == "regression" else 0  # unshifted it would be of use, as shrinkage
         garbage = np.concatenate([P, P[:1, ::-1] + shift])
-        assert simplex(garbage, truth, task, metric(name, task))["weights"][-1] < 0.03
+        assert simplex(problem(garbage, truth, task, metric(name, task)))["weights"][-1] < 0.03
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision", "f1", "mcc"])
 def test_simplex_on_a_rough_metric_is_no_worse_than_any_other_choice(draw, name):
     truth, P = draw("binary", members=4)
-    value = objective(METRICS[name], "binary", truth)
+    value = objective(problem(P, truth, "binary", METRICS[name]))
     chosen = {
-        rule: value(combine(np.array(rule(P, truth, "binary", METRICS[name])["weights"]), P))
+        rule: value(combine(np.array(rule(problem(P, truth, "binary", METRICS[name]))["weights"]), P))
         for rule in (simplex, hill_climb)
     }
-    smooth = np.array(simplex(P, truth, "binary", METRICS["log_loss"])["weights"])
+    smooth = np.array(simplex(problem(P, truth, "binary", METRICS["log_loss"]))["weights"])
     assert chosen[simplex] >= max(chosen[hill_climb], value(combine(smooth, P)), value(P.mean(0)))
 
 
 @pytest.mark.parametrize("name", ["log_loss", "roc_auc"])
 def test_subset_is_the_best_of_all_subsets(draw, name):
     truth, P = draw("binary", members=5)
-    value = objective(METRICS[name], "binary", truth)
+    value = objective(problem(P, truth, "binary", METRICS[name]))
     every = [value(P[list(some)].mean(0)) for count in range(1, 6) for some in combinations(range(5), count)]
-    found = np.array(subset(P, truth, "binary", METRICS[name])["weights"])
+    found = np.array(subset(problem(P, truth, "binary", METRICS[name]))["weights"])
     assert value(combine(found, P)) == pytest.approx(max(every), abs=1e-12)
     assert len(set(found[found > 0])) == 1
 
@@ -53,44 +58,45 @@ def test_subset_is_the_best_of_all_subsets(draw, name):
 def test_many_members_are_selected_forward_and_the_mean_of_all_stays_a_candidate(draw, monkeypatch):
     truth, P = draw("binary", members=12, rows=200)
     P[6:] = P[6:, ::-1]  # half are garbage
-    value = objective(METRICS["log_loss"], "binary", truth)
-    found = np.array(subset(P, truth, "binary", METRICS["log_loss"])["weights"])
+    value = objective(problem(P, truth, "binary", METRICS["log_loss"]))
+    found = np.array(subset(problem(P, truth, "binary", METRICS["log_loss"]))["weights"])
     assert found[6:].sum() == 0
     assert value(combine(found, P)) > value(P.mean(0))
     # a path that stops at the first member does not hide the mean of all
     monkeypatch.setattr(weights, "grow", lambda P, *_, **__: np.eye(len(P))[0])
     good = P[:6].repeat(2, axis=0)
-    assert subset(good, truth, "binary", METRICS["roc_auc"])["weights"] == [1 / 12] * 12
+    assert subset(problem(good, truth, "binary", METRICS["roc_auc"]))["weights"] == [1 / 12] * 12
 
 
 def test_ties_between_subsets_go_to_the_smaller(draw):
     truth, P = draw("binary")
-    assert subset(np.stack([P[0]] * 3), truth, "binary", METRICS["log_loss"])["weights"] == [1, 0, 0]
+    assert subset(problem(np.stack([P[0]] * 3), truth, "binary", METRICS["log_loss"]))["weights"] == [1, 0, 0]
 
 
 def test_hill_climbing_is_caruanas_path_in_a_slow_loop(draw):
     truth, P = draw("binary", members=4)
-    value = objective(METRICS["log_loss"], "binary", truth)
+    value = objective(problem(P, truth, "binary", METRICS["log_loss"]))
     bag, path = [], []
     while len(path) <= np.argmax(path or [0]) + search.PATIENCE:
         found = [value(P[[*bag, at]].mean(0)) for at in range(4)]
         bag.append(int(np.argmax(found)))
         path.append(max(found))
     best = bag[: int(np.argmax(path)) + 1]
-    climbed = hill_climb(P, truth, "binary", METRICS["log_loss"])["weights"]
+    climbed = hill_climb(problem(P, truth, "binary", METRICS["log_loss"]))["weights"]
     assert climbed == pytest.approx(np.bincount(best, minlength=4) / len(best))
 
 
 def test_selection_breaks_ties_by_members_already_in():
     worth = {(0, 1, 0): 1, (0, 1 / 2, 1 / 2): 2, (1 / 3, 1 / 3, 1 / 3): 3, (0, 2 / 3, 1 / 3): 3}
-    found = search.grow(np.eye(3), lambda mean: worth.get(tuple(mean), 0), 3, "worth", again=True)
+    three = problem(np.eye(3)[..., None], np.arange(3), "binary", METRICS["log_loss"])
+    found = search.grow(three, lambda mean: worth.get(tuple(mean[:, 0]), 0), 3, again=True)
     assert found.tolist() == [0, 2, 1]
 
 
 def test_forward_selection_takes_a_member_once(draw):
     truth, P = draw("binary", members=12, rows=200)
     P = P**3 / (P**3 + (1 - P) ** 3)  # overconfident, so that a mean helps
-    value = objective(METRICS["log_loss"], "binary", truth)
+    value = objective(problem(P, truth, "binary", METRICS["log_loss"]))
     chosen, path = [], []
     while len(chosen) < 12:
         left = [at for at in range(12) if at not in chosen]
@@ -99,38 +105,42 @@ def test_forward_selection_takes_a_member_once(draw):
         path.append(max(found))
     best = chosen[: int(np.argmax(path)) + 1]
     assert 2 < len(best) < 12
-    weights = np.array(subset(P, truth, "binary", METRICS["log_loss"])["weights"])
+    weights = np.array(subset(problem(P, truth, "binary", METRICS["log_loss"]))["weights"])
     assert weights == pytest.approx(np.isin(np.arange(12), best) / len(best))
 
 
 def test_what_is_not_finite_never_wins(draw):
     truth, P = draw("regression")
     broken = np.concatenate([P, np.full_like(P[:1], np.nan)])
-    assert hill_climb(broken, truth, "regression", METRICS["spearman"])["weights"][-1] == 0
+    assert hill_climb(problem(broken, truth, "regression", METRICS["spearman"]))["weights"][-1] == 0
     with pytest.raises(OOFError, match="no member has a finite mae"):
-        hill_climb(broken[-1:], truth, "regression", METRICS["mae"])
+        hill_climb(problem(broken[-1:], truth, "regression", METRICS["mae"]))
 
     # a metric may be undefined on the best-looking predictions
     def holed(truth, predictions):
         return np.nan if (predictions == P[0]).all() else METRICS["mae"].function(truth, predictions)
 
     hole = Metric("holed", holed, False, "values", frozenset({"regression"}))
-    first = hill_climb(P[:1].repeat(2, axis=0) * [[[1.0]], [[1.5]]], truth, "regression", hole)["weights"]
+    two = P[:1].repeat(2, axis=0) * [[[1.0]], [[1.5]]]
+    first = hill_climb(problem(two, truth, "regression", hole))["weights"]
     assert first[1] > 0
 
 
 def test_the_scale_of_a_target_does_not_move_the_weights(draw):
     truth, P = draw("regression")
     for factor in (1e-6, 1e6):
-        scaled = simplex(P * factor, truth * factor, "regression", METRICS["rmse"])["weights"]
-        assert scaled == pytest.approx(simplex(P, truth, "regression", METRICS["rmse"])["weights"], abs=1e-4)
+        scaled = simplex(problem(P * factor, truth * factor, "regression", METRICS["rmse"]))["weights"]
+        assert scaled == pytest.approx(simplex(problem(P, truth, "regression", METRICS["rmse"]))["weights"], abs=1e-4)
 
 
 def test_the_log_loss_of_classes_is_condensed_without_changing_it(draw):
     truth, P = draw("ordinal")
-    small, ones, task = condense(P, truth, "ordinal", METRICS["log_loss"])
+    whole = problem(P, truth, "ordinal", METRICS["log_loss"])
     mix = np.array([0.2, 0.3, 0.5])
-    assert small.shape == (3, len(truth), 1)
-    assert objective(METRICS["log_loss"], task, ones)(combine(mix, small)) == pytest.approx(
-        objective(METRICS["log_loss"], "ordinal", truth)(combine(mix, P))
+    for some in (whole, whole.rows(np.arange(len(truth)) % 3 > 0)):
+        small = condense(some)
+        assert small.P.shape == (3, len(some), 1)
+        assert objective(small)(small.mix(mix)) == pytest.approx(objective(some)(some.mix(mix)))
+    assert objective(condense(whole))(combine(mix, condense(whole).P)) == pytest.approx(
+        objective(problem(P, truth, "ordinal", METRICS["log_loss"]))(combine(mix, P))
     )

@@ -12,6 +12,7 @@ from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score, root_mea
 
 import run
 from oof.blend_file import read_blend
+from oof.blends import BLENDS
 from oof.spec import Method
 from pipeline.config import read_config
 
@@ -111,7 +112,7 @@ def test_predict_asks_the_fits_that_the_blend_is_made_of(
     for member in ("mean", "tfidf", "blend"):
         found = pd.read_parquet(tmp_path / f"{member}.test.parquet")
         pd.testing.assert_frame_equal(predicted_test(site, member), found, rtol=0, atol=1e-6, check_dtype=False)
-    assert not np.allclose(former["who"], predicted_test(site, "blend")["who"], atol=1e-6)
+    assert (former["who"] != predicted_test(site, "blend")["who"]).any()
 
 
 def test_predict_needs_the_run_alone_and_not_its_backbone(
@@ -160,7 +161,7 @@ def test_several_poolings_on_one_encoder_join_every_blend_by_name(make_site: Mak
     site = make_site("binary", variants={"shared": shared, "tfidf": {"model": "tfidf"}})
     assert "shared: 4 of 4 fits to do" in site.ok("train")
     members = ["shared.cls", "shared.pair", "shared.layers", "tfidf"]
-    for method in get_args(Method):
+    for method in (one for one in get_args(Method) if one == "auto" or "binary" in BLENDS[one].tasks):
         out = site.ok("blend", f"blend.method={method}")
         assert all(f"\n{member} " in out for member in members)
         blend = read_blend(site.root / "oof" / "blend.json")

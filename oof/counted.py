@@ -1,0 +1,200 @@
+"""Metrics of rows that count several times, or not at all: what a bootstrap asks thousands of times.
+
+`counted(metric, truth, decided)` does once what does not depend on the counts (sorting, above all) and returns a
+function of them. It gives what the metric gives on the rows repeated so often.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oof import OOFError, measures
+from oof.measures import EPSILON, Array, Truth
+from oof.metrics import Metric
+
+FLAT = 1e-12  # a spread below this share of the squares is rounding
+
+Counts = npt.NDArray[np.float64]  # (rows,), whole numbers
+Counted = Callable[[Counts], float | None]  # None where the metric is undefined on such rows
+
+
+def counted(metric: Metric, truth: Truth, decided: npt.NDArray[Any]) -> Counted:
+    """The metric as a function of how often each row counts; `decided` is what the metric takes."""
+    if metric.confusion is not None:
+        return _confusion(metric.confusion, truth, decided)
+    made = QUICK.get(metric.function)
+    return made(truth, decided) if made else _repeated(metric, truth, decided)
+
+
+def _repeated(metric: Metric, truth: Truth, decided: npt.NDArray[Any]) -> Counted:
+    def value(counts: Counts) -> float | None:
+        rows = np.repeat(np.arange(len(truth)), counts.astype(np.int64))
+        if not len(rows):
+            return None
+        try:
+            return metric.function(truth[rows], decided[rows])
+        except OOFError:
+            return None
+
+    return value
+
+
+def _confusion(of: Callable[[Array], Array], truth: Truth, labels: npt.NDArray[Any]) -> Counted:
+    """By confusion matrices (..., true, predicted), one a label for multilabel."""
+    pairs = [(truth, labels)] if truth.ndim == 1 else list(zip(truth.T, labels.T, strict=True))
+    classes = 2 if truth.ndim == 2 else int(max(truth.max(), labels.max(), 1)) + 1
+    cells = [true.astype(np.int64) * classes + given for true, given in pairs]
+
+    def value(counts: Counts) -> float | None:
+        if not counts.any():
+            return None
+        counted = [np.bincount(cell, counts, classes**2).astype(np.float64) for cell in cells]
+        matrices = np.stack(counted).reshape(-1, classes, classes)
+        return float(of(matrices).mean())
+
+    return value
+
+
+def _mean_of(loss: Callable[[Truth, Array], Array], root: bool = False) -> Any:
+    """A metric that is the mean over columns of the mean loss (rows, columns or 1), or of its root."""
+
+    def made(truth: Truth, predictions: Array) -> Counted:
+        losses = loss(truth, predictions)
+
+        def value(counts: Counts) -> float | None:
+            total = counts.sum()
+            if not total:
+                return None
+            means = counts @ losses / total
+            return float(np.sqrt(means).mean() if root else means.mean())
+
+        return value
+
+    return made
+
+
+def _log_losses(truth: Truth, predictions: Array) -> Array:
+    lost: Array = -np.log(measures.true_probability(truth, predictions).clip(EPSILON))
+    means: Array = lost.reshape(len(truth), -1).mean(1, keepdims=True)
+    return means
+
+
+def _square_errors(truth: Truth, predictions: Array) -> Array:
+    errors: Array = predictions - truth
+    squares: Array = errors**2
+    return squares
+
+
+def _mean_square_errors(truth: Truth, predictions: Array) -> Array:
+    means: Array = _square_errors(truth, predictions).mean(1, keepdims=True)
+    return means
+
+
+def _absolute_errors(truth: Truth, predictions: Array) -> Array:
+    errors: Array = np.abs(predictions - truth).mean(1, keepdims=True)
+    return errors
+
+
+def _r2(truth: Truth, predictions: Array) -> Counted:
+    squares, around = _square_errors(truth, predictions), truth - truth.mean(0)
+
+    def value(counts: Counts) -> float | None:
+        total = counts.sum()
+        if total < 2:
+            return None
+        square, lost = counts @ around**2, counts @ squares
+        spread = square - (counts @ around) ** 2 / total
+        flat = spread <= FLAT * square
+        return float(np.where(flat, np.where(lost > 0, 0.0, 1.0), 1 - lost / np.where(flat, 1, spread)).mean())
+
+    return value
+
+
+def _pearson(truth: Truth, predictions: Array) -> Counted:
+    a, b = truth - truth.mean(0), predictions - predictions.mean(0)
+    return lambda counts: _correlation(a, b, counts)
+
+
+def _spearman(truth: Truth, predictions: Array) -> Counted:
+    known, given = _Ranks(truth), _Ranks(predictions)
+    return lambda counts: _correlation(known.under(counts), given.under(counts), counts)
+
+
+def _correlation(a: Array, b: Array, counts: Counts) -> float | None:
+    """The mean over columns; a column that is constant on the rows that count counts 0."""
+    total = counts.sum()
+    if not total:
+        return None
+    mean_a, mean_b, square_a, square_b = counts @ a / total, counts @ b / total, counts @ a**2, counts @ b**2
+    spread_a, spread_b = square_a - total * mean_a**2, square_b - total * mean_b**2
+    flat = (spread_a <= FLAT * square_a) | (spread_b <= FLAT * square_b)
+    together = counts @ (a * b) - total * mean_a * mean_b
+    return float(np.where(flat, 0.0, together / np.sqrt(np.where(flat, 1.0, spread_a * spread_b))).mean())
+
+
+class _Ranks:
+    """Columns sorted once; `under` gives mean ranks (rows, columns) when rows count several times."""
+
+    def __init__(self, values: Array) -> None:
+        self.codes = np.stack([np.unique(column, return_inverse=True)[1] for column in values.T], axis=1)
+
+    def under(self, counts: Counts) -> Array:
+        ranks = np.empty(self.codes.shape)
+        for at, code in enumerate(self.codes.T):
+            size = np.bincount(code, counts)
+            ranks[:, at] = (np.cumsum(size) - size / 2)[code]
+        return ranks
+
+
+def _by_order(function: Callable[[Array, Array], Array]) -> Any:
+    """The mean over columns of a function of positives and rows in each group of equal predictions, highest first."""
+
+    def made(truth: Truth, predictions: Array) -> Counted:
+        columns = [_groups(hit, p) for hit, p in measures.hits(truth, predictions)]
+
+        def value(counts: Counts) -> float | None:
+            found = []
+            for order, starts, hit in columns:
+                drawn = counts[order]
+                positives, rows = np.add.reduceat(drawn * hit, starts), np.add.reduceat(drawn, starts)
+                found.append(function(positives, rows))
+            known = [float(one) for one in found if not np.isnan(one)]
+            return float(np.mean(known)) if known else None
+
+        return value
+
+    return made
+
+
+def _groups(hit: npt.NDArray[np.bool_], p: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Array]:
+    order = np.argsort(-p, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(p[order]) != 0))
+    return order, starts, hit[order].astype(np.float64)
+
+
+def _auc(positives: Array, rows: Array) -> Any:
+    negatives = rows - positives
+    pairs = positives.sum() * negatives.sum()
+    above = np.cumsum(positives) - positives / 2
+    return negatives @ above / pairs if pairs else np.nan
+
+
+def _average_precision(positives: Array, rows: Array) -> Any:
+    total, called = positives.sum(), np.cumsum(rows)
+    precision = np.cumsum(positives) / np.maximum(called, 1)
+    return positives @ precision / total if total else np.nan
+
+
+QUICK: dict[Any, Callable[[Truth, Array], Counted]] = {
+    measures.log_loss: _mean_of(_log_losses),
+    measures.rmse: _mean_of(_mean_square_errors, root=True),
+    measures.mcrmse: _mean_of(_square_errors, root=True),
+    measures.mae: _mean_of(_absolute_errors),
+    measures.r2: _r2,
+    measures.pearson: _pearson,
+    measures.spearman: _spearman,
+    measures.roc_auc: _by_order(_auc),
+    measures.average_precision: _by_order(_average_precision),
+}

@@ -1,0 +1,62 @@
+"""One blend that is tried: fitted on all rows, cross-fitted, with and without a finish, and beside a canary."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from oof.blends import Blend
+from oof.problem import Problem
+from oof.scores import Blended, Fitted, Gain, Score, blended, fit_all, fit_folds, score
+
+
+@dataclass(frozen=True, eq=False)
+class Rung:
+    """A blend, scored in-sample and, where there are folds, cross-fitted with a 95 % interval.
+
+    `finished`: with a temperature or the target's range after it. `gain` is over the rung held at that moment, named
+    by `over`. `canary` is what a member of pure noise seemed to add, for blends that could learn from one.
+    """
+
+    method: str
+    finished: bool
+    fitted: Blended
+    in_sample: Score
+    crossed: Blended | None = None
+    cross_fitted: Score | None = None
+    interval: tuple[float, float] | None = None
+    over: str | None = None
+    gain: Gain | None = None
+    canary: Gain | None = None
+
+    @property
+    def name(self) -> str:
+        """Method and finish in words."""
+        return f"{self.method}, finished" if self.finished else self.method
+
+
+def try_blend(method: str, rule: Blend, problem: Problem, *, finish: bool) -> list[Rung]:
+    """The rung of a blend and, with `finish`, that of the blend and its finish; weights are fitted once for both."""
+    crossing = len(problem.folds) > 1
+    whole, parts = fit_all(rule, problem), fit_folds(rule, problem) if crossing else None
+    return [_rung(method, problem, whole, parts, finished) for finished in ([False, True] if finish else [False])]
+
+
+def try_canary(rule: Blend, problem: Problem, seed: int = 0) -> Blended:
+    """The blend cross-fitted with one member more, pure noise: the first one's predictions dealt to other rows."""
+    dealt = np.random.default_rng(seed).permutation(problem.P.shape[1])
+    noisy = replace(problem, P=np.concatenate([problem.P, problem.P[:1, dealt]]))
+    return blended(noisy, fit_folds(rule, noisy), finish=False)
+
+
+def _rung(method: str, problem: Problem, whole: list[Fitted], parts: list[Fitted] | None, finished: bool) -> Rung:
+    fitted = blended(problem, whole, finish=finished)
+    crossed = blended(problem, parts, finish=finished) if parts else None
+    metric, truth, fold = problem.metric, problem.truth, problem.fold
+    return Rung(
+        method=method,
+        finished=finished,
+        fitted=fitted,
+        in_sample=score(metric, truth, fitted.decided, fold),
+        crossed=crossed,
+        cross_fitted=score(metric, truth, crossed.decided, fold) if crossed else None,
+    )

@@ -1,0 +1,76 @@
+"""Weights between equal ones and those that are best on the simplex, and weights for each column.
+
+How far to go from equal weights is what a cross-fitted score can tell and an in-sample score cannot: by that one all
+the way is always best.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from oof.measures import Array
+from oof.metrics import METRICS
+from oof.objective import objective
+from oof.problem import Problem
+from oof.weights import equal, simplex
+
+STRENGTHS = np.linspace(0, 1, 21)  # shares of equal weights that are tried
+
+
+def shrunk(problem: Problem) -> dict[str, Any]:
+    """{"weights", "strength"}: `simplex` pulled towards equal weights by the strength with the best cross-fitted score.
+
+    Weights are chosen without each fold in turn; the strength is the one that is best on the rows so predicted, the
+    strongest where several are. On one fold there is nothing to choose it by, and weights are equal.
+    """
+    flat = np.full(problem.members, 1 / problem.members)
+    strength = _strength(problem)
+    if strength == 1:
+        return {**equal(problem), "strength": 1.0}
+    weights = np.array(simplex(problem)["weights"])
+    return {"weights": (strength * flat + (1 - strength) * weights).tolist(), "strength": strength}
+
+
+def _strength(problem: Problem) -> float:
+    if len(problem.folds) < 2 or problem.members == 1:
+        return 1.0
+    plain = problem.mix(np.full(problem.members, 1 / problem.members))
+    weighted = np.empty_like(plain)
+    for fold in problem.folds:
+        held = problem.fold == fold
+        weights = np.array(simplex(problem.rows(~held))["weights"])
+        weighted[held] = problem.rows(held).mix(weights)
+    value = objective(problem)
+    found = [value(one * plain + (1 - one) * weighted) for one in STRENGTHS]
+    return float(STRENGTHS[::-1][int(np.argmax(found[::-1]))])
+
+
+def by_column(problem: Problem) -> dict[str, Any]:
+    """{"weights": [column][member], "classes"}: `simplex` for each label, target or class on its own.
+
+    A class stands against the rest, by log loss or, where that is the metric, AUC.
+    """
+    weights = []
+    for at in range(problem.P.shape[2]):
+        column = _column(problem, at)
+        told = np.ptp(column.truth) > 0  # a label that these rows lack tells nothing
+        weights.append((simplex(column) if told else equal(column))["weights"])
+    return {"weights": weights, "classes": problem.task in ("multiclass", "ordinal")}
+
+
+def _column(problem: Problem, at: int) -> Problem:
+    """The problem of one column: of a target, or of yes and no."""
+    P = np.ascontiguousarray(problem.P[..., at : at + 1])
+    if problem.task == "regression":
+        return replace(problem, P=P, truth=problem.truth[:, at : at + 1])
+    if problem.task == "multilabel":
+        return replace(problem, P=P, truth=problem.truth[:, at], task="binary")
+    metric = METRICS["roc_auc" if problem.metric.name == "roc_auc" else "log_loss"]
+    return replace(problem, P=P, truth=(problem.truth == at).astype(np.int64), task="binary", metric=metric)
+
+
+def apply_by_column(numbers: dict[str, Any], P: Array) -> Array:
+    """Each column's own weighted mean (rows, columns); those of classes divided by their sum."""
+    mixed: Array = np.einsum("cm,mrc->rc", np.array(numbers["weights"]), P).clip(P.min(0), P.max(0))
+    return mixed / mixed.sum(1, keepdims=True) if numbers["classes"] else mixed

@@ -1,0 +1,147 @@
+"""Gradients for metrics that look at order or at one threshold, and so have none.
+
+Each row is shared out between the two nearest of a grid of knots, in proportion to how near it lies; then the metric
+is a smooth function of two histograms of each column, one of all rows and one of credit (positives, or the ranks of
+the truth), and the chain rule does the rest. The knots are quantiles of the equal mean, so no scale is preferred.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import softmax
+from scipy.stats import rankdata
+
+from oof.measures import Array
+from oof.problem import Problem
+
+KNOTS = 1024
+SHARPNESS = 500.0  # how much the best threshold outweighs those that are worse by a point of the metric
+
+Slope = Callable[[Array], tuple[float, Array]]  # predictions (rows, columns) -> value, derivative by each prediction
+Histogram = Callable[[Array, Array], tuple[float, Array, Array]]  # credit, all rows -> value, derivative by each
+
+
+def smooth(problem: Problem) -> Slope | None:
+    """The metric, larger is better, and its gradient, smoothed where it must be; None if there is no such thing."""
+    metric, sign = problem.metric, problem.metric.sign
+    if gradient := metric.gradient:
+        return lambda mixed: (sign * metric.function(problem.truth, mixed), sign * gradient(problem.truth, mixed))
+    if problem.task == "ordinal" and metric.name == "qwk":
+        return lambda mixed: _concordance(problem.truth, mixed)
+    function = _function(problem)
+    return _by_histograms(problem, function) if function and problem.task not in ("multiclass", "ordinal") else None
+
+
+def _function(problem: Problem) -> Histogram | None:
+    metric = problem.metric
+    if confusion := metric.confusion:
+        return lambda credit, rows: _best_threshold(confusion, credit, rows)
+    return {"roc_auc": _rank_sum, "spearman": _rank_sum, "average_precision": _average_precision}.get(metric.name)
+
+
+def _by_histograms(problem: Problem, function: Histogram) -> Slope:
+    """The mean over columns of a function of histograms; a column without two kinds of rows is left out."""
+    truth = problem.truth.reshape(len(problem), -1)
+    kept = np.flatnonzero(np.ptp(truth, axis=0) > 0)
+    mean = problem.mix(np.full(problem.members, 1 / problem.members))
+    low, high = problem.P.min((0, 1)), problem.P.max((0, 1))
+    knots = {at: _knots(mean[:, at], low[at], high[at]) for at in kept}
+    credit = {at: _credit(truth[:, at], problem.task) for at in kept}
+
+    def slope(mixed: Array) -> tuple[float, Array]:
+        total, gradient = 0.0, np.zeros_like(mixed)
+        for at in kept:
+            value, gradient[:, at] = _column(function, mixed[:, at], credit[at], knots[at])
+            total += value / len(kept)
+        return total, gradient / max(len(kept), 1)
+
+    return slope
+
+
+def _credit(truth: Array, task: str) -> Array:
+    if task != "regression":
+        return truth.astype(np.float64)
+    ranks = rankdata(truth) / len(truth)
+    credit: Array = (ranks - ranks.mean()) / ranks.var()
+    return credit
+
+
+def _knots(values: Array, low: float, high: float) -> Array:
+    """Rising knots that every mix of the members lies between."""
+    inner = np.quantile(values, np.linspace(0, 1, KNOTS))
+    return np.unique(np.concatenate([[low], inner, [high]]))
+
+
+def _column(function: Histogram, p: Array, credit: Array, knots: Array) -> tuple[float, Array]:
+    """Value and derivative by each prediction (rows,) of one column."""
+    if len(knots) < 2:
+        return 0.0, np.zeros_like(p)
+    place = np.interp(p, knots, np.arange(len(knots)))
+    left = np.minimum(place.astype(np.int64), len(knots) - 2)
+    share = place - left
+    size = len(knots)
+    value, by_credit, by_rows = function(_shared(left, share, credit, size), _shared(left, share, None, size))
+    steps = np.diff(by_credit)[left] * credit + np.diff(by_rows)[left]
+    return value, steps / np.diff(knots)[left] / len(p)
+
+
+def _shared(left: Array, share: Array, credit: Array | None, size: int) -> Array:
+    """Histogram (knots,) of rows, or of their credit, shared out between neighbours, as a mean over rows."""
+    own = 1.0 if credit is None else credit
+    low = np.bincount(left, (1 - share) * own, size)
+    high = np.bincount(left + 1, share * own, size)
+    total: Array = (low + high) / len(left)
+    return total
+
+
+def _up_to(histogram: Array) -> Array:
+    """What lies below each knot, half of what lies on it included."""
+    below: Array = np.cumsum(histogram) - histogram / 2
+    return below
+
+
+def _rank_sum(credit: Array, rows: Array) -> tuple[float, Array, Array]:
+    """Mean of credit times rank: of which AUC (credit is 1 for positives) and Spearman are linear functions."""
+    total, below, above = credit.sum(), _up_to(rows), credit.sum() - _up_to(credit)
+    scale = total * (1 - total) if total > 1e-9 else 1.0  # the ranks of a truth sum to nothing
+    return float(credit @ below - total**2 / 2) / scale, below / scale, above / scale
+
+
+def _average_precision(credit: Array, rows: Array) -> tuple[float, Array, Array]:
+    """Mean over positives of the precision among all that rank as high."""
+    positives, found, called = credit.sum(), credit.sum() - _up_to(credit), rows.sum() - _up_to(rows)
+    empty = called <= 0  # above all rows, where a positive alone would have precision one
+    called = np.where(empty, 1.0, called)
+    precision = np.where(empty, 1.0, found / called)
+    per_call, excess = credit / called, credit * precision / called
+    by_credit, by_rows = precision + _up_to(per_call), -_up_to(excess)
+    return float(credit @ precision) / positives, by_credit / positives, by_rows / positives
+
+
+def _best_threshold(confusion: Callable[[Array], Array], credit: Array, rows: Array) -> tuple[float, Array, Array]:
+    """A label metric at its best threshold, the near best ones taking part."""
+    hit, called = credit.sum() - _up_to(credit), rows.sum() - _up_to(rows)  # positive from each knot on
+
+    def at(hit: Array, called: Array) -> Array:
+        missed, positives = credit.sum() - hit, called - hit
+        cells = np.stack([rows.sum() - called - missed, positives, missed, hit], axis=-1).clip(0)
+        return confusion(cells.reshape(-1, 2, 2))
+
+    values, step = at(hit, called), 1e-6
+    share = softmax(SHARPNESS * values)
+    by_hit = share * (at(hit + step, called) - at(hit - step, called)) / (2 * step)
+    by_called = share * (at(hit, called + step) - at(hit, called - step)) / (2 * step)
+    return float(share @ values), _up_to(by_hit), _up_to(by_called)
+
+
+def _concordance(truth: Array, mixed: Array) -> tuple[float, Array]:
+    """Lin's concordance (1989) of the expected grade with the truth: quadratic kappa without the rounding."""
+    grades = np.arange(mixed.shape[1], dtype=np.float64)
+    size = mixed.sum(1)
+    expected = mixed @ grades / size
+    error, spread = expected - truth, expected - truth.mean()
+    above, below = (error**2).mean(), truth.var() + (spread**2).mean()
+    if below == 0:
+        return 0.0, np.zeros_like(mixed)
+    by_expected = -2 * (error * below - above * spread) / below**2 / len(truth)
+    return float(1 - above / below), by_expected[:, None] * (grades - expected[:, None]) / size[:, None]
