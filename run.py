@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     _config(add)
     add = _verb(verbs, "blend", "OOF to weights or a stacker, with honest scores", "blend blend.method=simplex")
     add.add_argument("--folds", type=_numbers, help="members, scores and test means of these folds only: 0,1")
+    add.add_argument(
+        "--trust", type=_names, default=[], help="members from files to use though they do not look out of fold: theirs"
+    )
+    _config(add)
+    add = _verb(verbs, "compare", "does pooling matter here: members, what each adds, seeds as control", "compare")
+    add.add_argument("--folds", type=_numbers, help="compare on these folds only: 0,1")
     _config(add)
     add = _verb(verbs, "submit", "a checked submission file", "submit --member tfidf")
     add.add_argument("--member", help="submit one member instead of the blend")
@@ -141,7 +147,13 @@ def _train(args: argparse.Namespace) -> None:
 def _blend(args: argparse.Namespace) -> None:
     from pipeline.blend import blend
 
-    blend(*_read(args), folds=args.folds)
+    blend(*_read(args), folds=args.folds, trusted=args.trust)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from pipeline.compare import compare
+
+    compare(*_read(args), folds=args.folds)
 
 
 def _submit(args: argparse.Namespace) -> None:
@@ -179,6 +191,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "init": _init,
     "train": _train,
     "blend": _blend,
+    "compare": _compare,
     "submit": _submit,
     "status": _status,
     "predict": _predict,

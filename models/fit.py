@@ -101,11 +101,14 @@ def fit(
         valid = predict(network, tokens, valid_rows, training, backbone)
         log.append({"epoch": epoch + 1, "loss": loss, "scores": _scores(score, truth[valid_rows], valid)})
         on_epoch(log[-1])
+    predicting = time.perf_counter()
     predicted = predict(network, test, np.arange(len(test)), training, backbone)
+    predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))
     restore(network.encoder)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     seen = int(tokens.lengths[train_rows].sum()) * training["epochs"]
-    return Fit(valid, predicted, state, log, _provenance(stepper, time.perf_counter() - started, seen))
+    provenance = _provenance(stepper, time.perf_counter() - started, seen)
+    return Fit(valid, predicted, state, log, {**provenance, "predict_seconds": predict_seconds})
 
 
 def _with_states(
@@ -115,6 +118,11 @@ def _with_states(
     precision = prediction_precision(training["precision"], next(network.parameters()).device)
     states = trunks.states(network.trunk, backbone, tokens, all_layers=network.all_layers, precision=precision)
     return replace(tokens, states=states)
+
+
+def per_thousand(seconds: float, rows: int) -> float:
+    """Seconds for a thousand rows."""
+    return round(1000 * seconds / max(rows, 1), 4)
 
 
 def updates_per_epoch(rows: int, training: dict[str, Any]) -> int:

@@ -14,7 +14,7 @@ from oof import OOFError, measures
 from oof.measures import EPSILON, Array, Truth
 from oof.metrics import Metric
 
-FLAT = 1e-12  # a spread below this share of the squares is rounding
+FLAT = 1e-6  # of a spread below this share of the squares, rounding leaves too little
 
 Counts = npt.NDArray[np.float64]  # (rows,), whole numbers
 Counted = Callable[[Counts], float | None]  # None where the metric is undefined on such rows
@@ -25,16 +25,16 @@ def counted(metric: Metric, truth: Truth, decided: npt.NDArray[Any]) -> Counted:
     if metric.confusion is not None:
         return _confusion(metric.confusion, truth, decided)
     made = QUICK.get(metric.function)
-    return made(truth, decided) if made else _repeated(metric, truth, decided)
+    return made(truth, decided) if made else _repeated(metric.function, truth, decided)
 
 
-def _repeated(metric: Metric, truth: Truth, decided: npt.NDArray[Any]) -> Counted:
+def _repeated(function: Callable[[Truth, Any], float], truth: Truth, decided: npt.NDArray[Any]) -> Counted:
     def value(counts: Counts) -> float | None:
         rows = np.repeat(np.arange(len(truth)), counts.astype(np.int64))
         if not len(rows):
             return None
         try:
-            return metric.function(truth[rows], decided[rows])
+            return function(truth[rows], decided[rows])
         except OOFError:
             return None
 
@@ -99,39 +99,42 @@ def _absolute_errors(truth: Truth, predictions: Array) -> Array:
 
 def _r2(truth: Truth, predictions: Array) -> Counted:
     squares, around = _square_errors(truth, predictions), truth - truth.mean(0)
+    exact = _repeated(measures.r2, truth, predictions)
 
     def value(counts: Counts) -> float | None:
         total = counts.sum()
-        if total < 2:
+        if not total:
             return None
         square, lost = counts @ around**2, counts @ squares
         spread = square - (counts @ around) ** 2 / total
-        flat = spread <= FLAT * square
-        return float(np.where(flat, np.where(lost > 0, 0.0, 1.0), 1 - lost / np.where(flat, 1, spread)).mean())
+        return exact(counts) if (spread <= FLAT * square).any() else float((1 - lost / spread).mean())
 
     return value
 
 
 def _pearson(truth: Truth, predictions: Array) -> Counted:
     a, b = truth - truth.mean(0), predictions - predictions.mean(0)
-    return lambda counts: _correlation(a, b, counts)
+    exact = _repeated(measures.pearson, truth, predictions)
+    return lambda counts: _correlation(a, b, counts, exact)
 
 
 def _spearman(truth: Truth, predictions: Array) -> Counted:
     known, given = _Ranks(truth), _Ranks(predictions)
-    return lambda counts: _correlation(known.under(counts), given.under(counts), counts)
+    exact = _repeated(measures.spearman, truth, predictions)
+    return lambda counts: _correlation(known.under(counts), given.under(counts), counts, exact)
 
 
-def _correlation(a: Array, b: Array, counts: Counts) -> float | None:
-    """The mean over columns; a column that is constant on the rows that count counts 0."""
+def _correlation(a: Array, b: Array, counts: Counts, exact: Counted) -> float | None:
+    """The mean over columns, which are centred; `exact` is asked where one hardly varies on the rows that count."""
     total = counts.sum()
     if not total:
         return None
     mean_a, mean_b, square_a, square_b = counts @ a / total, counts @ b / total, counts @ a**2, counts @ b**2
     spread_a, spread_b = square_a - total * mean_a**2, square_b - total * mean_b**2
-    flat = (spread_a <= FLAT * square_a) | (spread_b <= FLAT * square_b)
+    if (spread_a <= FLAT * square_a).any() or (spread_b <= FLAT * square_b).any():
+        return exact(counts)
     together = counts @ (a * b) - total * mean_a * mean_b
-    return float(np.where(flat, 0.0, together / np.sqrt(np.where(flat, 1.0, spread_a * spread_b))).mean())
+    return float((together / np.sqrt(spread_a * spread_b)).mean())
 
 
 class _Ranks:
@@ -157,8 +160,10 @@ def _by_order(function: Callable[[Array, Array], Array]) -> Any:
         def value(counts: Counts) -> float | None:
             found = []
             for order, starts, hit in columns:
-                drawn = counts[order]
-                positives, rows = np.add.reduceat(drawn * hit, starts), np.add.reduceat(drawn, starts)
+                rows = counts[order]
+                positives = rows * hit
+                if starts is not None:
+                    positives, rows = np.add.reduceat(positives, starts), np.add.reduceat(rows, starts)
                 found.append(function(positives, rows))
             known = [float(one) for one in found if not np.isnan(one)]
             return float(np.mean(known)) if known else None
@@ -168,10 +173,10 @@ def _by_order(function: Callable[[Array, Array], Array]) -> Any:
     return made
 
 
-def _groups(hit: npt.NDArray[np.bool_], p: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Array]:
+def _groups(hit: npt.NDArray[np.bool_], p: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp] | None, Array]:
     order = np.argsort(-p, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(p[order]) != 0))
-    return order, starts, hit[order].astype(np.float64)
+    new = np.append(True, np.diff(p[order]) != 0)
+    return order, None if new.all() else np.flatnonzero(new), hit[order].astype(np.float64)
 
 
 def _auc(positives: Array, rows: Array) -> Any:

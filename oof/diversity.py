@@ -1,5 +1,7 @@
 """How alike the members' errors are: what a blend can gain lies in errors that do not go together."""
 
+from itertools import combinations
+
 import numpy as np
 
 from oof.measures import Array, Truth
@@ -24,3 +26,9 @@ def error_correlations(P: Array, truth: Truth, task: str) -> Array:
     correlations: Array = (unit @ unit.T).clip(-1, 1)
     np.fill_diagonal(correlations, 1)
     return correlations
+
+
+def by_likeness(correlations: Array) -> list[tuple[int, int]]:
+    """Every pair of members, those whose errors go together most first."""
+    pairs = combinations(range(len(correlations)), 2)
+    return sorted(pairs, key=lambda pair: -float(correlations[pair]))

@@ -1,4 +1,5 @@
-"""What is done to a blend's predictions after it: a temperature for probabilities, the target's range for values.
+"""What is done to a blend's predictions after it: a temperature for probabilities, the target's range for values,
+offsets of classes for labels. Binary and ordinal labels have thresholds instead (`oof.decide`).
 
 Fitted on the rows that chose the weights and kept as numbers, like everything a blend learns.
 """
@@ -11,6 +12,7 @@ from scipy.special import expit, logit, softmax
 
 from oof.measures import EPSILON, Array, Truth, log_loss
 from oof.metrics import Metric
+from oof.offsets import apply_offsets, fit_offsets
 
 CLIP = 1e-9
 HOTTEST = 20.0
@@ -18,20 +20,25 @@ HOTTEST = 20.0
 Finish = dict[str, Any]
 
 
-def finishes(metric: Metric) -> bool:
-    """Whether there is a finish for predictions that this metric judges: order and labels do not feel one."""
-    return metric.needs in ("probabilities", "values")
+def finishes(metric: Metric, task: str) -> bool:
+    """Whether there is a finish for predictions that this metric judges; order does not feel one."""
+    return metric.needs in ("probabilities", "values") or (task == "multiclass" and metric.confusion is not None)
 
 
-def fit_finish(task: str, truth: Truth, predictions: Array) -> Finish:
-    """{"temperature"} with the least log loss (Guo et al. 2017), or {"low", "high"} of each target's values.
+def fit_finish(metric: Metric, task: str, truth: Truth, predictions: Array) -> Finish:
+    """{"temperature"} with the least log loss, {"low", "high"} of each target's values, or {"offsets"} of classes."""
+    if metric.needs == "values":
+        return {"low": truth.min(0).tolist(), "high": truth.max(0).tolist()}
+    if metric.confusion is not None:
+        return {"offsets": fit_offsets(metric.confusion, truth, predictions)}
+    return _temperature(truth, predictions, task in ("multiclass", "ordinal"))
+
+
+def _temperature(truth: Truth, predictions: Array, classes: bool) -> Finish:
+    """Temperature scaling (Guo et al. 2017).
 
     One row's worth of the labels counts as mistaken (as in Platt 1999): no finite sample can tell that there is none.
     """
-    if task == "regression":
-        return {"low": truth.min(0).tolist(), "high": truth.max(0).tolist()}
-    classes = task in ("multiclass", "ordinal")
-
     mistaken = 1 / (len(truth) + 2)
 
     def loss(log_temperature: float) -> float:
@@ -50,6 +57,8 @@ def apply_finish(finish: Finish | None, predictions: Array) -> Array:
         return predictions
     if "temperature" in finish:
         return _heated(predictions, finish["temperature"], finish["classes"])
+    if "offsets" in finish:
+        return apply_offsets(finish["offsets"], predictions)
     clipped: Array = predictions.clip(finish["low"], finish["high"])
     return clipped
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from oof import OOFError
 from oof.blends import blend
+from oof.choice import Limits, limited
 from oof.counted import Counted, counted
 from oof.finish import finishes
 from oof.measures import Array
@@ -26,6 +27,8 @@ from oof.rungs import Rung, try_blend, try_canary
 from oof.scores import Blended, Gain
 
 RUNGS = ("mean", "subset_mean", "shrunk", "simplex", "stacker")
+REPEATS, MANY = 1000, 200_000
+CANARY_ENTRIES = 2e7  # so many predictions teach no stacker to love noise, and the canary needs a copy of them
 OnRung = Callable[[str], None]
 
 
@@ -43,17 +46,18 @@ def auto(
     problem: Problem,
     *,
     finish: bool = True,
+    limits: Limits | None = None,
     repeats: int | None = None,
     seed: int = 0,
     on_rung: OnRung = lambda method: None,
 ) -> Climb:
-    """Climb the ladder; `finish` allows a finish on top, `repeats` are bootstrap draws.
+    """Climb the ladder; `finish` allows a finish on top, `limits` holds every rung, `repeats` are bootstrap draws.
 
     `on_rung` is told each blend's name before it is tried, since on many rows a rung takes a while. With one fold only
     the equal mean is offered, without a cross-fitted score; with one member there is nothing to climb.
     """
     methods = RUNGS if len(problem.folds) > 1 and problem.members > 1 else RUNGS[:1]
-    climb = _climb(problem, methods, finish, Resamples(len(problem), problem.component, repeats, seed), on_rung)
+    climb = _climb(problem, methods, finish, limits, _draws(problem, repeats, seed), on_rung)
     if len(problem.folds) == 1:
         sentence = "equal weights: with one fold nothing can be cross-fitted, so no other blend is offered"
     elif problem.members == 1:
@@ -68,6 +72,7 @@ def single(
     problem: Problem,
     *,
     finish: bool = True,
+    limits: Limits | None = None,
     repeats: int | None = None,
     seed: int = 0,
     on_rung: OnRung = lambda method: None,
@@ -79,19 +84,33 @@ def single(
     blend(method, problem.task, problem.metric)
     if len(problem.folds) == 1 and method != "mean":
         raise OOFError(f"blend {method} cannot be cross-fitted on one fold; with one fold only mean is offered")
-    climb = _climb(problem, [method], finish, Resamples(len(problem), problem.component, repeats, seed), on_rung)
+    climb = _climb(problem, [method], finish, limits, _draws(problem, repeats, seed), on_rung)
     return replace(climb, sentence=f"{method}, as asked: no other blend was tried{climb.sentence}")
 
 
-def _climb(problem: Problem, methods: Sequence[str], finish: bool, draws: Resamples, on_rung: OnRung) -> Climb:
+def _draws(problem: Problem, repeats: int | None, seed: int) -> Resamples:
+    """A thousand draws, two hundred where each has many predictions to judge."""
+    usual = REPEATS if problem.P[0].size <= MANY else REPEATS // 5
+    return Resamples(len(problem), problem.component, repeats or usual, seed)
+
+
+def _climb(
+    problem: Problem,
+    methods: Sequence[str],
+    finish: bool,
+    limits: Limits | None,
+    draws: Resamples,
+    on_rung: OnRung,
+) -> Climb:
     """Try the methods, hold one by the rule, and judge the rule itself; the sentence is about the finish alone."""
-    crossing, finish = len(problem.folds) > 1, finish and finishes(problem.metric)
+    crossing, finish = len(problem.folds) > 1, finish and finishes(problem.metric, problem.task)
     tried, canaries = [], {}
     for at, method in enumerate(methods):
         on_rung(method)
         rule = blend(method, problem.task, problem.metric)
+        rule = limited(rule, limits) if limits else rule
         tried.append(try_blend(method, rule, problem, finish=finish and crossing))
-        if crossing and rule.learns and problem.members > 1:
+        if crossing and rule.learns and problem.members > 1 and problem.P.size <= CANARY_ENTRIES:
             canaries[at] = try_canary(rule, problem)
     rungs = [one[0] for one in tried]
     if not crossing:
@@ -152,7 +171,8 @@ def _why(climb: Climb, metric: Metric) -> str:
             f"{held.method} wins: its cross-fitted gain in {metric.name} over {held.over}, {_said(held.gain)}, "
             f"exceeds one standard error{refused}"
         )
-    tried = ", ".join(f"{rung.method} {_said(rung.gain)}" for rung in climb.rungs if rung.gain and not rung.finished)
+    left = [rung for rung in climb.rungs if rung.gain and not rung.finished and rung.method not in noisy]
+    tried = ", ".join(f"{rung.method} {_said(rung.gain)}" for rung in left if rung.gain)
     return f"equal weights win: no cross-fitted gain in {metric.name} exceeds one standard error ({tried}){refused}"
 
 
@@ -160,6 +180,7 @@ def _finish_sentence(top: Rung, held: Rung) -> str:
     assert top.gain is not None
     finish = top.fitted.finishes[0] or {}
     what = f"a temperature of {finish['temperature']:.2f}" if "temperature" in finish else "the target's range"
+    what = "offsets of classes" if "offsets" in finish else what
     return f"; {what} after it {'gains' if held is top else 'does not pay:'} {_said(top.gain)}"
 
 

@@ -41,6 +41,7 @@ def logistic(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
         step = cho_solve(cho_factor(hessian), gradient)
         gain = float(step @ gradient)  # twice what the step should win
         if gain < 1e-10:
+            w = w - step
             break
         size = 1.0
         while True:
@@ -87,10 +88,12 @@ def non_negative(blocks: Blocks, truth: Truth, *, centred: bool) -> tuple[Array,
     found = _scaled(blocks, len(truth))
     origin = found.mean if centred else np.zeros_like(found.mean)
     mean = float(truth.mean()) if centred else 0.0
-    plain = Scaled(origin, np.ones_like(origin))
+    plain = Scaled(origin, found.scale)  # of members that differ in scale the small ones would be lost to rounding
     gram, product = _normal_equations(blocks, truth - mean, plain)
     values, vectors = np.linalg.eigh(gram)
     kept = values > values.max() * 1e-12
+    if not kept.any():
+        return np.zeros_like(origin), mean
     root = np.sqrt(values[kept])
     coefficients, _ = nnls(root[:, None] * vectors[:, kept].T, vectors[:, kept].T @ product / root)
     return plain.unscaled(coefficients, mean)

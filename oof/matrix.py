@@ -35,6 +35,29 @@ def stack(members: Sequence[Member], ids: Ids, fold: npt.NDArray[np.int64], fold
     return np.stack([member.oof for member in members])
 
 
+def idle(members: Sequence[Member]) -> dict[str, str]:
+    """Members that can add nothing, by name, and why: constant ones, and ones that equal a member before them.
+
+    Such a file is mostly a mistake, and what equals or is constant makes the weights of others arbitrary.
+    """
+    reasons: dict[str, str] = {}
+    kept: list[Member] = []
+    for member in members:
+        twin = next((other.name for other in kept if _equal(member.oof, other.oof)), None)
+        if not np.ptp(member.oof, axis=0).any():
+            reasons[member.name] = "its OOF is the same for every row"
+        elif twin:
+            reasons[member.name] = f"its OOF equals that of {twin} in every row"
+        else:
+            kept.append(member)
+    return reasons
+
+
+def _equal(a: Array, b: Array) -> bool:
+    """Whether two members differ by rounding alone; a few rows tell most pairs apart."""
+    return all(np.allclose(a[rows], b[rows], rtol=1e-9, atol=0) for rows in (slice(100), slice(None)))
+
+
 def stack_tests(members: Sequence[Member]) -> list[Array]:
     """Each member's test predictions (fits, test rows, columns); OOFError if one has none."""
     tests = []

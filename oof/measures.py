@@ -1,4 +1,4 @@
-"""Metrics of probabilities, ranks and values, and the gradients of the smooth ones.
+"""Metrics of probabilities, ranks and values; `oof.gradients` has the derivatives of the smooth ones.
 
 Each takes truth and predictions in the package's shapes and tells binary, multiclass and column-wise tasks apart by
 them. Written out where scikit-learn would warn on rounded rows, need all classes, or be ten times slower inside a
@@ -26,20 +26,6 @@ def log_loss(truth: Truth, predictions: Array) -> float:
     Rows of class probabilities are divided by their sum, so rounding does not count.
     """
     return float(-np.log(true_probability(truth, predictions).clip(EPSILON)).mean())
-
-
-def log_loss_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `log_loss` by each prediction, (rows, columns)."""
-    size = len(predictions)
-    if predictions.shape[1] == 1 or truth.ndim == 2:
-        hit = truth.reshape(predictions.shape) == 1
-        p = predictions.clip(EPSILON, 1 - EPSILON)
-        gradient: Array = np.where(hit, -1 / p, 1 / (1 - p)) / predictions.size
-        return gradient
-    gradient = np.repeat(1 / predictions.sum(1, keepdims=True), predictions.shape[1], axis=1)
-    rows = np.arange(size)
-    gradient[rows, truth] -= 1 / predictions[rows, truth].clip(EPSILON)
-    return gradient / size
 
 
 def true_probability(truth: Truth, predictions: Array) -> Array:
@@ -126,23 +112,9 @@ def rmse(truth: Truth, predictions: Array) -> float:
     return float(np.sqrt(mean_squared_error(truth, predictions)))
 
 
-def rmse_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `rmse` by each prediction; zero where the error is zero."""
-    error: Array = predictions - truth
-    slope: Array = error / (max(float(np.sqrt((error**2).mean())), EPSILON) * error.size)
-    return slope
-
-
 def mcrmse(truth: Truth, predictions: Array) -> float:
     """Mean over the targets of each one's RMSE."""
     return float(np.sqrt(mean_squared_error(truth, predictions, multioutput="raw_values")).mean())
-
-
-def mcrmse_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `mcrmse` by each prediction; zero where the error is zero."""
-    error: Array = predictions - truth
-    slope: Array = error / (np.sqrt((error**2).mean(0)).clip(EPSILON) * error.size)
-    return slope
 
 
 def mae(truth: Truth, predictions: Array) -> float:
@@ -150,37 +122,18 @@ def mae(truth: Truth, predictions: Array) -> float:
     return float(mean_absolute_error(truth, predictions))
 
 
-def mae_gradient(truth: Truth, predictions: Array) -> Array:
-    """Subgradient of `mae` by each prediction; zero where the error is zero."""
-    slope: Array = np.sign(predictions - truth) / predictions.size
-    return slope
-
-
 def r2(truth: Truth, predictions: Array) -> float:
     """Share of variance explained, the mean over targets; a constant target counts 1 if hit exactly, else 0."""
-    left, scale = ((predictions - truth) ** 2).sum(0), _unit(truth)[1]
+    left, scale = ((predictions - truth) ** 2).sum(0), unit(truth)[1]
     return float(np.where(scale > 0, 1 - left * scale**2, left == 0).mean())
-
-
-def r2_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `r2` by each prediction; zero for a constant target."""
-    gradient: Array = -2 * (predictions - truth) * _unit(truth)[1] ** 2 / truth.shape[1]
-    return gradient
 
 
 def pearson(truth: Truth, predictions: Array) -> float:
     """Pearson correlation, the mean over targets; a constant column counts 0, it tells nothing."""
-    return float((_unit(truth)[0] * _unit(predictions)[0]).sum(0).mean())
+    return float((unit(truth)[0] * unit(predictions)[0]).sum(0).mean())
 
 
-def pearson_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `pearson` by each prediction; zero for a constant column."""
-    a, (b, scale) = _unit(truth)[0], _unit(predictions)
-    gradient: Array = (a - (a * b).sum(0) * b) * scale / truth.shape[1]
-    return gradient
-
-
-def _unit(values: Truth) -> tuple[Array, Array]:
+def unit(values: Truth) -> tuple[Array, Array]:
     """Columns with mean 0 and length 1, and what they were multiplied by; both are zeros for a constant column."""
     centred = values - values.mean(0)
     length = np.sqrt((centred**2).sum(0))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from oof import OOFError, confusion, measures
+from oof import OOFError, confusion, gradients, measures
 
 Array = npt.NDArray[np.float64]
 Truth = npt.NDArray[Any]
@@ -50,9 +50,7 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "log_loss": Metric(
-        "log_loss", measures.log_loss, False, "probabilities", CLASSES, gradient=measures.log_loss_gradient
-    ),
+    "log_loss": Metric("log_loss", measures.log_loss, False, "probabilities", CLASSES, gradient=gradients.log_loss),
     "roc_auc": Metric("roc_auc", measures.roc_auc, True, "ranks", CLASSES),
     "average_precision": Metric(
         "average_precision", measures.average_precision, True, "ranks", frozenset({"binary", "multilabel"})
@@ -70,11 +68,11 @@ METRICS: dict[str, Metric] = {
     "macro_f1": Metric("macro_f1", confusion.macro_f1, True, "labels", CLASSES, confusion=confusion.macro_f1_of),
     "mcc": Metric("mcc", confusion.mcc, True, "labels", CLASSES, confusion=confusion.mcc_of),
     "qwk": Metric("qwk", confusion.qwk, True, "labels", frozenset({"ordinal"}), confusion=confusion.qwk_of),
-    "rmse": Metric("rmse", measures.rmse, False, "values", VALUES, gradient=measures.rmse_gradient),
-    "mcrmse": Metric("mcrmse", measures.mcrmse, False, "values", VALUES, gradient=measures.mcrmse_gradient),
-    "mae": Metric("mae", measures.mae, False, "values", VALUES, gradient=measures.mae_gradient),
-    "r2": Metric("r2", measures.r2, True, "values", VALUES, gradient=measures.r2_gradient),
-    "pearson": Metric("pearson", measures.pearson, True, "values", VALUES, gradient=measures.pearson_gradient),
+    "rmse": Metric("rmse", measures.rmse, False, "values", VALUES, gradient=gradients.rmse),
+    "mcrmse": Metric("mcrmse", measures.mcrmse, False, "values", VALUES, gradient=gradients.mcrmse),
+    "mae": Metric("mae", measures.mae, False, "values", VALUES, gradient=gradients.mae),
+    "r2": Metric("r2", measures.r2, True, "values", VALUES, gradient=gradients.r2),
+    "pearson": Metric("pearson", measures.pearson, True, "values", VALUES, gradient=gradients.pearson),
     "spearman": Metric("spearman", measures.spearman, True, "ranks", VALUES),
 }
 

@@ -1,7 +1,8 @@
 """The level-one problem: what a blend is fitted on, and the part of it that some rows are."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class Problem:
     metric: Metric
     component: Ints | None = None
     at: Ints | None = None
+    memory: dict[Any, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -57,7 +59,7 @@ class Problem:
 
     def some(self, members: list[int]) -> "Problem":
         """The problem of some of the members; copies their predictions."""
-        return replace(self, P=self.P[members])
+        return replace(self, P=self.P[members], memory={})
 
     def member(self, number: int) -> Array:
         """One member's predictions (rows, columns)."""
@@ -84,12 +86,28 @@ class Problem:
         found: Array = self.P.reshape(len(self.P), -1) @ whole.ravel()
         return found
 
-    def blocks(self, columns: int = 1) -> Iterator[tuple[slice, Array]]:
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
         """The rows in blocks of about BLOCK entries: where a block lies, and P of it (members, rows, columns)."""
+        for rows in self._slices(self.P.shape[2]):
+            yield rows, self.P[:, rows if self.at is None else self.at[rows]]
+
+    def column_blocks(self, column: int) -> Iterator[tuple[slice, Array]]:
+        """The same of one column: where a block lies, and P of it (members, rows)."""
+        for rows in self._slices(1):
+            yield rows, self.P[:, rows if self.at is None else self.at[rows], column]
+
+    def _slices(self, columns: int) -> Iterator[slice]:
         step = max(BLOCK // (self.members * columns), 1)
         for start in range(0, len(self), step):
-            rows = slice(start, min(start + step, len(self)))
-            yield rows, self.P[:, rows if self.at is None else self.at[rows]]
+            yield slice(start, min(start + step, len(self)))
+
+    def remembered(self, name: str, make: Callable[["Problem"], Any]) -> Any:
+        """What `make` gives for these rows, made once: nested cross-fitting asks for the same rows again and again."""
+        rows = b"" if self.at is None else hashlib.blake2b(self.at.tobytes()).digest()
+        key = (name, self.metric.name, id(self.P), rows)
+        if key not in self.memory:
+            self.memory[key] = (self.P, make(self))  # P stays alive, so that its id stays its own
+        return self.memory[key][1]
 
 
 def combine(weights: Array, P: Array) -> Array:

@@ -40,7 +40,12 @@ class Resamples:
             yield drawn.astype(np.float64)[self.label]
 
     def values(self, functions: Sequence[Counted]) -> Array:
-        """Each function of the counts at each draw, (draws, functions); NaN where it is undefined."""
+        """Each function of the counts at each draw, (draws, functions); NaN where it is undefined.
+
+        Raises OOFError where all rows are one group: every draw would be the same, and seem certain.
+        """
+        if self.size < 2:
+            raise OOFError("all rows are one group, so nothing can be resampled; a standard error needs two groups")
         found = [[function(counts) for function in functions] for counts in self]
         return np.array(found, dtype=np.float64)
 

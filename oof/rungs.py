@@ -43,8 +43,8 @@ def try_blend(method: str, rule: Blend, problem: Problem, *, finish: bool) -> li
 
 def try_canary(rule: Blend, problem: Problem, seed: int = 0) -> Blended:
     """The blend cross-fitted with one member more, pure noise: the first one's predictions dealt to other rows."""
-    dealt = np.random.default_rng(seed).permutation(problem.P.shape[1])
-    noisy = replace(problem, P=np.concatenate([problem.P, problem.P[:1, dealt]]))
+    dealt, P = np.random.default_rng(seed).permutation(len(problem)), problem.take_all()
+    noisy = replace(problem, P=np.concatenate([P, P[:1, dealt]]), at=None, memory={})
     return blended(noisy, fit_folds(rule, noisy), finish=False)
 
 

@@ -111,7 +111,7 @@ def blended(problem: Problem, fits: Sequence[Fitted], *, finish: bool) -> Blende
     for one in fits:
         alone = len(fits) == 1
         truth = problem.truth if alone else problem.truth[~one.held]
-        finishes.append(fit_finish(task, truth, one.own) if finish else None)
+        finishes.append(fit_finish(metric, task, truth, one.own) if finish else None)
         thresholds.append(fit_thresholds(metric, task, truth, apply_finish(finishes[-1], one.own)))
         found = apply_finish(finishes[-1], one.other)
         predictions[one.held] = found

@@ -1,6 +1,9 @@
 """Three searches for weights: greedy growth, descent of a smooth metric, moves between members."""
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from oof import OOFError
@@ -9,29 +12,39 @@ from oof.objective import TIE, Value
 from oof.problem import Problem
 from oof.smooth import Slope
 
+Mask = npt.NDArray[np.bool_]
+
 PATIENCE = 10  # steps of a greedy path without a better prefix
 WORK = 1e7  # entries that the moves between members may look at
 
 
-def grow(problem: Problem, value: Value, steps: int, *, again: bool) -> Array:
-    """How often each member is taken on the best prefix of a greedy path; `again` allows a member twice.
+def again(counts: Array) -> Mask:
+    """Every member is open, also one that is in already."""
+    return np.ones(len(counts), dtype=bool)
+
+
+def once(counts: Array) -> Mask:
+    """Members are open that are not in yet."""
+    mask: Mask = counts == 0
+    return mask
+
+
+def grow(problem: Problem, value: Value, steps: int, open_to: Callable[[Array], Mask]) -> Array:
+    """How often each member is taken on the best prefix of a greedy path; `open_to` (counts) says which may be next.
 
     Ties go to members already in, then to the first; what is not finite never wins.
     """
     total, counts = np.zeros_like(problem.member(0)), np.zeros(problem.members)
     best, prefix, since = -np.inf, counts, 0
     for step in range(1, steps + 1):
-        found = np.array(
-            [
-                value((total + problem.member(at)) / step) if again or not counts[at] else -np.inf
-                for at in range(problem.members)
-            ]
-        )
+        found = np.full(problem.members, -np.inf)
+        for at in np.flatnonzero(open_to(counts)).tolist():
+            found[at] = value((total + problem.member(at)) / step)
         top = found.max()
         if top == -np.inf:
             break
         tied = np.flatnonzero(found >= top - TIE)
-        taken = tied[np.argmax(counts[tied] > 0)]
+        taken = int(tied[np.argmax(counts[tied] > 0)])
         total, counts = total + problem.member(taken), counts + (np.arange(problem.members) == taken)
         since += 1
         if found[taken] > best + TIE:
@@ -43,9 +56,8 @@ def grow(problem: Problem, value: Value, steps: int, *, again: bool) -> Array:
     return prefix
 
 
-def descend(problem: Problem, slope: Slope, tolerance: float) -> Array:
+def descend(problem: Problem, slope: Slope, start: Array, tolerance: float) -> Array:
     """Weights on the simplex at the top of a smooth metric (larger is better), by sequential quadratic programming."""
-    start = np.full(problem.members, 1 / problem.members)
 
     def loss(weights: Array) -> tuple[float, Array]:
         value, gradient = slope(problem.mix(weights))

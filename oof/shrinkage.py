@@ -11,7 +11,7 @@ import numpy as np
 
 from oof.measures import Array
 from oof.metrics import METRICS
-from oof.objective import objective
+from oof.objective import TIE, objective
 from oof.problem import Problem
 from oof.weights import equal, simplex
 
@@ -22,7 +22,8 @@ def shrunk(problem: Problem) -> dict[str, Any]:
     """{"weights", "strength"}: `simplex` pulled towards equal weights by the strength with the best cross-fitted score.
 
     Weights are chosen without each fold in turn; the strength is the one that is best on the rows so predicted, the
-    strongest where several are. On one fold there is nothing to choose it by, and weights are equal.
+    strongest where several are. On one fold, or where all rows but one fold's are of one kind, there is nothing to
+    choose it by, and weights are equal.
     """
     flat = np.full(problem.members, 1 / problem.members)
     strength = _strength(problem)
@@ -33,7 +34,8 @@ def shrunk(problem: Problem) -> dict[str, Any]:
 
 
 def _strength(problem: Problem) -> float:
-    if len(problem.folds) < 2 or problem.members == 1:
+    rest = [problem.truth[problem.fold != fold] for fold in problem.folds]
+    if len(rest) < 2 or problem.members == 1 or not all(np.ptp(truth, axis=0).any() for truth in rest):
         return 1.0
     plain = problem.mix(np.full(problem.members, 1 / problem.members))
     weighted = np.empty_like(plain)
@@ -42,8 +44,8 @@ def _strength(problem: Problem) -> float:
         weights = np.array(simplex(problem.rows(~held))["weights"])
         weighted[held] = problem.rows(held).mix(weights)
     value = objective(problem)
-    found = [value(one * plain + (1 - one) * weighted) for one in STRENGTHS]
-    return float(STRENGTHS[::-1][int(np.argmax(found[::-1]))])
+    found = np.array([value(one * plain + (1 - one) * weighted) for one in STRENGTHS])
+    return float(STRENGTHS[found >= found.max() - TIE][-1])
 
 
 def by_column(problem: Problem) -> dict[str, Any]:
@@ -63,14 +65,22 @@ def _column(problem: Problem, at: int) -> Problem:
     """The problem of one column: of a target, or of yes and no."""
     P = np.ascontiguousarray(problem.P[..., at : at + 1])
     if problem.task == "regression":
-        return replace(problem, P=P, truth=problem.truth[:, at : at + 1])
+        return replace(problem, P=P, truth=problem.truth[:, at : at + 1], memory={})
     if problem.task == "multilabel":
-        return replace(problem, P=P, truth=problem.truth[:, at], task="binary")
+        return replace(problem, P=P, truth=problem.truth[:, at], task="binary", memory={})
     metric = METRICS["roc_auc" if problem.metric.name == "roc_auc" else "log_loss"]
-    return replace(problem, P=P, truth=(problem.truth == at).astype(np.int64), task="binary", metric=metric)
+    truth = (problem.truth == at).astype(np.int64)
+    return replace(problem, P=P, truth=truth, task="binary", metric=metric, memory={})
 
 
 def apply_by_column(numbers: dict[str, Any], P: Array) -> Array:
-    """Each column's own weighted mean (rows, columns); those of classes divided by their sum."""
+    """Each column's own weighted mean (rows, columns); those of classes divided by their sum.
+
+    Where all of a row's are zero, members being sure of different classes, it is the equal mean.
+    """
     mixed: Array = np.einsum("cm,mrc->rc", np.array(numbers["weights"]), P).clip(P.min(0), P.max(0))
-    return mixed / mixed.sum(1, keepdims=True) if numbers["classes"] else mixed
+    if not numbers["classes"]:
+        return mixed
+    shares: Array = np.where(mixed.any(1, keepdims=True), mixed, P.mean(0))
+    shares /= shares.sum(1, keepdims=True)
+    return shares

@@ -47,6 +47,12 @@ class BlendSpec(BaseModel):
     members: list[MemberName] | None = Field(
         default=None, min_length=1, description="blend these members only; null blends all"
     )
+    max_members: int | None = Field(default=None, ge=1, description="use at most so many members")
+    max_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="use members that predict the test table in so many seconds, as timed in training",
+    )
     extra: dict[MemberName, ExtraSpec] = Field(
         default_factory=dict, description="members from files, by name (letters, digits, _ - .)"
     )

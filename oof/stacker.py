@@ -14,9 +14,11 @@ from scipy.special import expit, logit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from oof import weights
 from oof.linear import Blocks, logistic, non_negative, ridge
 from oof.measures import Array, Truth
 from oof.problem import Problem
+from oof.search import normal
 
 CLIP = 1e-6  # a member's certainty counts as a million to one at most
 
@@ -36,6 +38,8 @@ def fit(problem: Problem) -> dict[str, Any]:
 
 def apply(numbers: dict[str, Any], P: Array) -> Array:
     """Predictions (rows, columns) of the level-two model."""
+    if "weights" in numbers:
+        return weights.apply(numbers, P)
     coefficients, intercepts = np.array(numbers["coefficients"]), np.array(numbers["intercepts"])
     if numbers["link"] == "softmax":
         return _softmax(coefficients, intercepts, numbers["classes"], P)
@@ -45,7 +49,7 @@ def apply(numbers: dict[str, Any], P: Array) -> Array:
 
 
 def fit_nnls(problem: Problem) -> dict[str, Any]:
-    """As `fit`, by non-negative least squares; weights of probabilities are divided by their sum."""
+    """As `fit`, by non-negative least squares; of probabilities {"weights"}, which are divided by their sum."""
     if problem.task == "regression":
         fitted = [
             non_negative(_blocks(problem, at), problem.truth[:, at], centred=True) for at in range(problem.P.shape[2])
@@ -56,12 +60,11 @@ def fit_nnls(problem: Problem) -> dict[str, Any]:
     one_hot = np.eye(columns)[problem.truth] if problem.task in ("multiclass", "ordinal") else problem.truth
 
     def flat() -> Iterator[tuple[slice, Array]]:
-        for rows, P in problem.blocks(columns):
+        for rows, P in problem.blocks():
             yield slice(rows.start * columns, rows.stop * columns), P.reshape(len(P), -1).T
 
     found, _ = non_negative(flat, one_hot.reshape(-1).astype(np.float64), centred=False)
-    weights = found / found.sum() if found.any() else np.full(len(found), 1 / len(found))
-    return {"link": "identity", "coefficients": [weights.tolist()] * columns, "intercepts": [0.0] * columns}
+    return {"weights": normal(found).tolist()} if found.any() else weights.equal(problem)
 
 
 def _column(problem: Problem, at: int, truth: Truth) -> tuple[Array, float]:
@@ -76,8 +79,8 @@ def _blocks(problem: Problem, at: int) -> Blocks:
     """Blocks of one column's features (rows, members) as the level-two model sees them."""
 
     def blocks() -> Iterator[tuple[slice, Array]]:
-        for rows, P in problem.blocks():
-            yield rows, (P[..., at] if problem.task == "regression" else _logits(P[..., at])).T
+        for rows, P in problem.column_blocks(at):
+            yield rows, (P if problem.task == "regression" else _logits(P)).T
 
     return blocks
 

@@ -14,7 +14,7 @@ from oof.measures import Array
 from oof.metrics import METRICS
 from oof.objective import TIE, condense, objective
 from oof.problem import Problem, combine
-from oof.search import WORK, descend, grow, refine
+from oof.search import WORK, again, descend, grow, once, refine
 from oof.smooth import smooth
 
 EXHAUSTIVE_MEMBERS = 10
@@ -39,10 +39,10 @@ def subset(problem: Problem) -> dict[str, Any]:
     if size <= EXHAUSTIVE_MEMBERS and 2**size * problem.member(0).size <= EXHAUSTIVE_WORK:
         chosen = _best_subset(problem)
     else:
-        chosen = np.flatnonzero(grow(problem, value, size, again=False)).tolist()
-        if value(problem.mix(_share(range(size), size))) > value(problem.mix(_share(chosen, size))) + TIE:
+        chosen = np.flatnonzero(grow(problem, value, size, once)).tolist()
+        if value(problem.mix(share(range(size), size))) > value(problem.mix(share(chosen, size))) + TIE:
             chosen = list(range(size))
-    return {"weights": _share(chosen, size).tolist()}
+    return {"weights": share(chosen, size).tolist()}
 
 
 def _best_subset(problem: Problem) -> list[int]:
@@ -50,13 +50,14 @@ def _best_subset(problem: Problem) -> list[int]:
     best, chosen = -np.inf, list(range(size))
     for count in range(1, size + 1):
         for some in combinations(range(size), count):
-            found = value(problem.mix(_share(some, size)))
+            found = value(problem.mix(share(some, size)))
             if found > best + TIE:
                 best, chosen = found, list(some)
     return chosen
 
 
-def _share(chosen: Any, size: int) -> Array:
+def share(chosen: Any, size: int) -> Array:
+    """Weights (size,) of the equal mean of some members."""
     weights = np.zeros(size)
     weights[list(chosen)] = 1 / len(chosen)
     return weights
@@ -65,7 +66,7 @@ def _share(chosen: Any, size: int) -> Array:
 def hill_climb(problem: Problem) -> dict[str, Any]:
     """Ensemble selection with replacement (Caruana et al. 2004), the best prefix of the path."""
     problem = condense(problem)
-    counts = grow(problem, objective(problem), SELECTIONS, again=True)
+    counts = grow(problem, objective(problem), SELECTIONS, again)
     return {"weights": (counts / counts.sum()).tolist()}
 
 
@@ -79,7 +80,7 @@ def bagged_hill_climb(problem: Problem) -> dict[str, Any]:
     order = np.argsort([-value(problem.member(at)) for at in range(problem.members)], kind="stable")
     for _ in range(BAGS):
         drawn = order[np.sort(rng.permutation(problem.members)[: -(-problem.members // 2)])]
-        counts = grow(problem.some(drawn.tolist()), value, SELECTIONS, again=True)
+        counts = grow(problem.some(drawn.tolist()), value, SELECTIONS, again)
         weights[drawn] += counts / counts.sum() / BAGS
     return {"weights": weights.tolist()}
 
@@ -87,34 +88,39 @@ def bagged_hill_climb(problem: Problem) -> dict[str, Any]:
 def simplex(problem: Problem) -> dict[str, Any]:
     """Weights on the simplex that are best on the metric itself.
 
-    A metric with a gradient is descended from equal weights (log loss and RMSE are convex in them). Others start from
-    the best of equal weights, the descent of a smooth form of the metric, that of the task's own loss and, on few rows,
-    hill climbing; then weight moves from member to member while the metric gains, in a bounded number of trials.
+    A metric with a gradient is descended from equal weights (log loss and RMSE are convex in them). For others the
+    task's own loss is, and from there a smooth form of the metric; then weight moves from member to member while the
+    metric gains, in a bounded number of trials, from the best of these and, on few rows, of hill climbing.
     """
-    equal = np.full(problem.members, 1 / problem.members)
     if problem.members == 1:
         return {"weights": [1.0]}
+    return {"weights": problem.remembered("simplex", _simplex).tolist()}
+
+
+def _simplex(problem: Problem) -> Array:
+    equal = np.full(problem.members, 1 / problem.members)
     if problem.metric.gradient:
-        starts = [equal, _descended(problem)]
-    else:
-        loss = METRICS["r2" if problem.task == "regression" else "log_loss"]
-        starts = [equal, _descended(problem), _descended(replace(problem, metric=loss))]
-        if problem.members * SELECTIONS * problem.member(0).size <= WORK:
-            starts.append(np.array(hill_climb(problem)["weights"]))
+        return _best(problem, [equal, _descended(problem, equal)])
+    loss = METRICS["r2" if problem.task == "regression" else "log_loss"]
+    near = _descended(replace(problem, metric=loss), equal)
+    starts = [equal, near, _descended(problem, near)]
+    if problem.members * SELECTIONS * problem.member(0).size <= WORK:
+        starts.append(np.array(hill_climb(problem)["weights"]))
+    return refine(problem, _best(problem, starts), objective(problem))
+
+
+def _best(problem: Problem, starts: list[Array]) -> Array:
     problem = condense(problem)
     value = objective(problem)
-    weights = max(starts, key=lambda start: value(problem.mix(start)))
-    if not problem.metric.gradient:
-        weights = refine(problem, weights, value)
-    return {"weights": weights.tolist()}
+    return max(starts, key=lambda start: value(problem.mix(start)))
 
 
-def _descended(problem: Problem) -> Array:
+def _descended(problem: Problem, start: Array) -> Array:
     problem = condense(problem)
     slope = smooth(problem)
     if slope is None:
-        return np.full(problem.members, 1 / problem.members)
-    return descend(problem, slope, EXACT if problem.metric.gradient else SMOOTHED)
+        return start
+    return descend(problem, slope, start, EXACT if problem.metric.gradient else SMOOTHED)
 
 
 def apply(numbers: dict[str, Any], P: Array) -> Array:

@@ -8,11 +8,12 @@ import numpy as np
 from tqdm import tqdm
 
 from oof.blend_file import apply_blend, write_blend
+from oof.choice import Limits, used
 from oof.decide import decide
 from oof.diversity import error_correlations
 from oof.frame import write_frame
 from oof.ladder import RUNGS, Climb, auto, single
-from oof.matrix import stack, stack_tests
+from oof.matrix import stack_tests
 from oof.member import Member, write_member
 from oof.metrics import Metric
 from oof.problem import Problem
@@ -22,13 +23,18 @@ from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
 from pipeline.display import duration, number, table, warn
 from pipeline.files import atomic
+from pipeline.level_one import level_one, limits_of
 from pipeline.members import Gathered, asked, gather
 from pipeline.run_directory import RunDirectory, run_directory
-from pipeline.splits import Folds, chosen_folds, open_folds
+from pipeline.splits import chosen_folds, open_folds
+from pipeline.trust import check_extras
 
 
-def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -> None:
-    """Score every member and every rung, choose a blend, and write OOF, test predictions and `blend.json`."""
+def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None, trusted: Sequence[str] = ()) -> None:
+    """Score every member and every rung, choose a blend, and write OOF, test predictions and `blend.json`.
+
+    `trusted` members from files take part though they do not look out of fold.
+    """
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
     split = open_folds(run, config, competition, make=False)
@@ -40,7 +46,8 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -
     )
     tests = stack_tests(gathered.members)  # refuse before scores are shown that nothing would come of
     problem = level_one(gathered, competition, split, chosen)
-    climb = _climb(config, problem)
+    check_extras(gathered, problem, tests, trusted)
+    climb = _climb(config, problem, limits_of(config, gathered, len(competition.test.ids)))
     _write(run, config, competition, gathered, tests, climb, problem, chosen)
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}: members, scores and test means are of these alone\n")
@@ -56,20 +63,7 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None) -
     print(f"submit next: {config.command('submit')}")
 
 
-def level_one(gathered: Gathered, competition: Competition, split: Folds, folds: Sequence[int]) -> Problem:
-    """Members beside the truth, on the rows of these folds."""
-    rows = np.flatnonzero(np.isin(split.fold, folds))
-    return Problem(
-        P=stack(gathered.members, competition.ids, split.fold, folds),
-        truth=competition.targets.truth[rows],
-        fold=split.fold[rows],
-        task=competition.spec.task,
-        metric=competition.metric,
-        component=split.component[rows],
-    )
-
-
-def _climb(config: Config, problem: Problem) -> Climb:
+def _climb(config: Config, problem: Problem, limits: Limits | None) -> Climb:
     spec = config.blend
     methods = len(RUNGS) if spec.method == "auto" else 1
     with tqdm(total=methods + 1, desc="blending", unit="step", delay=2, leave=False, disable=None) as bar:
@@ -79,8 +73,8 @@ def _climb(config: Config, problem: Problem) -> Climb:
             bar.update()
 
         if spec.method == "auto":
-            return auto(problem, finish=spec.finish, on_rung=on_rung)
-        return single(spec.method, problem, finish=spec.finish, on_rung=on_rung)
+            return auto(problem, finish=spec.finish, limits=limits, on_rung=on_rung)
+        return single(spec.method, problem, finish=spec.finish, limits=limits, on_rung=on_rung)
 
 
 def _member_table(gathered: Gathered, problem: Problem) -> str:
@@ -116,11 +110,11 @@ def _rung_table(climb: Climb, metric: Metric) -> str:
 
 
 def _weights_line(rung: Rung, members: Sequence[Member]) -> str:
-    weights = rung.fitted.numbers[0].get("weights")
+    chosen, numbers = used(rung.fitted.numbers[0], len(members))
+    names, weights = [members[at].name for at in chosen], numbers.get("weights")
     if weights is None or np.ndim(weights) != 1:
-        return f"blend {rung.method} of {len(members)} members"
-    pairs = [f"{member.name} {weight:.3f}" for member, weight in zip(members, weights, strict=True) if weight > 0]
-    return f"weights: {', '.join(pairs)}"
+        return f"blend {rung.method} of {', '.join(names)}"
+    return "weights: " + ", ".join(f"{name} {one:.3f}" for name, one in zip(names, weights, strict=True) if one > 0)
 
 
 def _spread(value: Score) -> str:
@@ -139,11 +133,13 @@ def _write(
     problem: Problem,
     folds: Sequence[int],
 ) -> None:
-    members, columns, held = gathered.members, competition.targets.columns, climb.held
+    columns, held = competition.targets.columns, climb.held
+    chosen, numbers = used(held.fitted.numbers[0], len(gathered.members))
+    members = [gathered.members[at] for at in chosen]
     described: dict[str, Any] = {
         "method": held.method,
         "members": [member.name for member in members],
-        "numbers": held.fitted.numbers[0],
+        "numbers": numbers,
         "finish": held.fitted.finishes[0],
         "thresholds": held.fitted.thresholds[0],
         "scores": {
@@ -158,11 +154,11 @@ def _write(
         "folds": list(folds),
         "sentence": climb.sentence,
         "test_table": competition.test.sha256,
-        "fits": gathered.fits,
+        "fits": {name: fits for name, fits in gathered.fits.items() if name in {member.name for member in members}},
         "asked": asked(config),
     }
-    blended = apply_blend(described, tests)
-    for member in members:
+    blended = apply_blend(described, [tests[at] for at in chosen])
+    for member in gathered.members:
         with atomic(run.oof / f"{member.name}.parquet") as oof, atomic(run.oof / f"{member.name}.test.parquet") as test:
             write_member(oof, test, member)
     # what the blend's OOF file holds is cross-fitted where it can be: a row's own target had no say in it

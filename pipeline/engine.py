@@ -15,7 +15,7 @@ from models import ModelError
 from models.backbone import Backbone, open_backbone
 from models.build import check_variant
 from models.device import use_threads
-from models.fit import Fit, fit, updates_per_epoch
+from models.fit import Fit, fit, per_thousand, updates_per_epoch
 from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
 from models.predict import predict
 from models.recipe import digest
@@ -174,12 +174,18 @@ def _fit_linear(job: Job, shared: Shared) -> tuple[Predictions, Predictions, dic
         seed=job.derived_seed,
     )
     valid = model.predict([competition.texts[row] for row in valid_rows]) if len(valid_rows) else np.zeros((0, 1))
+    predicting = time.perf_counter()
     test = model.predict(competition.test.texts)
+    predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))
     with atomic(job.folder / TERMS) as terms, atomic(job.folder / NUMBERS) as numbers:
         write_linear(terms, numbers, model)
     scores = {"": shared.score(truth[valid_rows], valid)} if len(valid_rows) else {}
     marker = {
-        "provenance": {"seconds": round(time.perf_counter() - started, 2), "device": "cpu"},
+        "provenance": {
+            "seconds": round(time.perf_counter() - started, 2),
+            "predict_seconds": predict_seconds,
+            "device": "cpu",
+        },
         "epochs": [{"epoch": 1, "scores": scores}],
     }
     return {"": valid}, {"": test}, marker

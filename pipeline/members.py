@@ -10,6 +10,7 @@ import numpy as np
 from models.recipe import differences, digest
 from models.store import test_part, valid_part
 from oof.extra import read_extra
+from oof.matrix import idle
 from oof.member import Member, member_from_parts
 from oof.parts import read_part
 from pipeline.competition import Competition
@@ -26,11 +27,14 @@ from pipeline.splits import Folds
 class Gathered:
     """Members that cover every wanted fold, their training seconds, and a sentence for each one left out.
 
-    `fits` names, by member, the fits it was made of.
+    `fits` names, by member, the fits it was made of; `variants` the variant, by whose fits its members are predicted
+    together, in `predicting` seconds per 1,000 rows where that was timed.
     """
 
     members: list[Member]
     seconds: dict[str, float]
+    variants: dict[str, str]
+    predicting: dict[str, float | None]
     fits: dict[str, str]
     left_out: list[str]
 
@@ -56,6 +60,8 @@ def gather(
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
     members: list[Member] = []
     seconds: dict[str, float] = {}
+    variants: dict[str, str] = {}
+    predicting: dict[str, float | None] = {}
     left_out: list[str] = []
     for variant in config.variants:
         own = [job for job in jobs if job.variant == variant]
@@ -65,12 +71,19 @@ def gather(
             state = f"{done} of its {len(cv)} fits are done" if cv else "it was not trained with this config"
             left_out.append(f"{variant} is left out: {state}")
             continue
+        refits = [job for job in own if job.fold == "all"]
+        predicting[variant] = _predicting(refits or cv)
         for name in members_of(config, variant).values():
-            member = _own_member(name, cv, [job for job in own if job.fold == "all"], competition, split, folds)
-            members.append(member)
+            members.append(_own_member(name, cv, refits, competition, split, folds))
+            variants[name] = variant
             seconds[name] = sum((job.marker or {})["provenance"]["seconds"] for job in cv)
     members += _extras(config, folder, competition, split, folds)
     members = _restricted(members, config)
+    useless = idle(members)
+    if len(useless) == len(members) > 0:
+        raise PipelineError(f"no member can be blended: {members[0].name} is of no use, {useless[members[0].name]}")
+    left_out += [f"{name} is left out: {reason}" for name, reason in useless.items()]
+    members = [member for member in members if member.name not in useless]
     for member in members:
         if member.test is not None and member.test_ids.tolist() != competition.test.ids:
             raise PipelineError(f"the test predictions of {member.name} are not of this test table: train predicts it")
@@ -79,7 +92,14 @@ def gather(
             f"no member covers folds {', '.join(map(str, folds))}; {'; '.join(left_out)}; train first, or blend --folds"
         )
     own_names = {member.name for member in members} - set(config.blend.extra)
-    return Gathered(members, seconds, {name: fits_of(jobs, name, folds) for name in sorted(own_names)}, left_out)
+    fits = {name: fits_of(jobs, name, folds) for name in sorted(own_names)}
+    return Gathered(members, seconds, variants, predicting, fits, left_out)
+
+
+def _predicting(jobs: Sequence[Job]) -> float | None:
+    """Seconds in which these fits predict 1,000 rows; None if one was not timed."""
+    timed = [(job.marker or {}).get("provenance", {}).get("predict_seconds") for job in jobs]
+    return None if None in timed else float(sum(timed))
 
 
 def fits_of(jobs: Sequence[Job], member: str, folds: Sequence[int]) -> str:

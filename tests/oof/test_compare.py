@@ -209,6 +209,18 @@ def test_the_verdict_asks_other_rows_and_other_seeds(gap, spread, seeds, finding
     assert found["gain"] == pytest.approx(gap)
 
 
+def test_of_pairs_that_say_as_much_the_verdict_tells_the_widest_by_the_limit_of_all():
+    fit = np.zeros((2, 1))
+    entrants = [Entrant(name, name, "r", singles=[fit, fit]) for name in ("x", "a", "b", "c")]
+    scores = [[9.0, 9.0], [0.0, 0.01], [1.0, 1.01], [3.0, 3.01]]
+    flat = np.concatenate(scores)
+    judged = Judged(flat, flat + np.random.default_rng(0).normal(size=(200, len(flat))) * 0.01, 1)
+    seeds = Seeds(entrants, scores)
+    found = verdict([1, 2, 3], judged, [[0, 1], [2, 3], [4, 5], [6, 7]], seeds)
+    assert (found["poolings"], found["better"], found["worse"]) == (["a", "b", "c"], "c", "a")
+    assert found["seed_limit"] == pytest.approx(seeds.noise.limit(2, 2, compared=3))
+
+
 def test_poolings_are_grouped_by_recipe_and_a_lone_one_is_no_group():
     entrants = [Entrant(name, name, recipe) for name, recipe in zip("abcde", ["r", None, "s", "r", "t"], strict=True)]
     assert poolings(entrants) == [[0, 3]]
@@ -248,6 +260,8 @@ def test_a_control_has_as_many_fits_on_either_side():
         assert all(len({entrant for entrant, _ in mix}) == one.size for mix in one.mixes)
     sets = [frozenset(entrant for entrant, _ in mix) for mix in found[0].mixes]
     assert set(sets[:4]) == set(map(frozenset, combinations([0, 4, 7, 8], 3)))  # each once before any twice
+    many = controls({0: 2} | dict.fromkeys(range(1, 10), 1))[0].mixes
+    assert 0 < sum(mix[0][0] == 0 for mix in many) < CHOICES  # not the first sets of all
     assert controls({0: 5}) == []
     assert controls({0: 1, 1: 1}) == []
 

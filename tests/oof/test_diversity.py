@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oof.diversity import error_correlations
+from oof.diversity import by_likeness, error_correlations
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "ordinal", "regression"])
@@ -33,3 +33,8 @@ def test_a_member_without_error_correlates_with_nobody(draw):
     truth, P = draw("regression")
     found = error_correlations(np.stack([truth, P[0]]), truth, "regression")
     assert found.tolist() == [[1, 0], [0, 1]]
+
+
+def test_pairs_come_by_likeness_each_once():
+    correlations = np.array([[1, 0.2, 0.9], [0.2, 1, -0.5], [0.9, -0.5, 1]])
+    assert by_likeness(correlations) == [(0, 2), (0, 1), (1, 2)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.matrix import stack, stack_tests
+from oof.matrix import idle, stack, stack_tests
 from oof.member import Member
 
 IDS, FOLD = ["a", "b", "c"], np.array([0, 1, -1])
@@ -56,6 +56,18 @@ def test_members_that_differ_are_refused(pair, changed, sentence):
 def test_nothing_to_blend_is_refused():
     with pytest.raises(OOFError, match="there is no member to blend"):
         stack([], IDS, FOLD, [0])
+
+
+def test_members_that_add_nothing_are_named(pair):
+    constant = replace(pair[0], name="flat", oof=np.full((2, 1), 0.5))
+    twin = replace(pair[1], name="twin", oof=pair[1].oof.copy())
+    assert idle([*pair, constant, twin]) == {
+        "flat": "its OOF is the same for every row",
+        "twin": "its OOF equals that of second in every row",
+    }
+    assert idle(pair) == {}
+    half = replace(pair[0], columns=("y", "z"), oof=np.array([[0.5, 0.1], [0.5, 0.2]]))
+    assert idle([half]) == {}
 
 
 def test_test_predictions_must_be_there_for_all(pair):

@@ -89,7 +89,7 @@ def test_hill_climbing_is_caruanas_path_in_a_slow_loop(draw):
 def test_selection_breaks_ties_by_members_already_in():
     worth = {(0, 1, 0): 1, (0, 1 / 2, 1 / 2): 2, (1 / 3, 1 / 3, 1 / 3): 3, (0, 2 / 3, 1 / 3): 3}
     three = problem(np.eye(3)[..., None], np.arange(3), "binary", METRICS["log_loss"])
-    found = search.grow(three, lambda mean: worth.get(tuple(mean[:, 0]), 0), 3, again=True)
+    found = search.grow(three, lambda mean: worth.get(tuple(mean[:, 0]), 0), 3, search.again)
     assert found.tolist() == [0, 2, 1]
 
 

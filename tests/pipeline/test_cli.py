@@ -43,7 +43,7 @@ def test_blending_submitting_and_looking_load_no_torch(blended: Callable[[str], 
     (site.folder / "init").mkdir()
     for name in ("train.csv", "test.csv", "sample_submission.csv"):
         (site.folder / "init" / name).write_bytes((site.folder / name).read_bytes())
-    calls = [[verb, *config] for verb in ("status", "blend", "submit")]
+    calls = [[verb, *config] for verb in ("status", "blend", "compare", "submit")]
     calls += [["grade", *config, *solution], ["init", str(site.folder / "init")], ["schema"], ["--help"]]
     assert loaded(*calls) == ""
 

@@ -1,0 +1,92 @@
+"""Where members come from: their variant and recipe, their predictions by seed, and what their fits cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.linear import NUMBERS, TERMS
+from models.recipe import digest
+from models.store import WEIGHTS, valid_part
+from oof.entrant import Entrant
+from oof.measures import Array
+from oof.member import Member, member_from_parts
+from oof.parts import read_part
+from pipeline.competition import Competition
+from pipeline.plan import Job
+from pipeline.splits import Folds
+
+PLAIN_MEAN = {"layers": {"kind": "last"}, "tokens": [{"kind": "mean"}]}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An entrant with its share of the cost of its fits; None for a teammate's, or where no weights are kept.
+
+    `shared`: how many members these fits give. `minutes` and `megabytes` are divided by it.
+    """
+
+    entrant: Entrant
+    variant: str | None
+    minutes: float | None
+    megabytes: float | None
+    shared: int
+
+
+def origins(
+    members: Sequence[Member], jobs: Sequence[Job], competition: Competition, split: Folds, folds: Sequence[int]
+) -> list[Origin]:
+    """The origin of each member; `jobs` are all of the run, of which those of `folds` count."""
+    wanted = [job for job in jobs if job.fold in folds]
+    return [
+        _origin(member, [job for job in wanted if member.name in job.members.values()], competition, split, folds)
+        for member in members
+    ]
+
+
+def _origin(
+    member: Member, jobs: Sequence[Job], competition: Competition, split: Folds, folds: Sequence[int]
+) -> Origin:
+    if not jobs:
+        return Origin(Entrant(member.name, None), None, None, None, 1)
+    job, shared = jobs[0], len(jobs[0].members)
+    seconds = sum(float((job.marker or {})["provenance"]["seconds"]) for job in jobs)
+    size = sum(_weights(job) for job in jobs)
+    entrant = Entrant(member.name, job.variant)
+    if not job.linear:
+        entrant = Entrant(
+            member.name,
+            job.variant,
+            _recipe(job),
+            job.poolings[_pooling(job, member.name)] == PLAIN_MEAN,
+            _singles(member, jobs, competition, split, folds),
+        )
+    return Origin(entrant, job.variant, seconds / 60 / shared, size / 1e6 / shared if size else None, shared)
+
+
+def _pooling(job: Job, name: str) -> str:
+    return next(pooling for pooling, member in job.members.items() if member == name)
+
+
+def _recipe(job: Job) -> str:
+    """What is alike in variants that differ in their pooling alone; those of one encoder are alike by themselves."""
+    alike = {key: value for key, value in job.recipe.items() if key != "poolings"}
+    return digest([alike, job.variant if len(job.members) > 1 else None])
+
+
+def _weights(job: Job) -> int:
+    paths = [job.folder / name for name in (WEIGHTS, TERMS, NUMBERS)]
+    return sum(path.stat().st_size for path in paths if path.exists())
+
+
+def _singles(
+    member: Member, jobs: Sequence[Job], competition: Competition, split: Folds, folds: Sequence[int]
+) -> list[Array]:
+    """A member's predictions by seed, each as if there were no other."""
+    seeds, columns = sorted({job.seed for job in jobs}), competition.targets.columns
+    if len(seeds) == 1:
+        return [member.oof]
+    found = []
+    for seed in seeds:
+        parts = [read_part(valid_part(job.folder, member.name), columns) for job in jobs if job.seed == seed]
+        name = f"{member.name}, seed {seed}"
+        found.append(member_from_parts(name, parts, [], competition.ids, split.fold, folds, columns).oof)
+    return found

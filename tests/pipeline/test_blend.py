@@ -1,0 +1,157 @@
+"""What a blend may use, what it says of itself, and which members it will not have."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from oof.blend_file import read_blend
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+CLASSES = ["who", "where", "when"]
+
+
+def offer(site: Any, name: str, oof: Change, test: Change = lambda table: table) -> None:
+    """Offer the run's own member tfidf, changed, as a teammate's files."""
+    for kind, source, change in (("oof", "tfidf.parquet", oof), ("test", "tfidf.test.parquet", test)):
+        change(pd.read_parquet(site.root / "oof" / source)).to_parquet(site.folder / f"{name}.{kind}.parquet")
+    extra = site.config().get("blend", {}).get("extra", {})
+    paths = {"oof": f"{name}.oof.parquet", "test": f"{name}.test.parquet"}
+    site.configure(blend={"extra": {**extra, name: paths}})
+
+
+def blurred(share: float) -> Change:
+    return lambda table: table.assign(**{name: share * table[name] + (1 - share) / 3 for name in CLASSES})
+
+
+def cheated(site: Any) -> Change:
+    truth = pd.Series({row["id"]: row["kind"] for row in site.rows("train.csv")})
+    return lambda table: table.assign(**{name: (truth[table["id"]] == name).to_numpy(float) for name in CLASSES})
+
+
+def test_a_member_that_saw_its_rows_is_refused_and_may_be_trusted(blended) -> None:
+    site = blended("multiclass")
+    offer(site, "theirs", cheated(site), blurred(0.2))
+    done = site.run("blend")
+    assert done.code == 2
+    assert "error: theirs does not look out of fold: its OOF gives the truth a probability of 1.00" in done.err
+    assert "if you know better, blend --trust theirs" in done.err
+    done = site.run("blend", "--trust", "theirs")
+    assert done.code == 0
+    assert "warning: theirs is trusted, though it does not look out of fold" in done.err
+    assert "theirs" in read_blend(site.root / "oof" / "blend.json")["members"]
+
+
+def test_an_honest_member_passes_however_weak_or_strong(blended) -> None:
+    site = blended("multiclass")
+    answers = pd.Series({row["id"]: row["kind"] for row in site.rows("solution.csv")})
+    hidden = lambda table: table.assign(  # noqa: E731
+        **{name: (answers[table["id"]] == name).to_numpy(float) for name in CLASSES}
+    )
+    offer(site, "oracle", cheated(site), hidden)
+    offer(site, "weak", blurred(0.1), blurred(0.1))
+    done = site.run("blend")
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sentence"),
+    [
+        ("mean", "--trust names 'mean', which is no member from a file; members from files are theirs"),
+        ("their", "--trust names 'their', which is no member from a file; members from files are theirs"),
+    ],
+)
+def test_only_members_from_files_need_trust(blended, trusted: str, sentence: str) -> None:
+    site = blended("multiclass")
+    offer(site, "theirs", blurred(0.5), blurred(0.5))
+    done = site.run("blend", "--trust", trusted)
+    assert done.code == 2
+    assert sentence in done.err
+
+
+def test_members_that_can_add_nothing_are_left_out_with_a_sentence(blended) -> None:
+    site = blended("multiclass")
+    offer(site, "flat", lambda table: table.assign(**dict.fromkeys(CLASSES, 1 / 3)))
+    offer(site, "twin", lambda table: table)
+    done = site.run("blend")
+    assert done.code == 0
+    assert "warning: flat is left out: its OOF is the same for every row\n" in done.err
+    assert "warning: twin is left out: its OOF equals that of tfidf in every row\n" in done.err
+    assert read_blend(site.root / "oof" / "blend.json")["members"] == ["mean", "tfidf"]
+    done = site.run("blend", "blend.members=[flat]")
+    assert done.code == 2
+    assert "no member can be blended: flat is of no use, its OOF is the same for every row" in done.err
+
+
+def test_a_blend_keeps_to_its_number_of_members(blended, tmp_path: Path) -> None:
+    site = blended("multiclass")
+    assert "weights: tfidf 1.000\n" in site.ok("blend", "blend.method=mean", "blend.max_members=1")
+    described = read_blend(site.root / "oof" / "blend.json")
+    assert described["members"] == ["tfidf"]
+    assert list(described["fits"]) == ["tfidf"]
+    site.ok("submit")
+    site.ok("predict", "--test", str(site.folder / "test.csv"), "--output", str(tmp_path), "blend.max_members=1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blend.test.parquet", "tfidf.test.parquet"]
+
+
+def test_a_blend_keeps_to_its_seconds_of_prediction(blended) -> None:
+    site = blended("multiclass")
+    assert read_markers(site)["tfidf"] < read_markers(site)["mean"]
+    between = (read_markers(site)["tfidf"] + read_markers(site)["mean"]) / 2
+    site.ok("blend", "blend.method=mean", f"blend.max_seconds={between}")
+    assert read_blend(site.root / "oof" / "blend.json")["members"] == ["tfidf"]
+    done = site.run("blend", "blend.max_seconds=1e-9")
+    assert done.code == 2
+    assert "no member is within blend.max_seconds 1e-09: the quickest takes " in done.err
+    offer(site, "theirs", blurred(0.5), blurred(0.5))
+    done = site.run("blend", "blend.max_seconds=5")
+    assert done.code == 2
+    assert "blend.max_seconds: nobody timed how long theirs takes to predict" in done.err
+
+
+def read_markers(site: Any) -> dict[str, float]:
+    """Seconds in which each variant predicts the test table, as the markers say."""
+    import json
+
+    found: dict[str, float] = {}
+    for path, (_, marker) in site.markers().items():
+        seconds = json.loads(marker)["provenance"]["predict_seconds"] * 12 / 1000
+        found[path.split("/")[1]] = found.get(path.split("/")[1], 0.0) + seconds
+    return found
+
+
+def test_a_finish_is_tried_and_can_be_switched_off(blended) -> None:
+    site = blended("multiclass")
+    out = site.ok("blend")
+    assert ", finished" in out
+    assert "a temperature of " in out
+    finish = read_blend(site.root / "oof" / "blend.json")["finish"]
+    assert (finish is not None) == ("after it gains" in out)
+    out = site.ok("blend", "blend.finish=false")
+    assert "finished" not in out
+    assert read_blend(site.root / "oof" / "blend.json")["finish"] is None
+
+
+def test_the_range_of_the_target_bounds_a_regression(blended) -> None:
+    site = blended("regression")
+    out = site.ok("blend", "blend.method=stacker")
+    finish = read_blend(site.root / "oof" / "blend.json")["finish"]
+    if finish is None:
+        assert "the target's range after it does not pay: " in out
+    else:
+        found = pd.read_parquet(site.root / "oof" / "blend.test.parquet")["score"]
+        assert found.between(finish["low"][0], finish["high"][0]).all()
+
+
+def test_scores_come_with_an_interval_and_a_figure_for_having_chosen(blended) -> None:
+    site = blended("multiclass")
+    out = site.ok("blend")
+    scores = read_blend(site.root / "oof" / "blend.json")["scores"]
+    low, high = scores["95 % interval"]
+    assert low < scores["cross-fitted"] < high
+    assert f"corrected for the choice among these blends (BBC-CV): {scores['corrected for the choice']:.5f}" in out
+    assert f"{low:.5f} to {high:.5f}" in out
+    assert np.isfinite(scores["corrected for the choice"])
