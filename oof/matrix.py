@@ -1,6 +1,7 @@
 """The level-one matrix: members side by side, (members, rows, columns), after every check that makes it legal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,11 @@ from oof.member import Array, Member
 from oof.rows import Ids, folds_by_id, wanted_rows
 
 
-def stack(members: Sequence[Member], ids: Ids, fold: npt.NDArray[np.int64], folds: Sequence[int]) -> Array:
+def stack(members: list[Member], ids: Ids, fold: npt.NDArray[np.int64], folds: Sequence[int]) -> Array:
     """P (members, rows, columns), rows of the wanted folds in the order of the folds file (`ids`, `fold`).
 
-    Raises OOFError if members share a name, or differ in columns, rows or test rows.
+    The members in the list become views of it, one after the other, so that memory never holds them twice. Raises
+    OOFError if members share a name, or differ in columns, rows or test rows.
     """
     if not members:
         raise OOFError("there is no member to blend")
@@ -32,7 +34,11 @@ def stack(members: Sequence[Member], ids: Ids, fold: npt.NDArray[np.int64], fold
         _same(f"member {member.name}: the OOF rows", member.ids, wanted.index.to_numpy(dtype=object), "the folds file")
         if member.test is not None and first.test is not None:
             _same(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
-    return np.stack([member.oof for member in members])
+    P = np.empty((len(members), *first.oof.shape))  # memory is taken where it is written
+    for at, member in enumerate(members):
+        P[at] = member.oof
+        members[at] = replace(member, oof=P[at], ids=first.ids)
+    return P
 
 
 def idle(members: Sequence[Member]) -> dict[str, str]:

@@ -27,9 +27,12 @@ def pair():
 
 
 def test_the_matrix_is_members_by_rows_by_columns(pair):
-    P = stack(pair, IDS, FOLD, [0, 1])
+    members = list(pair)
+    P = stack(members, IDS, FOLD, [0, 1])
     assert P.shape == (2, 2, 1)
     assert P[1, :, 0].tolist() == [3, 4]
+    assert all(np.shares_memory(member.oof, P) for member in members)
+    assert members[1].oof.tolist() == [[3], [4]]
 
 
 @pytest.mark.parametrize(
