@@ -42,8 +42,11 @@ def test_a_member_that_saw_its_rows_is_refused_and_may_be_trusted(blended) -> No
     assert "if you know better, blend --trust theirs" in done.err
     done = site.run("blend", "--trust", "theirs")
     assert done.code == 0
-    assert "warning: theirs is trusted, though it does not look out of fold" in done.err
+    assert "warning: theirs is used, though it does not look out of fold" in done.err
     assert "theirs" in read_blend(site.root / "oof" / "blend.json")["members"]
+    done = site.run("blend", "blend.members=[theirs]")  # with nobody beside it the test rows may be harder
+    assert done.code == 0
+    assert "warning: theirs is used, though it does not look out of fold" in done.err
 
 
 def test_an_honest_member_passes_however_weak_or_strong(blended) -> None:
