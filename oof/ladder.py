@@ -2,29 +2,21 @@
 
 Rungs come in order of what they learn. A finish (a temperature, the target's range) is a last rung on top of the one
 held. Equal weights win often; then it says so.
-
-Having chosen flatters too. So the rule is repeated on bootstrap draws, and what it holds on each is judged on the rows
-that the draw left out (BBC-CV; Tsamardinos, Greasidou and Borboudakis 2018), with the standard errors of the whole.
-That covers the choice among these blends, nothing that was discarded before.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from oof import OOFError
 from oof.blends import blend
 from oof.choice import Limits, limited
-from oof.counted import Counted, counted
+from oof.contest import Contest, contest
 from oof.finish import finishes
-from oof.measures import Array
 from oof.metrics import Metric
 from oof.problem import Problem
-from oof.resample import Resamples, interval, standard_error
-from oof.rule import Rule
+from oof.resample import Resamples
 from oof.rungs import Rung, try_blend, try_canary
-from oof.scores import Blended, Gain
+from oof.scores import Gain
 
 RUNGS = ("mean", "subset_mean", "shrunk", "simplex", "stacker")
 REPEATS, MANY = 1000, 200_000
@@ -117,49 +109,18 @@ def _climb(
         return Climb(rungs, rungs[0], "", None)
     on_rung("bootstrap")
     everything = rungs + [one[1] for one in tried if finish]
-    return _held(problem, everything, len(rungs), canaries, draws)
+    return _held(contest(problem, everything, len(rungs), canaries, draws))
 
 
-def _held(
-    problem: Problem, candidates: list[Rung], rungs: int, canaries: dict[int, Blended], draws: Resamples
-) -> Climb:
-    metric = problem.metric
-    crossed = [rung.crossed for rung in candidates if rung.crossed] + list(canaries.values())
-    functions = [counted(metric, problem.truth, one.decided) for one in crossed]
-    values = np.array([metric.sign * metric.function(problem.truth, one.decided) for one in crossed])
-    drawn = metric.sign * draws.values(functions)
-    standard_error(drawn[:, 0], metric)
-    errors = np.nanstd(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
-    numbers = {rung: len(candidates) + at for at, rung in enumerate(canaries)}
-    rule = Rule(rungs, len(candidates) > rungs, numbers, errors)
-    path = rule.path(values)
-
-    def described(new: int, old: int | None) -> Rung:
-        low, high = sorted(metric.sign * bound for bound in interval(drawn[:, new]))
-        rung = replace(candidates[new], interval=(low, high))
-        if old is not None:
-            rung = replace(rung, over=candidates[old].name, gain=Gain(values[new] - values[old], errors[new, old]))
-        if new in numbers:
-            at = numbers[new]
-            rung = replace(rung, canary=Gain(values[at] - values[new], errors[at, new]))
-        return rung
-
-    shown = [described(at, path[at - 1] if at else None) for at in range(rungs)]
-    if rule.finish:
-        shown.append(described(rungs + path[rungs - 1], path[rungs - 1]))
-    name = candidates[path[-1]].name
+def _held(contest: Contest) -> Climb:
+    path = contest.rule.path(contest.values)
+    shown = [contest.described(at, path[at - 1] if at else None) for at in range(contest.rule.rungs)]
+    if contest.rule.finish:
+        top = contest.rule.rungs + path[contest.rule.rungs - 1]
+        shown.append(contest.described(top, path[contest.rule.rungs - 1]))
+    name = contest.candidates[path[-1]].name
     held = next(rung for rung in shown if rung.name == name)
-    corrected = _corrected(rule, drawn, functions, draws) if len(candidates) > 1 else None
-    return Climb(shown, held, _finish_sentence(shown[-1], held) if rule.finish else "", corrected)
-
-
-def _corrected(rule: Rule, drawn: Array, functions: Sequence[Counted], draws: Resamples) -> float | None:
-    """The mean over draws of the score, on the rows left out, of what the rule holds on the draw."""
-    found = []
-    for values, counts in zip(drawn, draws, strict=True):
-        value = functions[rule.path(values)[-1]]((counts == 0).astype(np.float64))
-        found += [] if value is None else [value]
-    return float(np.mean(found)) if found else None
+    return Climb(shown, held, _finish_sentence(shown[-1], held) if contest.rule.finish else "", contest.corrected())
 
 
 def _why(climb: Climb, metric: Metric) -> str:

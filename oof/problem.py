@@ -102,9 +102,13 @@ class Problem:
             yield slice(start, min(start + step, len(self)))
 
     def remembered(self, name: str, make: Callable[["Problem"], Any]) -> Any:
-        """What `make` gives for these rows, made once: nested cross-fitting asks for the same rows again and again."""
-        rows = b"" if self.at is None else hashlib.blake2b(self.at.tobytes()).digest()
-        key = (name, self.metric.name, id(self.P), rows)
+        """What `make` gives for these rows, made once: nested cross-fitting asks for the same rows again and again.
+
+        What is made may hang on anything but `fold` and `component`.
+        """
+        rows = hashlib.blake2b(b"" if self.at is None else self.at.tobytes())
+        rows.update(self.truth.tobytes())
+        key = (name, self.task, self.metric.name, id(self.P), rows.digest())
         if key not in self.memory:
             self.memory[key] = (self.P, make(self))  # P stays alive, so that its id stays its own
         return self.memory[key][1]

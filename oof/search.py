@@ -15,6 +15,7 @@ from oof.smooth import Slope
 Mask = npt.NDArray[np.bool_]
 
 PATIENCE = 10  # steps of a greedy path without a better prefix
+COLUMN = 5000
 WORK = 1e7  # entries that the moves between members may look at
 
 
@@ -89,7 +90,7 @@ def refine(problem: Problem, weights: Array, value: Value) -> Array:
     mixed = problem.mix(weights)
     best = value(mixed)
     for step in (0.1, 0.03, 0.01):
-        left = min(max(WORK / mixed.size, 30), 600) / 3
+        left = min(max(WORK / effort(mixed), 30), 600) / 3
         moved = True
         while moved and left > 0:
             moved = False
@@ -106,6 +107,11 @@ def refine(problem: Problem, weights: Array, value: Value) -> Array:
                     weights[giver] -= amount
                     weights[taker] += amount
     return normal(weights)
+
+
+def effort(predictions: Array) -> int:
+    """Entries that a metric looks at; a column is worth some thousands of them, however short."""
+    return max(int(predictions.size), COLUMN * int(predictions.shape[1]))
 
 
 def normal(weights: Array) -> Array:

@@ -14,7 +14,7 @@ from oof.measures import Array
 from oof.metrics import METRICS
 from oof.objective import TIE, condense, objective
 from oof.problem import Problem, combine
-from oof.search import WORK, again, descend, grow, once, refine
+from oof.search import WORK, again, descend, effort, grow, once, refine
 from oof.smooth import smooth
 
 EXHAUSTIVE_MEMBERS = 10
@@ -104,7 +104,7 @@ def _simplex(problem: Problem) -> Array:
     loss = METRICS["r2" if problem.task == "regression" else "log_loss"]
     near = _descended(replace(problem, metric=loss), equal)
     starts = [equal, near, _descended(problem, near)]
-    if problem.members * SELECTIONS * problem.member(0).size <= WORK:
+    if problem.members * SELECTIONS * effort(problem.member(0)) <= WORK:
         starts.append(np.array(hill_climb(problem)["weights"]))
     return refine(problem, _best(problem, starts), objective(problem))
 

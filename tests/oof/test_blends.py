@@ -21,7 +21,7 @@ CELLS = [
     for name in ("log_loss", "roc_auc", "f1", "qwk", "rmse", "mae", "spearman")
     if task in rule.tasks and task in METRICS[name].tasks and METRICS[name].needs in rule.needs
 ]
-ROUGH = {"f1"}  # of several weights that are as good, which one a search finds hangs on the last digit of a sum
+FIXED = {"mean", "geometric_mean", "logit_mean", "rank_mean", "nnls", "stacker"}  # none asks the metric
 cells = pytest.mark.parametrize(("method", "task", "name"), CELLS)
 
 
@@ -75,11 +75,17 @@ def test_permuted_members_permute_the_weights(method, task, name, draw):
     order = [2, 0, 1]
     numbers, rule = fitted(method, task, name, truth, P)
     permuted, _ = fitted(method, task, name, truth, P[order])
-    if "weights" in numbers and name not in ROUGH:
+    found, expected = rule.apply(permuted, P[order]), rule.apply(numbers, P)
+    if method not in FIXED and (name == "f1" or (method, name) == ("shrunk", "roc_auc")):
+        # of several weights that are as good, which one a search finds hangs on the last digit of a sum
+        value = objective(Problem(P, truth, np.zeros(80, dtype=int), task, metric(name, task)))
+        assert value(found) == pytest.approx(value(expected), abs=0.01)
+        assert found == pytest.approx(expected, abs=0.15)
+        return
+    if "weights" in numbers:
         for weights, moved in zip(np.atleast_2d(numbers["weights"]), np.atleast_2d(permuted["weights"]), strict=True):
             assert moved == pytest.approx(weights[order], abs=1e-4)
-    close = 0.02 if name in ROUGH else 1e-3
-    assert rule.apply(permuted, P[order]) == pytest.approx(rule.apply(numbers, P), rel=2 * close, abs=close)
+    assert found == pytest.approx(expected, rel=2e-3, abs=1e-3)
 
 
 @cells
@@ -113,6 +119,25 @@ def test_rows_that_lack_a_class_do_no_harm(method, task, name, draw):
     truth, P = draw(task)
     kept = truth != 1 if task in ("multiclass", "ordinal") else np.arange(len(truth)) < 40
     numbers, rule = fitted(method, task, name, truth[kept], P[:, kept])
+    check(task, rule.apply(numbers, P), P)
+
+
+@cells
+def test_sure_members_that_contradict_each_other_do_no_harm(method, task, name, draw):
+    truth, P = draw(task)
+    numbers, rule = fitted(method, task, name, truth, P)
+    columns = P.shape[2]
+    if task in ("multiclass", "ordinal"):
+        against = np.eye(columns)[(np.arange(6)[None] + np.arange(3)[:, None]) % columns]
+    else:
+        against = np.broadcast_to(np.array([0.0, 1.0, 0.0])[:, None, None], (3, 6, columns))
+    check(task, rule.apply(numbers, against), against)
+
+
+@cells
+def test_two_rows_are_enough(method, task, name, draw):
+    truth, P = draw(task)
+    numbers, rule = fitted(method, task, name, truth[:2], P[:, :2])
     check(task, rule.apply(numbers, P), P)
 
 

@@ -1,20 +1,31 @@
 """`auto` stays at equal weights unless leaving them pays, and says so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from oof import OOFError
+from oof import OOFError, ladder
+from oof.blends import BLENDS, Blend
 from oof.ladder import RUNGS, auto, single
 from oof.metrics import metric
+from oof.resample import Resamples, interval
+from oof.rungs import try_blend, try_canary
 
 FOLD = np.arange(400) % 5
 
 
-def test_members_that_differ_by_noise_alone_keep_equal_weights(level_one):
+def alike(strength):
+    """Truth and members that differ by noise alone."""
     rng = np.random.default_rng(5)
     truth = rng.integers(2, size=400)
-    signal = 1.5 * (2 * truth - 1)
-    P = 1 / (1 + np.exp(-(signal + rng.normal(size=(6, 400)))))[..., None]
+    signal = strength * (2 * truth - 1)
+    return truth, 1 / (1 + np.exp(-(signal + rng.normal(size=(6, 400)))))[..., None]
+
+
+def test_members_that_differ_by_noise_alone_keep_equal_weights(level_one):
+    truth, P = alike(strength=1.5)
     climb = auto(level_one(truth, P, "binary", "roc_auc", FOLD), repeats=200)
     assert climb.held.method == "mean"
     assert climb.sentence.startswith(
@@ -115,3 +126,168 @@ def test_each_rung_is_announced_before_it_is_tried(draw, level_one):
     climb = auto(level_one(truth, P, "binary", fold=fold), finish=False, repeats=5, on_rung=told.append)
     assert told == [*RUNGS, "bootstrap"]
     assert [rung.method for rung in climb.rungs] == list(RUNGS)
+
+
+def all_candidates(problem, finish):
+    """Cross-fitted decisions of every rung, of every rung finished, and of the canary of the stacker."""
+    tried = [try_blend(method, BLENDS[method], problem, finish=finish) for method in RUNGS]
+    rungs = [one[0] for one in tried] + [one[1] for one in tried if finish]
+    return [rung.crossed.decided for rung in rungs] + [try_canary(BLENDS["stacker"], problem).decided]
+
+
+def hold(values, errors, finish):
+    """The rule in words, on the five rungs of the ladder; the last candidate is the canary of the fifth."""
+    held = 0
+    for rung in range(1, 5):
+        fooled = rung == 4 and values[-1] - values[rung] > errors[-1, rung]
+        if values[rung] - values[held] > errors[rung, held] and not fooled:
+            held = rung
+    return 5 + held if finish and values[5 + held] - values[held] > errors[5 + held, held] else held
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "grouped"),
+    [
+        ("binary", "log_loss", False),
+        ("binary", "roc_auc", True),
+        ("regression", "rmse", True),
+        ("ordinal", "qwk", False),
+    ],
+)
+def test_the_corrected_score_is_that_of_a_slow_loop_that_repeats_the_rule(draw, level_one, task, name, grouped):
+    truth, P = draw(task, rows=90)
+    problem = level_one(truth, P, task, name, component=np.arange(90) // 3 if grouped else None)
+    climb, finish = auto(problem, repeats=40, seed=7), name in ("log_loss", "rmse")
+    decided, entry = all_candidates(problem, finish), problem.metric
+
+    def value(one, counts):
+        rows = np.repeat(np.arange(90), counts.astype(int))
+        return entry.function(truth[rows], one[rows])
+
+    draws = list(Resamples(90, problem.component, 40, seed=7))
+    drawn = np.array([[entry.sign * value(one, counts) for one in decided] for counts in draws])
+    errors = np.std(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
+    left_out = []
+    for values, counts in zip(drawn, draws, strict=True):
+        left_out.append(value(decided[hold(values, errors, finish)], (counts == 0).astype(int)))
+    assert climb.corrected == pytest.approx(np.mean(left_out))
+    whole = [entry.sign * value(one, np.ones(90)) for one in decided]
+    names = [*RUNGS, *(f"{method}, finished" for method in RUNGS)]
+    assert climb.held.name == names[hold(whole, errors, finish)]
+    for at, rung in enumerate(climb.rungs[:5]):
+        assert rung.interval == pytest.approx(sorted(entry.sign * bound for bound in interval(drawn[:, at])))
+    assert climb.rungs[4].canary.gain == pytest.approx(whole[-1] - whole[4])
+    assert climb.rungs[4].canary.standard_error == pytest.approx(errors[-1, 4])
+
+
+def cheat(truth, more):
+    """A blend of six members that knows the truth, and makes more of it where there is a seventh."""
+
+    def apply(numbers, P):
+        share = 0.1 + more * (len(P) > 6)
+        return (1 - share) * P[:6].mean(0) + share * truth[:, None]
+
+    return Blend(lambda problem: {}, apply, linear=False, learns=True)
+
+
+def test_a_stacker_that_gains_from_its_canary_is_refused(level_one, monkeypatch):
+    truth, P = alike(strength=0.3)
+    problem = level_one(truth, P, "binary", "roc_auc", FOLD)
+    monkeypatch.setitem(BLENDS, "stacker", cheat(truth, more=0.2))
+    refused = auto(problem, repeats=100)
+    assert refused.held.method == "mean"
+    rung = refused.rungs[4]
+    assert rung.gain.gain > rung.gain.standard_error  # so that the canary alone keeps it out
+    assert rung.canary.gain > rung.canary.standard_error
+    said, why = refused.sentence.split("; stacker is refused, ")
+    assert why.startswith("because it gains from a member of pure noise")
+    assert "simplex" in said
+    assert "stacker" not in said  # what exceeds its error is not in the list of what does not
+    monkeypatch.setitem(BLENDS, "stacker", cheat(truth, more=0.0))
+    assert auto(problem, repeats=100).held.method == "stacker"
+    monkeypatch.setitem(BLENDS, "stacker", replace(cheat(truth, more=0.2), learns=False))
+    unwatched = auto(problem, repeats=100)
+    assert unwatched.held.method == "stacker"
+    assert unwatched.rungs[4].canary is None
+
+
+def chance(seed):
+    """A blend that says anything; one row may be said differently by another seed alone."""
+
+    def apply(numbers, P):
+        return np.random.default_rng(seed).uniform(size=P.shape[1:])
+
+    return Blend(lambda problem: {}, apply, linear=False)
+
+
+def test_a_ladder_of_pure_chance_flatters_and_the_corrected_score_does_not(draw, level_one, monkeypatch):
+    many = [f"chance_{at}" for at in range(15)]
+    monkeypatch.setattr(ladder, "RUNGS", many)
+    best, corrected = [], []
+    for seed in range(12):
+        for at, name in enumerate(many):
+            monkeypatch.setitem(BLENDS, name, chance(100 * seed + at))
+        truth, P = draw("binary", rows=100, seed=seed)
+        climb = auto(level_one(truth, P, "binary", "roc_auc"), repeats=60)
+        best.append(max(rung.cross_fitted.pooled for rung in climb.rungs))
+        corrected.append(climb.corrected)
+    assert np.mean(best) > 0.58  # where nothing is known, and one half is the truth
+    assert np.mean(corrected) == pytest.approx(0.5, abs=0.025)
+    assert np.mean(np.array(best) > corrected) > 0.9
+
+
+def test_the_interval_covers_what_it_says(level_one):
+    """The mean absolute error of normal noise is known."""
+    covered = 0
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        truth = rng.normal(size=(80, 1))
+        P = (truth + rng.normal(size=(80, 1)))[None]
+        low, high = single("mean", level_one(truth, P, "regression", "mae"), finish=False, repeats=150).held.interval
+        covered += low < np.sqrt(2 / np.pi) < high
+    assert 0.88 <= covered / 120 <= 0.99
+
+
+def test_the_interval_of_a_loss_is_low_to_high(draw, level_one):
+    truth, P = draw("binary")
+    for name in ("log_loss", "roc_auc"):
+        low, high = single("mean", level_one(truth, P, "binary", name), finish=False, repeats=50).held.interval
+        assert low < high
+
+
+def test_a_kind_that_one_fold_alone_has_is_no_reason_to_stop(level_one):
+    """Two positive rows in two folds: without both there is nothing to choose weights by."""
+    rng = np.random.default_rng(0)
+    truth = (np.arange(60) < 2).astype(int)
+    P = expit(truth + rng.normal(size=(3, 60)))[..., None]
+    fold = np.arange(60) % 3
+    for name in ("roc_auc", "average_precision", "f1", "log_loss"):
+        climb = auto(level_one(truth, P, "binary", name, fold), repeats=40)
+        assert np.isfinite(climb.corrected)
+        assert climb.rungs[2].fitted.numbers[0]["weights"]
+
+
+def test_one_group_of_all_rows_is_refused(draw, level_one):
+    truth, P = draw("binary")
+    with pytest.raises(OOFError, match="all rows are one group, so nothing can be resampled"):
+        auto(level_one(truth, P, "binary", component=np.zeros(120, dtype=int)), repeats=10)
+    climb = auto(level_one(truth, P, "binary", component=np.arange(120) % 2), repeats=10)  # groups larger than folds
+    assert np.isfinite(climb.corrected)
+
+
+@pytest.mark.parametrize(("task", "rows"), [("binary", 4), ("regression", 2), ("regression", 3), ("multiclass", 8)])
+def test_a_handful_of_rows_is_climbed(draw, level_one, task, rows):
+    truth, P = draw(task, rows=rows)
+    climb = auto(
+        level_one(truth, P, task, fold=np.arange(rows) % 2, name="rmse" if task == "regression" else "log_loss")
+    )
+    assert np.isfinite(climb.held.cross_fitted.pooled)
+
+
+def test_a_grade_that_all_rows_lack_is_climbed(draw, level_one):
+    truth, P = draw("ordinal", rows=100)
+    for lacking in (0, 3):
+        kept = truth != lacking
+        climb = auto(level_one(truth[kept], P[:, kept], "ordinal", "qwk"), repeats=20)
+        assert 0.3 < climb.held.cross_fitted.pooled <= 1
+        assert climb.held.fitted.predictions.shape == (kept.sum(), 4)

@@ -158,6 +158,28 @@ def test_a_better_loss_is_a_positive_gain_and_the_seed_repeats(draw):
     assert paired_gain(METRICS["accuracy"], truth, *labels, draws()).gain > 0
 
 
+@pytest.mark.parametrize(("task", "name"), [("binary", "roc_auc"), ("ordinal", "qwk"), ("regression", "rmse")])
+def test_cross_fitting_of_a_view_is_that_of_a_copy(draw, level_one, task, name):
+    truth, P = draw(task)
+    kept = np.arange(120) % 7 > 1
+    view = level_one(truth, P, task, name).rows(kept)
+    copy = level_one(truth[kept], P[:, kept].copy(), task, name, FOLD[kept])
+    for method in ("simplex", "stacker"):
+        found, expected = cross_fitted(BLENDS[method], view), cross_fitted(BLENDS[method], copy)
+        assert found.predictions == pytest.approx(expected.predictions, rel=1e-6, abs=1e-6)
+        assert in_sample(BLENDS[method], view).predictions == pytest.approx(
+            in_sample(BLENDS[method], copy).predictions, rel=1e-6, abs=1e-6
+        )
+
+
+def test_a_fold_of_one_row_has_the_score_that_the_metric_gives_it():
+    truth, p = np.array([[1.0], [2.0], [4.0]]), np.array([[1.5], [2.0], [3.0]])
+    fold = np.array([0, 1, 1])
+    for name in ("rmse", "r2", "spearman", "pearson", "mae"):
+        expected = METRICS[name].function(truth[:1], p[:1])
+        assert score(METRICS[name], truth, p, fold).by_fold[0] == pytest.approx(expected)
+
+
 def test_a_metric_that_no_draw_can_answer_is_refused():
     truth, p = np.zeros(10, dtype=int), np.linspace(0, 1, 10)[:, None]
     with pytest.raises(OOFError, match="roc_auc is undefined on resampled rows"):

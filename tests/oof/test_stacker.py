@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 from scipy.special import logit
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import oof.problem
 from oof import linear, stacker
 from oof.metrics import METRICS
 from oof.problem import Problem
@@ -72,3 +74,95 @@ def test_the_stacker_mends_members_that_are_wrong_the_same_way(draw):
     loss = METRICS["log_loss"].function
     found = stacker.apply(fit(overconfident, truth, "binary"), overconfident)
     assert loss(truth, found) < loss(truth, overconfident.mean(0)) - 0.1
+
+
+@pytest.fixture(params=["whole", "view", "blocks of few rows", "view in blocks of few rows"])
+def seen(request, monkeypatch):
+    """seen(truth, P, task) -> a problem seen in one of the ways it may be, and its truth and P copied."""
+
+    def made(truth, P, task):
+        if "blocks" in request.param:
+            monkeypatch.setattr(oof.problem, "BLOCK", 40)
+        found = problem(P, truth, task)
+        if "view" in request.param:
+            found = found.rows(np.arange(len(truth)) % 5 != 1).rows(np.arange(len(truth) * 4 // 5) > 6)
+        return found, found.truth.copy(), found.take_all().copy()
+
+    return made
+
+
+def unscaled(model, X, truth):
+    scaler = StandardScaler().fit(X)
+    model.fit(scaler.transform(X), truth)
+    coefficients = np.atleast_2d(model.coef_) / scaler.scale_
+    return coefficients, np.atleast_1d(model.intercept_) - coefficients @ scaler.mean_
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_labels_have_scikit_learns_coefficients(draw, seen, task):
+    view, truth, P = seen(*draw(task), task)
+    found = stacker.fit(view)
+    for at, column in enumerate(truth.reshape(len(truth), -1).T):
+        exact = LogisticRegression(solver="newton-cholesky", tol=1e-12)
+        coefficients, intercepts = unscaled(exact, logit(P[..., at].T), column)
+        assert found["coefficients"][at] == pytest.approx(coefficients[0], rel=1e-6)
+        assert found["intercepts"][at] == pytest.approx(intercepts[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "ordinal"])
+def test_classes_have_scikit_learns_coefficients(draw, seen, task):
+    view, truth, P = seen(*draw(task), task)
+    logs = np.log(P)
+    X = (logs - logs.mean(2, keepdims=True))[..., :-1].transpose(1, 0, 2).reshape(len(truth), -1)
+    coefficients, intercepts = unscaled(LogisticRegression(tol=1e-10, max_iter=5000), X, truth)
+    found = stacker.fit(view)
+    assert np.array(found["coefficients"]) == pytest.approx(coefficients, abs=1e-2)  # at the default tolerance
+    assert np.array(found["intercepts"]) == pytest.approx(intercepts, abs=1e-2)
+
+
+def test_targets_have_scikit_learns_coefficients(draw, seen):
+    view, truth, P = seen(*draw("regression"), "regression")
+    found, positive = stacker.fit(view), stacker.fit_nnls(view)
+    for at in range(2):
+        coefficients, intercepts = unscaled(RidgeCV(linear.ALPHAS), P[..., at].T, truth[:, at])
+        assert found["coefficients"][at] == pytest.approx(coefficients[0])
+        assert found["intercepts"][at] == pytest.approx(intercepts[0])
+        model = LinearRegression(positive=True).fit(P[..., at].T, truth[:, at])
+        assert positive["coefficients"][at] == pytest.approx(model.coef_)
+        assert positive["intercepts"][at] == pytest.approx(model.intercept_)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "ordinal"])
+def test_non_negative_weights_of_probabilities_are_scipys_divided_by_their_sum(draw, seen, task):
+    view, truth, P = seen(*draw(task, members=4), task)
+    hit = np.eye(4)[truth] if task in ("multiclass", "ordinal") else truth
+    expected = nnls(P.reshape(4, -1).T, hit.reshape(-1).astype(float))[0]
+    found = stacker.fit_nnls(view)["weights"]
+    assert found == pytest.approx(expected / expected.sum())
+    assert sum(found) == pytest.approx(1)
+
+
+def test_non_negative_weights_never_leave_the_members(draw):
+    """Weights whose sum is one but for rounding would make 1.0000000000000002 of ones."""
+    for seed in range(20):
+        truth, P = draw("binary", rows=40, members=5, seed=seed)
+        numbers = stacker.fit_nnls(problem(P, truth, "binary"))
+        for edge in (0.0, 1.0, 0.1):
+            assert (stacker.apply(numbers, np.full((5, 3, 1), edge)) == edge).all()
+
+
+def test_members_of_no_use_are_weighed_equally(draw):
+    _, P = draw("binary")
+    nothing = np.zeros(P.shape[1], dtype=int)
+    assert stacker.fit_nnls(problem(P, nothing, "binary"))["weights"] == [1 / 3] * 3
+
+
+def test_fewer_rows_than_members_and_sure_ones_finish(draw):
+    for task in ("binary", "multiclass", "multilabel", "ordinal", "regression"):
+        truth, P = draw(task, rows=12, members=40)
+        sure = np.eye(4)[P.argmax(2)] if task in ("multiclass", "ordinal") else P.round()
+        for some in (P, sure):
+            for fitted in (stacker.fit, stacker.fit_nnls):
+                predictions = stacker.apply(fitted(problem(some, truth, task)), some)
+                assert np.isfinite(predictions).all()
+                assert task == "regression" or (predictions.min() >= 0 and predictions.max() <= 1)

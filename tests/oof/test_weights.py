@@ -144,3 +144,19 @@ def test_the_log_loss_of_classes_is_condensed_without_changing_it(draw):
     assert objective(condense(whole))(combine(mix, condense(whole).P)) == pytest.approx(
         objective(problem(P, truth, "ordinal", METRICS["log_loss"]))(combine(mix, P))
     )
+
+
+def test_weights_of_a_metric_are_no_worse_than_the_descents_they_start_from(draw):
+    for task, name in [("multilabel", "roc_auc"), ("multilabel", "macro_f1"), ("regression", "spearman")]:
+        truth, P = draw(task, rows=80, members=4)
+        entry = metric(name, task)
+        whole = problem(P, truth, task, entry)
+        value, loss = objective(whole), METRICS["r2" if task == "regression" else "log_loss"]
+        near = np.array(simplex(problem(P, truth, task, loss))["weights"])
+        assert value(whole.mix(np.array(simplex(whole)["weights"]))) >= max(value(P.mean(0)), value(whole.mix(near)))
+
+
+def test_a_weighted_mean_never_leaves_the_members():
+    weights_of_tenths = {"weights": [0.1] * 3 + [0.7]}
+    for edge in (0.0, 0.1, 1.0, 1e300):
+        assert (weights.apply(weights_of_tenths, np.full((4, 2, 1), edge)) == edge).all()

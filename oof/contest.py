@@ -1,0 +1,73 @@
+"""Cross-fitted candidates judged on the same rows and the same bootstrap draws, and the rule that holds one of them.
+
+Having chosen flatters. So the rule is repeated on every draw, and what it holds there is judged on the rows that the
+draw left out (BBC-CV; Tsamardinos, Greasidou and Borboudakis 2018), with the standard errors of the whole sample. That
+covers the choice among these candidates, nothing that was discarded before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from oof.counted import Counted, counted
+from oof.measures import Array
+from oof.problem import Problem
+from oof.resample import Resamples, interval, standard_error
+from oof.rule import Rule
+from oof.rungs import Rung
+from oof.scores import Blended, Gain
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Candidates as `Rule` numbers them, canaries last: `values` (candidates,) and `drawn` (draws, candidates).
+
+    Both are larger where the metric is better, by `sign`; `functions` give the metric on counted rows.
+    """
+
+    candidates: Sequence[Rung]
+    values: Array
+    drawn: Array
+    functions: Sequence[Counted]
+    draws: Resamples
+    rule: Rule
+    sign: int
+
+    def gain(self, new: int, old: int) -> Gain:
+        """How much better one candidate is than another."""
+        return Gain(float(self.values[new] - self.values[old]), float(self.rule.errors[new, old]))
+
+    def described(self, new: int, old: int | None) -> Rung:
+        """A candidate with its interval, its canary and its gain over another."""
+        low, high = sorted(self.sign * bound for bound in interval(self.drawn[:, new]))
+        rung = replace(self.candidates[new], interval=(low, high))
+        if old is not None:
+            rung = replace(rung, over=self.candidates[old].name, gain=self.gain(new, old))
+        canary = self.rule.canaries.get(new)
+        return rung if canary is None else replace(rung, canary=self.gain(canary, new))
+
+    def corrected(self) -> float | None:
+        """The mean over draws of the score, on the rows left out, of what the rule holds; None without a choice."""
+        if len(self.candidates) == 1:
+            return None
+        held = (self.functions[self.rule.path(values)[-1]] for values in self.drawn)
+        found = [value((counts == 0).astype(np.float64)) for value, counts in zip(held, self.draws, strict=True)]
+        known = [one for one in found if one is not None]
+        return float(np.mean(known)) if known else None
+
+
+def contest(
+    problem: Problem, candidates: Sequence[Rung], rungs: int, canaries: Mapping[int, Blended], draws: Resamples
+) -> Contest:
+    """Judge `rungs` blends, then the same ones finished if there are more candidates, then canaries by rung."""
+    metric, truth = problem.metric, problem.truth
+    decided = [rung.crossed.decided for rung in candidates if rung.crossed] + [one.decided for one in canaries.values()]
+    functions = [counted(metric, truth, one) for one in decided]
+    values = np.array([metric.sign * metric.function(truth, one) for one in decided])
+    drawn = metric.sign * draws.values(functions)
+    standard_error(drawn[:, 0], metric)  # refuse where hardly a draw can be judged
+    errors = np.nanstd(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
+    numbers = {rung: len(candidates) + at for at, rung in enumerate(canaries)}
+    rule = Rule(rungs, len(candidates) > rungs, numbers, errors)
+    return Contest(candidates, values, drawn, functions, draws, rule, metric.sign)

@@ -1,0 +1,175 @@
+"""A blend keeps to what it may afford, and chooses its members anew without each fold."""
+
+import json
+
+import numpy as np
+import pytest
+
+from oof import OOFError
+from oof.blends import BLENDS
+from oof.choice import Costs, Limits, choose, front, limited, used
+from oof.decide import decide
+from oof.ladder import auto, single
+from oof.metrics import METRICS, metric
+from oof.objective import objective
+from oof.scores import cross_fitted, in_sample
+
+GROUPS = np.array([0, 0, 1, 2, 2, 3])
+COSTS = Costs(GROUPS, np.array([4.0, 1.0, 2.0, 0.5]))  # seconds of each group
+
+
+def slow_choice(problem, members, seconds):
+    """Greedy selection of an equal mean, the best prefix of it."""
+    value, chosen, path = objective(problem), [], []
+    while True:
+        found = {}
+        for at in range(problem.members):
+            trial = [*chosen, at]
+            cost = sum(COSTS.seconds[group] for group in {GROUPS[one] for one in trial})
+            if at not in chosen and len(trial) <= (members or 99) and (seconds is None or cost <= seconds):
+                found[at] = value(problem.P[trial].mean(0))
+        if not found:
+            return sorted(chosen[: int(np.argmax(path)) + 1])
+        chosen.append(max(found, key=found.get))
+        path.append(found[chosen[-1]])
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("binary", "log_loss"), ("multiclass", "log_loss"), ("ordinal", "qwk"), ("regression", "rmse")]
+)
+@pytest.mark.parametrize(
+    ("members", "seconds"), [(1, None), (2, None), (None, 0.5), (None, 3.0), (3, 5.0), (None, None), (6, 100.0)]
+)
+def test_the_choice_is_that_of_a_slow_loop_within_its_limits(draw, level_one, task, name, members, seconds):
+    for seed in range(3):
+        truth, P = draw(task, members=6, rows=60, seed=seed)
+        problem = level_one(truth, P, task, name)
+        chosen = choose(problem, Limits(members, seconds, COSTS))
+        assert chosen == slow_choice(problem, members, seconds)
+        assert 0 < len(chosen) <= (members or 6)
+        assert COSTS.of(chosen) <= (seconds or 100)
+
+
+def test_members_that_are_predicted_together_cost_once():
+    assert COSTS.of([0]) == COSTS.of([1]) == COSTS.of([0, 1]) == 4
+    assert COSTS.of([0, 1, 2, 3, 4, 5]) == 7.5
+    assert COSTS.of([3, 4, 5]) == 2.5
+    assert COSTS.of([]) == 0
+    assert COSTS.of([6]) == 0  # a canary
+    assert COSTS.of([2, 6]) == 1
+
+
+def test_the_second_of_a_group_is_free(level_one):
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(200, 1))
+    P = truth + rng.normal(size=(6, 200, 1)) * np.array([0.5, 0.5, 1, 1, 1, 1])[:, None, None]
+    problem = level_one(truth, P, "regression", "rmse")
+    assert choose(problem, Limits(None, 4.0, COSTS)) == [0, 1]
+    assert not {0, 1} & set(choose(problem, Limits(None, 3.9, COSTS)))
+    open_to = Limits(None, 4.5, COSTS).open_to(np.array([1, 0, 0, 0, 0, 0, 0.0]))
+    assert open_to.tolist() == [False, True, False, False, False, True, True]
+
+
+def test_nothing_affordable_is_a_sentence_with_the_cheapest(draw, level_one):
+    truth, P = draw("binary", members=6)
+    problem = level_one(truth, P, "binary")
+    with pytest.raises(
+        OOFError, match=r"no member is within blend\.max_seconds 0\.25: the quickest takes 0\.5 seconds$"
+    ):
+        choose(problem, Limits(2, 0.25, COSTS))
+    with pytest.raises(OOFError, match=r"no member is within blend\.max_seconds 0\.25"):
+        auto(problem, limits=Limits(None, 0.25, COSTS), repeats=5)
+
+
+def test_the_choice_is_repeated_without_each_fold(level_one):
+    """Member f fails on fold f, so that without this fold it is the best."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(120, 1))
+    P = truth + 0.3 * rng.normal(size=(4, 120, 1))
+    for fold in range(4):
+        P[fold, np.arange(120) % 4 == fold] += 9
+    problem = level_one(truth, P, "regression", "rmse")
+    limits = Limits(1, None, Costs(np.arange(4), np.ones(4)))
+    found = cross_fitted(limited(BLENDS["mean"], limits), problem)
+    assert [numbers["chosen"] for numbers in found.numbers] == [[0], [1], [2], [3]]
+    assert metric("rmse", "regression").function(truth, found.predictions) > 8
+
+
+def test_a_folds_choice_never_looks_at_its_own_rows(draw, level_one):
+    truth, P = draw("binary", members=6)
+    rule = limited(BLENDS["simplex"], Limits(2, 5.0, COSTS))
+    before = cross_fitted(rule, level_one(truth, P, "binary", "roc_auc"))
+    own, spoilt, other = np.arange(120) % 4 == 2, P.copy(), truth.copy()
+    spoilt[:, own], other[own] = P[:, own] ** 3, 1 - truth[own]
+    after = cross_fitted(rule, level_one(other, spoilt, "binary", "roc_auc"))
+    assert before.numbers[2] == after.numbers[2]
+    assert before.numbers[1] != after.numbers[1]
+
+
+@pytest.mark.parametrize("method", list(BLENDS))
+def test_every_blend_of_chosen_members_is_the_blend_of_these_alone(draw, level_one, method):
+    task = "binary" if method != "column_simplex" else "multilabel"
+    truth, P = draw(task, members=6, rows=60)
+    problem = level_one(truth, P, task, "roc_auc")
+    rule = limited(BLENDS[method], Limits(2, None, COSTS))
+    numbers = rule.fit(problem)
+    chosen, own = used(numbers, 6)
+    assert len(chosen) <= 2
+    assert own == BLENDS[method].fit(level_one(truth, P[chosen], task, "roc_auc"))
+    P[np.delete(np.arange(6), chosen)] = np.nan
+    assert (rule.apply(numbers, P) == BLENDS[method].apply(own, P[chosen])).all()
+    assert json.loads(json.dumps(numbers)) == numbers
+    assert (rule.linear, rule.learns) == (BLENDS[method].linear, BLENDS[method].learns)
+
+
+def test_a_blend_without_limits_uses_all(draw, level_one):
+    truth, P = draw("binary")
+    numbers = BLENDS["mean"].fit(level_one(truth, P, "binary"))
+    assert used(numbers, 3) == ([0, 1, 2], numbers)
+
+
+@pytest.mark.parametrize("limits", [Limits(2, None, COSTS), Limits(None, 1.5, COSTS)])
+def test_every_rung_of_a_ladder_keeps_to_the_limits(draw, level_one, limits):
+    truth, P = draw("binary", members=6)
+    for climb in (
+        auto(level_one(truth, P, "binary"), limits=limits, repeats=10),
+        single("nnls", level_one(truth, P, "binary"), limits=limits, repeats=10),
+    ):
+        for rung in climb.rungs:
+            for numbers in [*rung.fitted.numbers, *rung.crossed.numbers]:
+                chosen = used(numbers, 6)[0]
+                assert limits.members is None or len(chosen) <= limits.members
+                assert limits.seconds is None or COSTS.of(chosen) <= limits.seconds
+
+
+def slow_path(truth, P, value):
+    path = []
+    while len(path) < len(P):
+        left = [at for at in range(len(P)) if at not in path]
+        path.append(max(left, key=lambda at: value(P[[*path, at]].mean(0))))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("binary", "roc_auc"), ("binary", "f1"), ("multiclass", "log_loss"), ("regression", "rmse")]
+)
+def test_the_front_is_that_of_a_slow_loop(draw, level_one, task, name):
+    truth, P = draw(task, members=6, rows=80)
+    problem = level_one(truth, P, task, name)
+    points = front(problem, COSTS)
+    whole = slow_path(truth, P, objective(problem))
+    for count, point in enumerate(points, start=1):
+        assert point.members == whole[:count]
+        assert point.seconds == COSTS.of(whole[:count])
+        predictions = np.empty(P.shape[1:])
+        for fold in range(4):
+            own = problem.fold == fold
+            rest = level_one(truth[~own], P[:, ~own], task, name)
+            path = slow_path(truth[~own], P[:, ~own], objective(rest))
+            predictions[own] = P[:, own][path[:count]].mean(0)
+        decided = decide(task, predictions) if METRICS[name].needs == "labels" else predictions
+        assert point.score == pytest.approx(problem.metric.function(truth, decided))
+    assert len(points) == 6
+    flat = in_sample(BLENDS["mean"], problem).predictions
+    decided = decide(task, flat) if METRICS[name].needs == "labels" else flat
+    assert points[-1].score == pytest.approx(problem.metric.function(truth, decided))
