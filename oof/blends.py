@@ -24,7 +24,8 @@ ANY_NEED = frozenset({"probabilities", "labels", "ranks", "values"})
 class Blend:
     """One rule. `linear`: applying it to the mean over fold models equals the mean of applying it to each.
 
-    `learns`: it is a model of its own on top of the members, so that it could learn from noise.
+    `learns`: it is a model of its own on top of the members, so that it could learn from noise. `response(numbers,
+    members)`, for one that can turn members around: by how much it rises where all of them rise by one.
     """
 
     fit: Callable[[Problem], Numbers]
@@ -33,6 +34,7 @@ class Blend:
     tasks: frozenset[str] = ANY_TASK
     needs: frozenset[str] = ANY_NEED
     learns: bool = False
+    response: Callable[[Numbers, int], float] | None = None
 
 
 BLENDS: dict[str, Blend] = {
@@ -53,7 +55,7 @@ BLENDS: dict[str, Blend] = {
     "hill_climb": Blend(weights.hill_climb, weights.apply, linear=True),
     "bagged_hill_climb": Blend(weights.bagged_hill_climb, weights.apply, linear=True),
     "nnls": Blend(stacker.fit_nnls, stacker.apply, linear=True, learns=True),
-    "stacker": Blend(stacker.fit, stacker.apply, linear=False, learns=True),
+    "stacker": Blend(stacker.fit, stacker.apply, linear=False, learns=True, response=stacker.response),
 }
 
 

@@ -75,7 +75,11 @@ def limited(rule: Blend, limits: Limits) -> Blend:
     def apply(numbers: dict[str, Any], P: Array) -> Array:
         return rule.apply(numbers["numbers"], P[numbers["chosen"]])
 
-    return replace(rule, fit=fit, apply=apply)
+    def response(numbers: dict[str, Any], members: int) -> float:
+        assert rule.response is not None
+        return rule.response(numbers["numbers"], len(numbers["chosen"]))
+
+    return replace(rule, fit=fit, apply=apply, response=rule.response and response)
 
 
 def used(numbers: dict[str, Any], members: int) -> tuple[list[int], dict[str, Any]]:

@@ -69,5 +69,6 @@ def contest(
     standard_error(drawn[:, 0], metric)  # refuse where hardly a draw can be judged
     errors = np.nanstd(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
     numbers = {rung: len(candidates) + at for at, rung in enumerate(canaries)}
-    rule = Rule(rungs, len(candidates) > rungs, numbers, errors)
+    barred = frozenset(at for at in range(rungs) if candidates[at].backward)
+    rule = Rule(rungs, len(candidates) > rungs, numbers, errors, barred)
     return Contest(candidates, values, drawn, functions, draws, rule, metric.sign)

@@ -77,7 +77,9 @@ def single(
     if len(problem.folds) == 1 and method != "mean":
         raise OOFError(f"blend {method} cannot be cross-fitted on one fold; with one fold only mean is offered")
     climb = _climb(problem, [method], finish, limits, _draws(problem, repeats, seed), on_rung)
-    return replace(climb, sentence=f"{method}, as asked: no other blend was tried{climb.sentence}")
+    doubt = refusal(climb.held)
+    note = f"; do not trust its score: {doubt.replace('is refused', 'would be refused by auto')}" if doubt else ""
+    return replace(climb, sentence=f"{method}, as asked: no other blend was tried{climb.sentence}{note}")
 
 
 def _draws(problem: Problem, repeats: int | None, seed: int) -> Resamples:
@@ -125,16 +127,28 @@ def _held(contest: Contest) -> Climb:
 
 def _why(climb: Climb, metric: Metric) -> str:
     held = next(rung for rung in climb.rungs if rung.method == climb.held.method)
-    noisy = [rung.method for rung in climb.rungs if rung.canary and rung.canary.gain > rung.canary.standard_error]
-    refused = f"; {noisy[0]} is refused, because it gains from a member of pure noise" if noisy else ""
+    refused = {rung.method: reason for rung in climb.rungs if not rung.finished and (reason := refusal(rung))}
+    note = "".join(f"; {reason}" for reason in refused.values())
     if held.gain is not None:
         return (
             f"{held.method} wins: its cross-fitted gain in {metric.name} over {held.over}, {_said(held.gain)}, "
-            f"exceeds one standard error{refused}"
+            f"exceeds one standard error{note}"
         )
-    left = [rung for rung in climb.rungs if rung.gain and not rung.finished and rung.method not in noisy]
+    left = [rung for rung in climb.rungs if rung.gain and not rung.finished and rung.method not in refused]
     tried = ", ".join(f"{rung.method} {_said(rung.gain)}" for rung in left if rung.gain)
-    return f"equal weights win: no cross-fitted gain in {metric.name} exceeds one standard error ({tried}){refused}"
+    return f"equal weights win: no cross-fitted gain in {metric.name} exceeds one standard error ({tried}){note}"
+
+
+def refusal(rung: Rung) -> str | None:
+    """Why a rung is not to be trusted, or None."""
+    if rung.backward:
+        return (
+            f"{rung.method} is refused: it falls by {-(rung.response or 0):.1f} where every member rises by one, so it "
+            f"reads the means of folds off the members instead of learning from them"
+        )
+    if rung.canary and rung.canary.gain > rung.canary.standard_error:
+        return f"{rung.method} is refused, because it gains from a member of pure noise"
+    return None
 
 
 def _finish_sentence(top: Rung, held: Rung) -> str:

@@ -48,6 +48,22 @@ def apply(numbers: dict[str, Any], P: Array) -> Array:
     return linear if numbers["link"] == "identity" else expit(linear)
 
 
+def response(numbers: dict[str, Any], members: int) -> float:
+    """By how much predictions rise, on the model's own scale, where every member rises by one; the mean over columns.
+
+    About one for a sound model, whose members say what it says. Far below zero it turns the members around.
+    """
+    coefficients = np.array(numbers["coefficients"])
+    if numbers["link"] != "softmax":
+        return float(coefficients.sum(1).mean())
+    size = coefficients.shape[1] // members + 1  # classes, the last of which has no feature
+    per_class = coefficients.reshape(len(coefficients), members, size - 1).sum(1)
+    per_class = np.column_stack([per_class, np.zeros(len(per_class))])
+    centred = per_class - per_class.mean(1, keepdims=True)  # a class that rises lowers the centred logs of the others
+    own = centred[np.arange(len(centred)), numbers["classes"]] - centred[:, numbers["classes"]].mean(0)
+    return float(own.mean() / (1 - 1 / size))
+
+
 def fit_nnls(problem: Problem) -> dict[str, Any]:
     """As `fit`, by non-negative least squares; of probabilities {"weights"}, which are divided by their sum."""
     if problem.task == "regression":

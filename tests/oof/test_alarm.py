@@ -146,6 +146,64 @@ def test_what_a_member_adds_to_the_others_gives_it_away():
     assert signal.said_of(oof, test, beside=0) is None  # next to all that every member knows it is lost
 
 
+class Company:
+    """A value of which others see one half through noise, and a member that is sure of the values of new rows."""
+
+    def __init__(self, knowing=0.5, rows=3000):
+        rng = self.rng = np.random.default_rng(0)
+        self.halves = rng.normal(size=(2, 2 * rows, 1))
+        self.truth = self.halves.sum(0)
+        self.others = np.stack([self.halves[0] + 0.5 * rng.normal(size=(2 * rows, 1)) for _ in range(3)])
+        self.rows, self.test = rows, self.imitation(knowing)
+
+    def imitation(self, knowing):
+        """Values spread like the truth that know a part of it."""
+        return knowing * self.truth + np.sqrt(1 - knowing**2) * self.rng.permutation(self.truth)
+
+    def said_of(self, member, test, beside=3, least=0):
+        others = self.others[least : least + beside]
+        truth, rows = self.truth[: self.rows], self.rows
+        return suspicion(
+            member[:rows], test[rows:], truth, "regression", others=others[:, :rows], others_test=others[:, rows:]
+        )
+
+
+def test_a_member_as_sure_of_new_rows_as_of_its_own_is_given_away_by_the_others():
+    company = Company()
+    for beside in (3, 2):
+        said = company.said_of(company.truth, company.test, beside) or "nothing"
+        assert "correlate 0.6" in said
+        assert "with another member's, and do 0.3" in said
+        assert "models that saw its rows made the OOF" in said
+    for beside in (1, 0):  # one other alone cannot tell harder rows from a leak
+        assert company.said_of(company.truth, company.test, beside) is None
+
+
+def test_a_member_that_knows_what_no_other_knows_is_no_reason():
+    company = Company()
+    first, second = company.halves
+    assert company.said_of(second, second) is None  # the truth alone would have it agree with them
+    assert company.said_of(company.truth, company.truth) is None
+    assert company.said_of(first, first) is None
+
+
+def test_noise_that_members_share_in_training_is_no_debt():
+    company = Company()
+    shared = company.rng.normal(size=company.truth.shape)
+    shared[company.rows :] = 0  # fold models average it away
+    company.others = company.others + 0.3 * shared
+    assert company.said_of(company.truth + shared, company.truth) is None
+
+
+def test_others_who_agree_less_on_the_test_rows_lower_what_is_due():
+    company = Company()
+    rows = company.rows
+    company.halves[0, rows:] *= 0.4
+    company.truth = company.halves.sum(0)
+    company.others[:, rows:] = company.halves[0, rows:] + 0.5 * company.rng.normal(size=(3, rows, 1))
+    assert company.said_of(company.truth, company.truth) is None
+
+
 def test_test_rows_on_which_little_is_left_to_know_are_no_reason():
     signal = Signal(spread=5, unknown_in_test=0.3)
     truth, test_truth = (seen + unknown for seen, unknown in zip(signal.seen, signal.unknown, strict=True))

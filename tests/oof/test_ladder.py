@@ -267,6 +267,37 @@ def test_a_kind_that_one_fold_alone_has_is_no_reason_to_stop(level_one):
         assert climb.rungs[2].fitted.numbers[0]["weights"]
 
 
+def means_of_the_others(truth, fold, rng):
+    """Members that know nothing but the mean truth of the rows they were trained on."""
+    means = np.array([truth[fold != one].mean() for one in fold])
+    return means[None, :, None] + rng.normal(0, 0.01, size=(4, len(truth), 1))
+
+
+def test_a_stacker_that_reads_the_means_of_folds_is_refused(level_one):
+    rng = np.random.default_rng(0)
+    fold = np.repeat(np.arange(5), 40)
+    truth = rng.normal(size=(200, 1)) + rng.normal(size=5)[fold][:, None]  # folds differ, as those of groups do
+    problem = level_one(truth, means_of_the_others(truth[:, 0], fold, rng), "regression", "rmse", fold)
+    climb = auto(problem, repeats=100)
+    stacked = next(rung for rung in climb.rungs if rung.method == "stacker")
+    assert stacked.response < -0.5
+    assert stacked.gain.gain > stacked.gain.standard_error  # it would have won
+    assert climb.held.method != "stacker"
+    assert "; stacker is refused: it falls by " in climb.sentence
+    assert "reads the means of folds off the members" in climb.sentence
+    asked = single("stacker", problem, repeats=50)
+    assert asked.held.method == "stacker"
+    assert "do not trust its score: stacker would be refused by auto: it falls by " in asked.sentence
+
+
+def test_a_sound_stacker_rises_with_its_members(draw, level_one):
+    for task, name in [("binary", "log_loss"), ("multiclass", "log_loss"), ("regression", "rmse")]:
+        climb = auto(level_one(*draw(task, rows=400), task, name, FOLD), repeats=50)
+        stacked = next(rung for rung in climb.rungs if rung.method == "stacker")
+        assert 0.5 < stacked.response < 6
+        assert "refused" not in climb.sentence
+
+
 def test_one_group_of_all_rows_is_refused(draw, level_one):
     truth, P = draw("binary")
     with pytest.raises(OOFError, match="all rows are one group, so nothing can be resampled"):

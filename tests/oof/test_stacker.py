@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import nnls
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -166,3 +166,20 @@ def test_fewer_rows_than_members_and_sure_ones_finish(draw):
                 predictions = stacker.apply(fitted(problem(some, truth, task)), some)
                 assert np.isfinite(predictions).all()
                 assert task == "regression" or (predictions.min() >= 0 and predictions.max() <= 1)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"])
+def test_the_response_is_what_predictions_do_where_every_member_rises(draw, task):
+    truth, P = draw(task)
+    numbers = fit(P, truth, task)
+    if task == "regression":
+        rises = stacker.apply(numbers, P + 1) - stacker.apply(numbers, P)
+    elif task == "multiclass":
+        rises = np.empty(P.shape[1:])
+        for at in range(4):
+            more = P * np.where(np.arange(4) == at, np.e, 1)
+            change = np.log(stacker.apply(numbers, more / more.sum(2, keepdims=True)) / stacker.apply(numbers, P))
+            rises[:, at] = (change[:, at] - change.mean(1)) / (1 - 1 / 4)  # a single sound member: one
+    else:
+        rises = logit(stacker.apply(numbers, expit(logit(P) + 1))) - logit(stacker.apply(numbers, P))
+    assert stacker.response(numbers, 3) == pytest.approx(rises[50].mean(), rel=1e-3)
