@@ -9,24 +9,20 @@ from tqdm import tqdm
 
 from oof.blend_file import apply_blend, write_blend
 from oof.choice import Limits, used
-from oof.decide import decide
-from oof.diversity import error_correlations
 from oof.frame import write_frame
 from oof.ladder import RUNGS, Climb, auto, single
 from oof.matrix import stack_tests
-from oof.member import Member, write_member
-from oof.metrics import Metric
+from oof.member import write_member
 from oof.problem import Problem
-from oof.rungs import Rung
-from oof.scores import Score, score
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
-from pipeline.display import duration, number, table, warn
+from pipeline.display import warn
 from pipeline.files import atomic
 from pipeline.level_one import level_one, limits_of
 from pipeline.members import Gathered, asked, gather
 from pipeline.run_directory import RunDirectory, run_directory
 from pipeline.splits import chosen_folds, open_folds
+from pipeline.standings import describe
 from pipeline.trust import check_extras
 
 
@@ -51,15 +47,7 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None, t
     _write(run, config, competition, gathered, tests, climb, problem, chosen)
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}: members, scores and test means are of these alone\n")
-    print(_member_table(gathered, problem))
-    print()
-    print(_rung_table(climb, competition.metric))
-    if climb.held.fitted.thresholds[0] is not None:
-        print("members are scored at default thresholds, blends at thresholds fitted beside their weights")
-    print(f"\n{climb.sentence}")
-    if climb.corrected is not None:
-        print(f"corrected for the choice among these blends (BBC-CV): {number(climb.corrected)}")
-    print(_weights_line(climb.held, gathered.members))
+    print(describe(climb, gathered, problem, split.kind))
     print(f"submit next: {config.command('submit')}")
 
 
@@ -75,52 +63,6 @@ def _climb(config: Config, problem: Problem, limits: Limits | None) -> Climb:
         if spec.method == "auto":
             return auto(problem, finish=spec.finish, limits=limits, on_rung=on_rung)
         return single(spec.method, problem, finish=spec.finish, limits=limits, on_rung=on_rung)
-
-
-def _member_table(gathered: Gathered, problem: Problem) -> str:
-    metric, rows = problem.metric, []
-    alike = error_correlations(problem.P, problem.truth, problem.task)
-    for at, member in enumerate(gathered.members):
-        own = _member_score(problem, at)
-        seconds = gathered.seconds.get(member.name)
-        others = np.delete(alike[at], at)
-        shared = f"{others.mean():.2f}" if len(others) else "-"
-        spent = duration(seconds) if seconds is not None else "-"
-        rows.append([member.name, number(own.pooled), _spread(own), shared, spent])
-    return table(["member", f"OOF {metric.name}", "folds: mean +- deviation", "error correlation", "training"], rows)
-
-
-def _member_score(problem: Problem, at: int) -> Score:
-    """A member's own score; a label metric takes the default decision, which no row has chosen."""
-    predictions, metric = problem.member(at), problem.metric
-    decided = decide(problem.task, predictions) if metric.needs == "labels" else predictions
-    return score(metric, problem.truth, decided, problem.fold)
-
-
-def _rung_table(climb: Climb, metric: Metric) -> str:
-    rows = []
-    for rung in climb.rungs:
-        gain = f"{rung.gain.gain:+.5f} +- {rung.gain.standard_error:.5f} over {rung.over}" if rung.gain else "-"
-        mark = " *" if rung is climb.held else ""
-        crossed = number(rung.cross_fitted.pooled) if rung.cross_fitted else "-"
-        between = " to ".join(map(number, rung.interval)) if rung.interval else "-"
-        rows.append([rung.name + mark, number(rung.in_sample.pooled), crossed, between, gain])
-    header = ["blend", f"in-sample {metric.name}", "cross-fitted", "95 % interval", "paired cross-fitted gain"]
-    return table(header, rows)
-
-
-def _weights_line(rung: Rung, members: Sequence[Member]) -> str:
-    chosen, numbers = used(rung.fitted.numbers[0], len(members))
-    names, weights = [members[at].name for at in chosen], numbers.get("weights")
-    if weights is None or np.ndim(weights) != 1:
-        return f"blend {rung.method} of {', '.join(names)}"
-    return "weights: " + ", ".join(f"{name} {one:.3f}" for name, one in zip(names, weights, strict=True) if one > 0)
-
-
-def _spread(value: Score) -> str:
-    if value.mean is None or value.deviation is None:
-        return "-"
-    return f"{number(value.mean)} +- {number(value.deviation)}"
 
 
 def _write(

@@ -1,0 +1,89 @@
+"""A blend in tables and sentences: members, rungs, and what the tables do not show."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from oof.choice import used
+from oof.decide import decide
+from oof.diversity import error_correlations
+from oof.ladder import Climb
+from oof.member import Member
+from oof.metrics import Metric
+from oof.problem import Problem
+from oof.rungs import Rung
+from oof.scores import Score, score
+from pipeline.display import duration, number, table
+from pipeline.members import Gathered
+
+FEW = 3000  # rows, or groups, below which docs/honesty.md found intervals too short
+
+
+def describe(climb: Climb, gathered: Gathered, problem: Problem, kind: str) -> str:
+    """What `blend` prints; `kind` is that of the folds."""
+    tables = [_member_table(gathered, problem), "", _rung_table(climb, problem.metric), *_caveats(climb, problem, kind)]
+    verdict = ["", climb.sentence]
+    if climb.corrected is not None:
+        verdict.append(f"corrected for the choice among these blends (BBC-CV): {number(climb.corrected)}")
+    return "\n".join([*tables, *verdict, _weights_line(climb.held, gathered.members)])
+
+
+def _member_table(gathered: Gathered, problem: Problem) -> str:
+    metric, rows = problem.metric, []
+    alike = error_correlations(problem.P, problem.truth, problem.task)
+    for at, member in enumerate(gathered.members):
+        own = _member_score(problem, at)
+        seconds = gathered.seconds.get(member.name)
+        others = np.delete(alike[at], at)
+        shared = f"{others.mean():.2f}" if len(others) else "-"
+        spent = duration(seconds) if seconds is not None else "-"
+        rows.append([member.name, number(own.pooled), _spread(own), shared, spent])
+    return table(["member", f"OOF {metric.name}", "folds: mean +- deviation", "error correlation", "training"], rows)
+
+
+def _member_score(problem: Problem, at: int) -> Score:
+    """A member's own score; a label metric takes the default decision, which no row has chosen."""
+    predictions, metric = problem.member(at), problem.metric
+    decided = decide(problem.task, predictions) if metric.needs == "labels" else predictions
+    return score(metric, problem.truth, decided, problem.fold)
+
+
+def _rung_table(climb: Climb, metric: Metric) -> str:
+    rows = []
+    for rung in climb.rungs:
+        gain = f"{rung.gain.gain:+.5f} +- {rung.gain.standard_error:.5f} over {rung.over}" if rung.gain else "-"
+        mark = " *" if rung is climb.held else ""
+        crossed = number(rung.cross_fitted.pooled) if rung.cross_fitted else "-"
+        between = " to ".join(map(number, rung.interval)) if rung.interval else "-"
+        rows.append([rung.name + mark, number(rung.in_sample.pooled), crossed, between, gain])
+    header = ["blend", f"in-sample {metric.name}", "cross-fitted", "95 % interval", "paired cross-fitted gain"]
+    return table(header, rows)
+
+
+def _caveats(climb: Climb, problem: Problem, kind: str) -> list[str]:
+    """What the table does not show; the figures are those of docs/honesty.md."""
+    lines = []
+    if climb.held.fitted.thresholds[0] is not None:
+        lines.append("members are scored at default thresholds, blends at thresholds fitted beside their weights")
+    groups = len(problem) if problem.component is None else len(np.unique(problem.component))
+    if climb.held.interval and groups < FEW:
+        lines.append(
+            "on so few rows a 95 % interval holds the truth about 9 times in 10: it is of rows, not of training"
+        )
+    if "stratified" in kind and problem.metric.name == "log_loss" and len(problem) < FEW:
+        lines.append(f"stratified folds flatter every log loss here by about 1/rows, {number(1 / len(problem))}")
+    return lines
+
+
+def _weights_line(rung: Rung, members: Sequence[Member]) -> str:
+    chosen, numbers = used(rung.fitted.numbers[0], len(members))
+    names, weights = [members[at].name for at in chosen], numbers.get("weights")
+    if weights is None or np.ndim(weights) != 1:
+        return f"blend {rung.method} of {', '.join(names)}"
+    return "weights: " + ", ".join(f"{name} {one:.3f}" for name, one in zip(names, weights, strict=True) if one > 0)
+
+
+def _spread(value: Score) -> str:
+    if value.mean is None or value.deviation is None:
+        return "-"
+    return f"{number(value.mean)} +- {number(value.deviation)}"
