@@ -1,17 +1,19 @@
 """How often the alarm for members that are not out of fold is false, and what it finds, on real competitions.
 
-usage: python benchmarks/alarm.py DATA [--names trec,sst5] [--rows 3000] [--seed 0]
+usage: python benchmarks/alarm.py DATA [--names trec,sst5] [--rows 3000] [--seed 0] [--members FOLDER]
 
 DATA/NAME holds train.csv, test.csv and solution.csv. Makes members with scikit-learn, honest ones and ones that leak,
 and asks `oof.alarm.suspicion` about each, beside honest members. Test labels go into the members that are made strong
-by a noisy copy of the truth, and into the choice of test rows with other labels; not into the alarm.
+by a noisy copy of the truth, and into the choice of test rows with other labels; not into the alarm. FOLDER keeps
+the members for the next time: fits take most of it, and a change of the alarm needs none.
 """
 
 import argparse
+import pickle
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +91,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--names", default=",".join(COMPETITIONS))
     options.add_argument("--rows", type=int, default=3000, help="training rows at most")
     options.add_argument("--seed", type=int, default=0, help="of rows, folds and members")
+    options.add_argument("--members", type=Path, help="a folder that keeps the members for the next time")
     args = options.parse_args(argv)
     warnings.simplefilter("ignore")  # of scikit-learn: no convergence, labels without a row
     names, alarms, leaks, optimism = args.names.split(","), {}, {}, {}
     for name in names:
-        table = read(args.data / name, name, args.rows, args.seed)
-        members = list(made(table, args.seed))
+        table, members = kept(args.data / name, name, args.rows, args.seed, args.members)
         trusted = [one for one in members if one.kind == HONEST[0] and one.model in TRUSTED]
         alarms[name] = false_alarms(table, members, trusted, args.seed)
         leaks[name], optimism[name] = judged(table, members, trusted)
@@ -102,6 +104,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\nFalse alarms, of honest members\n\n{side_by_side(alarms)}")
     print(f"\nFound, of members that leak\n\n{side_by_side(leaks)}")
     print(f"\nOptimism of members that leak; in brackets: not found\n\n{side_by_side(optimism)}")
+
+
+def kept(data: Path, name: str, rows: int, seed: int, folder: Path | None) -> tuple[Table, list[Guess]]:
+    """A competition and its members, from the folder if they are there."""
+    file = folder / f"{name}-{rows}-{seed}.pickle" if folder else None
+    if file and file.exists():
+        found: tuple[Table, list[Guess]] = pickle.loads(file.read_bytes())
+        return found
+    table = read(data, name, rows, seed)
+    members = list(made(table, seed))
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        bare = replace(table, words=None, topics=np.empty((0, 0)))  # features take more room than the members
+        file.write_bytes(pickle.dumps((bare, members)))
+    return table, members
 
 
 def read(folder: Path, name: str, rows: int, seed: int) -> Table:

@@ -160,9 +160,8 @@ class Company:
         """Values spread like the truth that know a part of it."""
         return knowing * self.truth + np.sqrt(1 - knowing**2) * self.rng.permutation(self.truth)
 
-    def said_of(self, member, test, beside=3, least=0):
-        others = self.others[least : least + beside]
-        truth, rows = self.truth[: self.rows], self.rows
+    def said_of(self, member, test, beside=3):
+        truth, rows, others = self.truth[: self.rows], self.rows, self.others[:beside]
         return suspicion(
             member[:rows], test[rows:], truth, "regression", others=others[:, :rows], others_test=others[:, rows:]
         )
@@ -201,6 +200,14 @@ def test_others_who_agree_less_on_the_test_rows_lower_what_is_due():
     company.halves[0, rows:] *= 0.4
     company.truth = company.halves.sum(0)
     company.others[:, rows:] = company.halves[0, rows:] + 0.5 * company.rng.normal(size=(3, rows, 1))
+    assert company.said_of(company.truth, company.truth) is None
+
+
+def test_little_agreement_that_the_test_rows_lack_is_no_reason():
+    company = Company()
+    slope = np.repeat([[0.08], [-0.08]], company.rows, 0)
+    common = slope * company.truth + company.rng.normal(size=company.truth.shape)
+    company.others = common + 0.3 * company.rng.normal(size=company.others.shape)
     assert company.said_of(company.truth, company.truth) is None
 
 
