@@ -16,7 +16,7 @@ from oof.decide import decide
 from oof.measures import Array
 from oof.objective import condense, objective
 from oof.problem import Problem
-from oof.search import Mask, grow, once
+from oof.search import Mask, grow, once, sampled
 from oof.weights import share
 
 
@@ -61,7 +61,7 @@ def choose(problem: Problem, limits: Limits) -> list[int]:
         raise OOFError(
             f"no member is within blend.max_seconds {limits.seconds:g}: the quickest takes {cheapest:.3g} seconds"
         )
-    small = condense(problem)
+    small = sampled(condense(problem))
     return np.flatnonzero(grow(small, objective(small), problem.members, limits.open_to)).tolist()
 
 

@@ -24,11 +24,11 @@ def geometric(numbers: dict[str, Any], P: Array) -> Array:
     """The geometric mean of each class's probabilities, divided by the sum over the classes (rows, columns)."""
     if not numbers["classes"]:
         return log_odds(numbers, P)
-    mean: Array = softmax(np.log(P.clip(CLIP)).mean(0), axis=1)
+    mean: Array = softmax(sum(np.log(member.clip(CLIP)) for member in P) / len(P), axis=1)
     return mean
 
 
 def log_odds(numbers: dict[str, Any], P: Array) -> Array:
     """The probability at the mean log-odds; of classes, each against the rest, divided by their sum (rows, columns)."""
-    mean: Array = expit(logit(P.clip(CLIP, 1 - CLIP)).mean(0))
+    mean: Array = expit(sum(logit(member.clip(CLIP, 1 - CLIP)) for member in P) / len(P))
     return mean / mean.sum(1, keepdims=True) if numbers["classes"] else mean

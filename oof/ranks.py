@@ -23,12 +23,11 @@ def fit(problem: Problem) -> dict[str, Any]:
 
 def apply(numbers: dict[str, Any], P: Array) -> Array:
     """Mean over members of the ranks, (rows, columns) in [0, 1]; values outside the OOF's take the end's rank."""
-    ranks = [
-        [np.interp(column, table["values"], table["levels"]) for column, table in zip(member.T, tables, strict=True)]
-        for member, tables in zip(P, numbers["tables"], strict=True)
-    ]
-    mean: Array = np.array(ranks).mean(0).T
-    return mean
+    total: Array = np.zeros(P.shape[1:])
+    for member, tables in zip(P, numbers["tables"], strict=True):
+        for at, table in enumerate(tables):
+            total[:, at] += np.interp(member[:, at], table["values"], table["levels"])
+    return total / len(P)
 
 
 def _table(column: Array) -> dict[str, list[float]]:

@@ -43,9 +43,11 @@ def apply(numbers: dict[str, Any], P: Array) -> Array:
     coefficients, intercepts = np.array(numbers["coefficients"]), np.array(numbers["intercepts"])
     if numbers["link"] == "softmax":
         return _softmax(coefficients, intercepts, numbers["classes"], P)
-    seen = P if numbers["link"] == "identity" else _logits(P)
-    linear: Array = np.einsum("cm,mrc->rc", coefficients, seen) + intercepts
-    return linear if numbers["link"] == "identity" else expit(linear)
+    plain = numbers["link"] == "identity"
+    linear: Array = np.tile(intercepts, (P.shape[1], 1))
+    for own, member in zip(coefficients.T, P, strict=True):  # one by one: of all logits at once there would be copies
+        linear += own * (member if plain else _logits(member))
+    return linear if plain else expit(linear)
 
 
 def response(numbers: dict[str, Any], members: int) -> float:

@@ -14,7 +14,7 @@ from oof.measures import Array
 from oof.metrics import METRICS
 from oof.objective import TIE, condense, objective
 from oof.problem import Problem, combine
-from oof.search import WORK, again, descend, effort, grow, once, refine
+from oof.search import WORK, again, descend, effort, grow, once, refine, sampled
 from oof.smooth import smooth
 
 EXHAUSTIVE_MEMBERS = 10
@@ -39,7 +39,8 @@ def subset(problem: Problem) -> dict[str, Any]:
     if size <= EXHAUSTIVE_MEMBERS and 2**size * problem.member(0).size <= EXHAUSTIVE_WORK:
         chosen = _best_subset(problem)
     else:
-        chosen = np.flatnonzero(grow(problem, value, size, once)).tolist()
+        some = sampled(problem)
+        chosen = np.flatnonzero(grow(some, objective(some), size, once)).tolist()
         if value(problem.mix(share(range(size), size))) > value(problem.mix(share(chosen, size))) + TIE:
             chosen = list(range(size))
     return {"weights": share(chosen, size).tolist()}
@@ -65,7 +66,7 @@ def share(chosen: Any, size: int) -> Array:
 
 def hill_climb(problem: Problem) -> dict[str, Any]:
     """Ensemble selection with replacement (Caruana et al. 2004), the best prefix of the path."""
-    problem = condense(problem)
+    problem = sampled(condense(problem))
     counts = grow(problem, objective(problem), SELECTIONS, again)
     return {"weights": (counts / counts.sum()).tolist()}
 
@@ -75,7 +76,7 @@ def bagged_hill_climb(problem: Problem) -> dict[str, Any]:
 
     Members are drawn from their order by score, so that their order in the config does not matter.
     """
-    problem, rng = condense(problem), np.random.default_rng(0)
+    problem, rng = sampled(condense(problem)), np.random.default_rng(0)
     value, weights = objective(problem), np.zeros(problem.members)
     order = np.argsort([-value(problem.member(at)) for at in range(problem.members)], kind="stable")
     for _ in range(BAGS):

@@ -160,3 +160,17 @@ def test_a_weighted_mean_never_leaves_the_members():
     weights_of_tenths = {"weights": [0.1] * 3 + [0.7]}
     for edge in (0.0, 0.1, 1.0, 1e300):
         assert (weights.apply(weights_of_tenths, np.full((4, 2, 1), edge)) == edge).all()
+
+
+def test_very_many_rows_are_sampled_for_greedy_paths(draw, monkeypatch):
+    truth, P = draw("binary", members=12, rows=400)
+    P[6:] = P[6:, ::-1]  # half are garbage
+    whole = problem(P, truth, "binary", METRICS["log_loss"])
+    assert search.sampled(whole) is whole
+    monkeypatch.setattr(search, "ROWS", 150)
+    assert len(search.sampled(whole)) == 150
+    assert (search.sampled(whole).at == search.sampled(whole).at).all()
+    view = whole.rows(np.arange(400) % 4 > 0)
+    assert np.isin(search.sampled(view).at, view.at).all()
+    for chosen in (subset(whole), hill_climb(whole)):
+        assert sum(chosen["weights"][6:]) < 0.1
