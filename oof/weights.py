@@ -19,7 +19,7 @@ from oof.smooth import smooth
 
 EXHAUSTIVE_MEMBERS = 10
 EXHAUSTIVE_WORK = 2e7  # entries times subsets that may be looked at one by one
-SELECTIONS = 100
+SELECTIONS = 50
 BAGS = 20
 EXACT, SMOOTHED = 1e-12, 1e-9  # where descents stop; knots make finer steps of a smoothed metric noise
 
