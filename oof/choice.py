@@ -41,6 +41,12 @@ class Limits:
     seconds: float | None
     costs: Costs
 
+    def idle(self) -> bool:
+        """Whether all members together are within the limits."""
+        everybody = range(len(self.costs.group))
+        few = self.members is None or len(everybody) <= self.members
+        return few and (self.seconds is None or self.costs.of(everybody) <= self.seconds)
+
     def open_to(self, counts: Array) -> Mask:
         """Members that may join those that are in (counts above zero)."""
         chosen = np.flatnonzero(counts).tolist()
@@ -56,6 +62,8 @@ def choose(problem: Problem, limits: Limits) -> list[int]:
 
     Raises OOFError if no member alone is within them.
     """
+    if limits.idle():
+        return list(range(problem.members))
     if not limits.open_to(np.zeros(problem.members)).any():
         cheapest = min(limits.costs.of([at]) for at in range(problem.members))
         raise OOFError(

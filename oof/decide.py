@@ -86,7 +86,9 @@ def best_cut(metric: Metric, truth: Labels, p: Array, limit: int | None = None) 
     high = ranked[starts[1:]]
     low = ranked[starts[1:] - 1]
     middle = np.where((low + high) / 2 > low, (low + high) / 2, high)  # the middle of adjacent floats is the lower one
-    cuts = np.concatenate([[min(ranked[0], 0.0)], middle, [np.nextafter(ranked[-1], np.inf)]])
+    # what no row reaches: well above the largest, or rows with a hair more would all be positive
+    never = (ranked[-1] + 1) / 2 if ranked[-1] < 1 else np.nextafter(ranked[-1], np.inf)
+    cuts = np.concatenate([[min(ranked[0], 0.0)], middle, [never]])
     tied = np.flatnonzero(values >= values.max() - TIE)
     best = tied[np.argmin(np.abs(cuts[tied] - 0.5))]
     return float(cuts[best]), float(metric.sign * values[best])

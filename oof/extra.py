@@ -66,6 +66,10 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a table with text ids; csv cells stay text until they are checked, so that no id or gap is reinterpreted."""
     if path.suffix not in (".csv", ".parquet"):
         raise OOFError(f"{path}: must be a .csv or .parquet file")
+    if not path.exists():
+        raise OOFError(f"{path} does not exist")
+    if not path.stat().st_size:
+        raise OOFError(f"{path} is empty")
     try:
         if path.suffix == ".csv":
             table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")

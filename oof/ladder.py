@@ -97,15 +97,17 @@ def _climb(
     on_rung: OnRung,
 ) -> Climb:
     """Try the methods, hold one by the rule, and judge the rule itself; the sentence is about the finish alone."""
-    crossing, finish = len(problem.folds) > 1, finish and finishes(problem.metric, problem.task)
+    crossing, cut = len(problem.folds) > 1, finish
+    finish = finish and finishes(problem.metric, problem.task)
     tried, canaries = [], {}
     for at, method in enumerate(methods):
         on_rung(method)
         rule = blend(method, problem.task, problem.metric)
         rule = limited(rule, limits) if limits else rule
-        tried.append(try_blend(method, rule, problem, finish=finish and crossing))
+        tried.append(try_blend(method, rule, problem, finish=finish and crossing, thresholds=cut))
         if crossing and rule.learns and problem.members > 1 and problem.P.size <= CANARY_ENTRIES:
-            canaries[at] = try_canary(rule, problem)
+            cuts = tried[-1][0].fitted.thresholds[0] is not None
+            canaries[at] = try_canary(rule, problem, thresholds=cuts)
     rungs = [one[0] for one in tried]
     if not crossing:
         return Climb(rungs, rungs[0], "", None)

@@ -6,8 +6,10 @@ import numpy as np
 
 from oof.blends import Blend
 from oof.problem import Problem
-from oof.scores import Blended, Fitted, Gain, Score, blended, fit_all, fit_folds, score
+from oof.resample import Resamples
+from oof.scores import Blended, Fitted, Gain, Score, blended, fit_all, fit_folds, paired_gain, score
 
+DRAWS = 200
 BACKWARD = -0.5  # chosen on 2,000 draws of benchmarks/simulation.py, upheld on 500 others
 
 
@@ -43,27 +45,45 @@ class Rung:
         return f"{self.method}, finished" if self.finished else self.method
 
 
-def try_blend(method: str, rule: Blend, problem: Problem, *, finish: bool) -> list[Rung]:
-    """The rung of a blend and, with `finish`, that of the blend and its finish; weights are fitted once for both."""
+def try_blend(method: str, rule: Blend, problem: Problem, *, finish: bool, thresholds: bool = True) -> list[Rung]:
+    """The rung of a blend and, with `finish`, that of the blend and its finish; weights are fitted once for both.
+
+    With `thresholds`, labels are decided by fitted ones where their cross-fitted gain exceeds one standard error.
+    """
     crossing = len(problem.folds) > 1
     whole, parts = fit_all(rule, problem), fit_folds(rule, problem) if crossing else None
     response = None
     if rule.response and parts:
         response = float(np.mean([rule.response(part.numbers, problem.members) for part in parts]))
-    rungs = [_rung(method, problem, whole, parts, finished) for finished in ([False, True] if finish else [False])]
+    cut = bool(thresholds and parts and _thresholds_pay(problem, parts))
+    rungs = [_rung(method, problem, whole, parts, finished, cut) for finished in ([False, True] if finish else [False])]
     return [replace(rung, response=response) for rung in rungs]
 
 
-def try_canary(rule: Blend, problem: Problem, seed: int = 0) -> Blended:
-    """The blend cross-fitted with one member more, pure noise: the first one's predictions dealt to other rows."""
+def try_canary(rule: Blend, problem: Problem, seed: int = 0, *, thresholds: bool = True) -> Blended:
+    """The blend cross-fitted with one member more, pure noise: the first one's predictions dealt to other rows.
+
+    `thresholds` as the rung has it that this is compared with.
+    """
     dealt, P = np.random.default_rng(seed).permutation(len(problem)), problem.take_all()
     noisy = replace(problem, P=np.concatenate([P, P[:1, dealt]]), at=None, memory={})
-    return blended(noisy, fit_folds(rule, noisy), finish=False)
+    return blended(noisy, fit_folds(rule, noisy), finish=False, thresholds=thresholds)
 
 
-def _rung(method: str, problem: Problem, whole: list[Fitted], parts: list[Fitted] | None, finished: bool) -> Rung:
-    fitted = blended(problem, whole, finish=finished)
-    crossed = blended(problem, parts, finish=finished) if parts else None
+def _thresholds_pay(problem: Problem, parts: list[Fitted]) -> bool:
+    if problem.metric.needs != "labels":
+        return False
+    plain, fitted = (blended(problem, parts, finish=False, thresholds=cut).decided for cut in (False, True))
+    draws = Resamples(len(problem), problem.component, DRAWS)
+    found = paired_gain(problem.metric, problem.truth, fitted, plain, draws)
+    return found.gain > found.standard_error
+
+
+def _rung(
+    method: str, problem: Problem, whole: list[Fitted], parts: list[Fitted] | None, finished: bool, cut: bool
+) -> Rung:
+    fitted = blended(problem, whole, finish=finished, thresholds=cut)
+    crossed = blended(problem, parts, finish=finished, thresholds=cut) if parts else None
     metric, truth, fold = problem.metric, problem.truth, problem.fold
     return Rung(
         method=method,

@@ -103,23 +103,23 @@ def fit_folds(rule: Blend, problem: Problem) -> list[Fitted]:
     return fits
 
 
-def blended(problem: Problem, fits: Sequence[Fitted], *, finish: bool) -> Blended:
-    """The held rows of each fit put together; finish and thresholds are fitted on each one's own rows."""
+def blended(problem: Problem, fits: Sequence[Fitted], *, finish: bool, thresholds: bool = True) -> Blended:
+    """The held rows of each fit put together; finish and thresholds are fitted on each one's own rows, if at all."""
     task, metric = problem.task, problem.metric
     predictions = np.empty((len(problem), *fits[0].other.shape[1:]))
-    decided, finishes, thresholds = None, [], []
+    decided, finishes, cuts = None, [], []
     for one in fits:
         alone = len(fits) == 1
         truth = problem.truth if alone else problem.truth[~one.held]
         finishes.append(fit_finish(metric, task, truth, one.own) if finish else None)
-        thresholds.append(fit_thresholds(metric, task, truth, apply_finish(finishes[-1], one.own)))
+        cuts.append(fit_thresholds(metric, task, truth, apply_finish(finishes[-1], one.own)) if thresholds else None)
         found = apply_finish(finishes[-1], one.other)
         predictions[one.held] = found
-        labels = decide(task, found, thresholds[-1]) if metric.needs == "labels" else found
+        labels = decide(task, found, cuts[-1]) if metric.needs == "labels" else found
         decided = np.empty((len(problem), *labels.shape[1:]), dtype=labels.dtype) if decided is None else decided
         decided[one.held] = labels
     assert decided is not None
-    return Blended(predictions, decided, [one.numbers for one in fits], finishes, thresholds)
+    return Blended(predictions, decided, [one.numbers for one in fits], finishes, cuts)
 
 
 def in_sample(rule: Blend, problem: Problem) -> Blended:

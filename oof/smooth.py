@@ -70,7 +70,9 @@ def _credit(truth: Array, task: str) -> Array:
 
 def _scale(values: Array, low: float, high: float) -> Scale:
     """Where on the scale of knots a prediction lies: straight lines between even cells, for speed."""
-    knots = np.unique(np.concatenate([[low], np.quantile(values, np.linspace(0, 1, KNOTS)), [high]]))
+    knots = np.unique(
+        np.concatenate([[low], np.quantile(values, np.linspace(0, 1, min(KNOTS, max(len(values) // 4, 256)))), [high]])
+    )
     width = max((high - low) / CELLS, 1e-300)
     return low, width, np.interp(low + width * np.arange(CELLS + 2), knots, np.arange(len(knots)))
 

@@ -54,7 +54,7 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None, t
 def _climb(config: Config, problem: Problem, limits: Limits | None) -> Climb:
     spec = config.blend
     methods = len(RUNGS) if spec.method == "auto" else 1
-    with tqdm(total=methods + 1, desc="blending", unit="step", delay=2, leave=False, disable=None) as bar:
+    with tqdm(total=methods + 1, desc="blending", unit="step", leave=False, disable=None) as bar:
 
         def on_rung(method: str) -> None:
             bar.set_postfix_str(method)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from oof.choice import front
 from oof.compare import compare as compare_members
 from oof.compare import write_comparison
+from oof.matrix import stack_tests
 from oof.problem import Problem
 from oof.resample import Resamples
 from pipeline.comparison import describe
@@ -23,6 +24,7 @@ from pipeline.members import Gathered, gather, recorded_jobs
 from pipeline.origins import Origin, origins
 from pipeline.run_directory import run_directory
 from pipeline.splits import chosen_folds, open_folds
+from pipeline.trust import check_extras
 
 MANY_ROWS, FEW_DRAWS = 20_000, 300  # draws of so many rows take long
 SEEDS = 3  # the control proposes no more than that
@@ -38,6 +40,8 @@ def compare(config: Config, folder: Path, *, folds: Sequence[int] | None = None)
     gathered = gather(run, config, folder, competition, split, chosen)
     warn(gathered.left_out)
     problem = level_one(gathered, competition, split, chosen)
+    extras = [member.name for member in gathered.members if member.name in config.blend.extra]
+    check_extras(gathered, problem, stack_tests(gathered.members), trusted=extras)  # to look is not to use: it warns
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
     known = origins(gathered.members, jobs, competition, split, chosen)
     draws = Resamples(len(problem), problem.component, None if len(problem) <= MANY_ROWS else FEW_DRAWS)

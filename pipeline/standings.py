@@ -11,18 +11,20 @@ from oof.ladder import Climb
 from oof.member import Member
 from oof.metrics import Metric
 from oof.problem import Problem
+from oof.resample import Resamples
 from oof.rungs import Rung
-from oof.scores import Score, score
+from oof.scores import Score, paired_gain, score
 from pipeline.display import duration, number, table
 from pipeline.members import Gathered
 
+DRAWS = 200
 FEW = 3000  # rows, or groups, below which docs/honesty.md found intervals too short
 
 
 def describe(climb: Climb, gathered: Gathered, problem: Problem, kind: str) -> str:
     """What `blend` prints; `kind` is that of the folds."""
     tables = [_member_table(gathered, problem), "", _rung_table(climb, problem.metric), *_caveats(climb, problem, kind)]
-    verdict = ["", climb.sentence]
+    verdict = ["", climb.sentence, *_over_the_best(climb, gathered, problem)]
     if climb.corrected is not None:
         verdict.append(f"corrected for the choice among these blends (BBC-CV): {number(climb.corrected)}")
     return "\n".join([*tables, *verdict, _weights_line(climb.held, gathered.members)])
@@ -60,11 +62,28 @@ def _rung_table(climb: Climb, metric: Metric) -> str:
     return table(header, rows)
 
 
+def _over_the_best(climb: Climb, gathered: Gathered, problem: Problem) -> list[str]:
+    """The first thing to ask of a blend: is it better than the best member alone?"""
+    if problem.members == 1 or climb.held.crossed is None:
+        return []
+    metric = problem.metric
+    scores = [metric.sign * _member_score(problem, at).pooled for at in range(problem.members)]
+    best = int(np.argmax(scores))
+    alone = decide(problem.task, problem.member(best)) if metric.needs == "labels" else problem.member(best)
+    draws = Resamples(len(problem), problem.component, DRAWS)
+    found = paired_gain(metric, problem.truth, climb.held.crossed.decided, alone, draws)
+    name = gathered.members[best].name
+    return [f"over the best member alone, {name}: {found.gain:+.5f} +- {found.standard_error:.5f} cross-fitted"]
+
+
 def _caveats(climb: Climb, problem: Problem, kind: str) -> list[str]:
     """What the table does not show; the figures are those of docs/honesty.md."""
     lines = []
     if climb.held.fitted.thresholds[0] is not None:
-        lines.append("members are scored at default thresholds, blends at thresholds fitted beside their weights")
+        lines.append(f"{climb.held.name} decides by thresholds fitted beside its weights, members by default ones")
+    undefined = climb.held.cross_fitted.by_fold.count(None) if climb.held.cross_fitted else 0
+    if undefined:
+        lines.append(f"{problem.metric.name} is undefined in {undefined} folds, which means over folds leave out")
     groups = len(problem) if problem.component is None else len(np.unique(problem.component))
     if climb.held.interval and groups < FEW:
         lines.append(

@@ -38,6 +38,13 @@ def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
     thresholds = blend["thresholds"] if member is None else None
     path = run.submissions / (f"{member}.csv" if member else config.submission.file)
     write_checked(path, config, competition, ids, predictions, thresholds)
+    if member is None and blend["thresholds"] and competition.kind != "labels":
+        warn(
+            [
+                f"the submission holds {competition.kind}: the thresholds at which the blend was scored are left to "
+                f"whoever decides labels from them"
+            ]
+        )
     if len(blend["folds"]) < len(split.numbers):
         warn([f"the blend is restricted to the models of folds {', '.join(map(str, blend['folds']))}"])
     print(f"{path}: {len(ids)} rows, {competition.kind}, checked against the sample submission")

@@ -108,3 +108,9 @@ def test_constant_predictions_have_a_threshold(draw):
     truth, P = draw("binary")
     [threshold] = fit_thresholds(METRICS["f1"], "binary", truth, np.full_like(P[0], 0.3))
     assert threshold <= 0.3
+
+
+def test_never_is_well_above_the_largest_prediction():
+    truth, p = np.zeros(4, dtype=int), np.full((4, 1), 0.0004)
+    [threshold] = fit_thresholds(METRICS["accuracy"], "binary", truth, p)
+    assert threshold == pytest.approx(0.5002)  # a hair more must not turn every row positive

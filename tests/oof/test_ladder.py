@@ -132,7 +132,9 @@ def all_candidates(problem, finish):
     """Cross-fitted decisions of every rung, of every rung finished, and of the canary of the stacker."""
     tried = [try_blend(method, BLENDS[method], problem, finish=finish) for method in RUNGS]
     rungs = [one[0] for one in tried] + [one[1] for one in tried if finish]
-    return [rung.crossed.decided for rung in rungs] + [try_canary(BLENDS["stacker"], problem).decided]
+    cuts = rungs[4].fitted.thresholds[0] is not None
+    canary = try_canary(BLENDS["stacker"], problem, thresholds=cuts)
+    return [rung.crossed.decided for rung in rungs] + [canary.decided]
 
 
 def hold(values, errors, finish):

@@ -8,7 +8,7 @@ import pytest
 from oof.blends import BLENDS, Blend
 from oof.finish import apply_finish
 from oof.rungs import try_blend, try_canary
-from oof.scores import cross_fitted, in_sample
+from oof.scores import blended, cross_fitted, fit_all, fit_folds
 
 
 @pytest.mark.parametrize(("task", "name"), [("binary", "f1"), ("multiclass", "log_loss"), ("regression", "rmse")])
@@ -16,7 +16,9 @@ def test_a_rung_is_the_blend_in_sample_and_cross_fitted(draw, level_one, task, n
     truth, P = draw(task)
     problem = level_one(truth, P, task, name)
     [rung] = try_blend("stacker", BLENDS["stacker"], problem, finish=False)
-    whole, crossed = in_sample(BLENDS["stacker"], problem), cross_fitted(BLENDS["stacker"], problem)
+    cuts = rung.fitted.thresholds[0] is not None
+    fits = fit_all(BLENDS["stacker"], problem), fit_folds(BLENDS["stacker"], problem)
+    whole, crossed = (blended(problem, one, finish=False, thresholds=cuts) for one in fits)
     assert rung.name == "stacker"
     assert (rung.fitted.predictions == whole.predictions).all()
     assert (rung.crossed.predictions == crossed.predictions).all()
@@ -24,6 +26,19 @@ def test_a_rung_is_the_blend_in_sample_and_cross_fitted(draw, level_one, task, n
     assert rung.in_sample.pooled == problem.metric.function(truth, whole.decided)
     assert rung.cross_fitted.pooled == problem.metric.function(truth, crossed.decided)
     assert rung.interval is rung.over is rung.gain is rung.canary is None
+
+
+def test_labels_are_decided_by_fitted_thresholds_only_where_they_pay(draw, level_one):
+    truth, P = draw("binary", rows=400)
+    [balanced] = try_blend("mean", BLENDS["mean"], level_one(truth, P, "binary", "accuracy"), finish=False)
+    assert balanced.fitted.thresholds == [None]
+    shy = level_one(truth, P / 3, "binary", "accuracy")  # nobody says more than a third
+    [rung] = try_blend("mean", BLENDS["mean"], shy, finish=False)
+    assert 0 < rung.fitted.thresholds[0][0] < 0.3
+    assert rung.cross_fitted.pooled > 0.75
+    [off] = try_blend("mean", BLENDS["mean"], shy, finish=False, thresholds=False)
+    assert off.fitted.thresholds == [None]
+    assert off.cross_fitted.pooled < 0.6
 
 
 @pytest.mark.parametrize("task", ["binary", "ordinal", "regression"])

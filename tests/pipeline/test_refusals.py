@@ -301,7 +301,7 @@ BLENDED: dict[str, tuple[Change, list[str], str]] = {
     "an extra member that is not there": (
         config(blend={"extra": {"friend": {"oof": "no.csv", "test": "no.csv"}}}),
         ["blend"],
-        "no.csv: not a readable csv file",
+        "no.csv does not exist",
     ),
     "an extra member with a gap": (
         extra(lambda table: table[:-1]),
