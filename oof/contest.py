@@ -48,13 +48,18 @@ class Contest:
         return rung if canary is None else replace(rung, canary=self.gain(canary, new))
 
     def corrected(self) -> float | None:
-        """The mean over draws of the score, on the rows left out, of what the rule holds; None without a choice."""
+        """The score of what is held, and what choices on draws lose to it on the rows left out; None without a choice.
+
+        That is the mean score of the choices on the rows left out, without the noise that these rows bring to both.
+        """
         if len(self.candidates) == 1:
             return None
-        held = (self.functions[self.rule.path(values)[-1]] for values in self.drawn)
-        found = [value((counts == 0).astype(np.float64)) for value, counts in zip(held, self.draws, strict=True)]
-        known = [one for one in found if one is not None]
-        return float(np.mean(known)) if known else None
+        held, lost = self.rule.path(self.values)[-1], []
+        for values, counts in zip(self.drawn, self.draws, strict=True):
+            chosen, out = self.rule.path(values)[-1], (counts == 0).astype(np.float64)
+            both = (0.0, 0.0) if chosen == held else (self.functions[chosen](out), self.functions[held](out))
+            lost += [] if both[0] is None or both[1] is None else [both[0] - both[1]]
+        return float(self.sign * self.values[held] + np.mean(lost)) if lost else None
 
 
 def contest(

@@ -169,11 +169,12 @@ def test_the_corrected_score_is_that_of_a_slow_loop_that_repeats_the_rule(draw, 
     draws = list(Resamples(90, problem.component, 40, seed=7))
     drawn = np.array([[entry.sign * value(one, counts) for one in decided] for counts in draws])
     errors = np.std(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
-    left_out = []
-    for values, counts in zip(drawn, draws, strict=True):
-        left_out.append(value(decided[hold(values, errors, finish)], (counts == 0).astype(int)))
-    assert climb.corrected == pytest.approx(np.mean(left_out))
     whole = [entry.sign * value(one, np.ones(90)) for one in decided]
+    held, lost = decided[hold(np.array(whole), errors, finish)], []
+    for values, counts in zip(drawn, draws, strict=True):
+        out = (counts == 0).astype(int)
+        lost.append(value(decided[hold(values, errors, finish)], out) - value(held, out))
+    assert climb.corrected == pytest.approx(value(held, np.ones(90)) + np.mean(lost))
     names = [*RUNGS, *(f"{method}, finished" for method in RUNGS)]
     assert climb.held.name == names[hold(whole, errors, finish)]
     for at, rung in enumerate(climb.rungs[:5]):
