@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from oof import OOFError
 from oof.blends import Blend
-from oof.decide import decide
+from oof.decide import judged
 from oof.measures import Array
 from oof.objective import condense, objective
 from oof.problem import Problem
@@ -118,8 +118,7 @@ def front(problem: Problem, costs: Costs) -> list[Point]:
         for fold, path in paths.items():
             held = problem.fold == fold
             predictions[held] = problem.rows(held).mix(share(path[:count], problem.members))
-        decided = decide(problem.task, predictions) if problem.metric.needs == "labels" else predictions
-        found = problem.metric.function(problem.truth, decided)
+        found = problem.metric.function(problem.truth, judged(problem.metric, problem.task, predictions))
         points.append(Point(whole[:count], costs.of(whole[:count]), found))
     return points
 

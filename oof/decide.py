@@ -37,6 +37,13 @@ def decide(task: str, predictions: Array, thresholds: list[float] | None = None)
     return labels[:, 0] if task == "binary" else labels
 
 
+def judged(
+    metric: Metric, task: str, predictions: Array, thresholds: list[float] | None = None
+) -> npt.NDArray[np.int64] | Array:
+    """What the metric takes: labels decided from the predictions for a label metric, else the predictions."""
+    return decide(task, predictions, thresholds) if metric.needs == "labels" else predictions
+
+
 def fit_thresholds(metric: Metric, task: str, truth: Labels, predictions: Array) -> list[float] | None:
     """Thresholds that are best for a label metric on these rows; None where there is nothing to fit.
 

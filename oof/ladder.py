@@ -14,12 +14,11 @@ from oof.contest import Contest, contest
 from oof.finish import finishes
 from oof.metrics import Metric
 from oof.problem import Problem
-from oof.resample import Resamples
+from oof.resample import MANY_ROWS, REPEATS, Resamples
 from oof.rungs import Rung, try_blend, try_canary
 from oof.scores import Gain
 
 RUNGS = ("mean", "subset_mean", "shrunk", "simplex", "stacker")
-REPEATS, MANY = 1000, 200_000
 CANARY_ENTRIES = 2e7  # so many predictions teach no stacker to love noise, and the canary needs a copy of them
 OnRung = Callable[[str], None]
 
@@ -84,7 +83,7 @@ def single(
 
 def _draws(problem: Problem, repeats: int | None, seed: int) -> Resamples:
     """A thousand draws, two hundred where each has many predictions to judge."""
-    usual = REPEATS if problem.P[0].size <= MANY else REPEATS // 5
+    usual = REPEATS if problem.P[0].size <= MANY_ROWS else REPEATS // 5
     return Resamples(len(problem), problem.component, repeats or usual, seed)
 
 

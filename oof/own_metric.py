@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from oof import OOFError
-from oof.decide import decide
+from oof.decide import judged
 from oof.metrics import METRICS, Array, Metric, Needs, Truth
 
 
@@ -66,7 +66,7 @@ def rehearse(metric: Metric, task: str, truth: Truth, columns: int) -> None:
         predictions = np.eye(columns)[before]
     if task != "regression":  # halfway to knowing nothing
         predictions = predictions / 2 + 1 / (2 * columns if task in ("multiclass", "ordinal") else 4)
-    metric.function(truth, decide(task, predictions) if metric.needs == "labels" else predictions)
+    metric.function(truth, judged(metric, task, predictions))
 
 
 def _function(path: Path, name: str) -> Callable[[Truth, Any], Any]:

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from oof.counted import counted
-from oof.decide import decide
+from oof.decide import judged
 from oof.measures import Array
 from oof.problem import Problem
 
@@ -90,7 +90,7 @@ def judge(problem: Problem, predictions: Iterable[Array], draws: Iterable[Array]
     """
     metric, scores, functions = problem.metric, [], []
     for one in predictions:
-        decided = decide(problem.task, one) if metric.needs == "labels" else one
+        decided = judged(metric, problem.task, one)
         scores.append(metric.function(problem.truth, decided))
         functions.append(counted(metric, problem.truth, decided))
     values = np.array([[function(counts) for function in functions] for counts in draws], dtype=np.float64)

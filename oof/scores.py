@@ -15,7 +15,7 @@ import numpy.typing as npt
 from oof import OOFError
 from oof.blends import Blend, Numbers
 from oof.counted import counted
-from oof.decide import decide, fit_thresholds
+from oof.decide import fit_thresholds, judged
 from oof.finish import Finish, apply_finish, fit_finish
 from oof.measures import Array, Truth
 from oof.metrics import Metric
@@ -115,7 +115,7 @@ def blended(problem: Problem, fits: Sequence[Fitted], *, finish: bool, threshold
         cuts.append(fit_thresholds(metric, task, truth, apply_finish(finishes[-1], one.own)) if thresholds else None)
         found = apply_finish(finishes[-1], one.other)
         predictions[one.held] = found
-        labels = decide(task, found, cuts[-1]) if metric.needs == "labels" else found
+        labels = judged(metric, task, found, cuts[-1])
         decided = np.empty((len(problem), *labels.shape[1:]), dtype=labels.dtype) if decided is None else decided
         decided[one.held] = labels
     assert decided is not None

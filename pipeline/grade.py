@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oof.decide import decide
+from oof.decide import judged
 from pipeline.competition import load_competition
 from pipeline.config import Config
 from pipeline.display import number
@@ -22,5 +22,5 @@ def grade(config: Config, folder: Path, *, solution: Path, submission: Path | No
     predictions = predictions_of(
         aligned, id=spec.id, task=spec.task, kind=competition.kind, columns=targets.columns, classes=targets.classes
     )
-    judged = decide(spec.task, predictions) if metric.needs == "labels" else predictions
-    print(f"{path}: submitted {metric.name} {number(metric.function(truth, judged))} on {len(truth)} rows")
+    value = metric.function(truth, judged(metric, spec.task, predictions))
+    print(f"{path}: submitted {metric.name} {number(value)} on {len(truth)} rows")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from oof import OOFError
-from oof.decide import decide
+from oof.decide import judged
 from oof.metrics import Metric
 from pipeline.display import number
 
@@ -15,7 +15,7 @@ def scorer(metric: Metric, task: str) -> Callable[[np.ndarray, np.ndarray], floa
 
     def score(truth: np.ndarray, predictions: np.ndarray) -> float | None:
         try:
-            return metric.function(truth, decide(task, predictions) if metric.needs == "labels" else predictions)
+            return metric.function(truth, judged(metric, task, predictions))
         except OOFError:
             return None
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from oof.choice import used
-from oof.decide import decide
+from oof.decide import judged
 from oof.diversity import error_correlations
 from oof.ladder import Climb
 from oof.member import Member
@@ -13,7 +13,7 @@ from oof.metrics import Metric
 from oof.problem import Problem
 from oof.resample import Resamples
 from oof.rungs import Rung
-from oof.scores import Score, paired_gain, score
+from oof.scores import Decided, Score, paired_gain, score
 from pipeline.display import duration, number, table
 from pipeline.members import Gathered
 
@@ -23,18 +23,23 @@ FEW = 3000  # rows, or groups, below which docs/honesty.md found intervals too s
 
 def describe(climb: Climb, gathered: Gathered, problem: Problem, kind: str) -> str:
     """What `blend` prints; `kind` is that of the folds."""
-    tables = [_member_table(gathered, problem), "", _rung_table(climb, problem.metric), *_caveats(climb, problem, kind)]
-    verdict = ["", climb.sentence, *_over_the_best(climb, gathered, problem)]
+    alone = [_member_score(problem, at) for at in range(problem.members)]
+    tables = [
+        _member_table(gathered, problem, alone),
+        "",
+        _rung_table(climb, problem.metric),
+        *_caveats(climb, problem, kind),
+    ]
+    verdict = ["", climb.sentence, *_over_the_best(climb, gathered, problem, alone)]
     if climb.corrected is not None:
         verdict.append(f"corrected for the choice among these blends (BBC-CV): {number(climb.corrected)}")
     return "\n".join([*tables, *verdict, _weights_line(climb.held, gathered.members)])
 
 
-def _member_table(gathered: Gathered, problem: Problem) -> str:
+def _member_table(gathered: Gathered, problem: Problem, alone: Sequence[Score]) -> str:
     metric, rows = problem.metric, []
     alike = error_correlations(problem.P, problem.truth, problem.task)
-    for at, member in enumerate(gathered.members):
-        own = _member_score(problem, at)
+    for at, (member, own) in enumerate(zip(gathered.members, alone, strict=True)):
         seconds = gathered.seconds.get(member.name)
         others = np.delete(alike[at], at)
         shared = f"{others.mean():.2f}" if len(others) else "-"
@@ -45,9 +50,11 @@ def _member_table(gathered: Gathered, problem: Problem) -> str:
 
 def _member_score(problem: Problem, at: int) -> Score:
     """A member's own score; a label metric takes the default decision, which no row has chosen."""
-    predictions, metric = problem.member(at), problem.metric
-    decided = decide(problem.task, predictions) if metric.needs == "labels" else predictions
-    return score(metric, problem.truth, decided, problem.fold)
+    return score(problem.metric, problem.truth, _decided(problem, at), problem.fold)
+
+
+def _decided(problem: Problem, at: int) -> Decided:
+    return judged(problem.metric, problem.task, problem.member(at))
 
 
 def _rung_table(climb: Climb, metric: Metric) -> str:
@@ -62,16 +69,14 @@ def _rung_table(climb: Climb, metric: Metric) -> str:
     return table(header, rows)
 
 
-def _over_the_best(climb: Climb, gathered: Gathered, problem: Problem) -> list[str]:
+def _over_the_best(climb: Climb, gathered: Gathered, problem: Problem, alone: Sequence[Score]) -> list[str]:
     """The first thing to ask of a blend: is it better than the best member alone?"""
     if problem.members == 1 or climb.held.crossed is None:
         return []
     metric = problem.metric
-    scores = [metric.sign * _member_score(problem, at).pooled for at in range(problem.members)]
-    best = int(np.argmax(scores))
-    alone = decide(problem.task, problem.member(best)) if metric.needs == "labels" else problem.member(best)
+    best = int(np.argmax([metric.sign * own.pooled for own in alone]))
     draws = Resamples(len(problem), problem.component, DRAWS)
-    found = paired_gain(metric, problem.truth, climb.held.crossed.decided, alone, draws)
+    found = paired_gain(metric, problem.truth, climb.held.crossed.decided, _decided(problem, best), draws)
     name = gathered.members[best].name
     return [f"over the best member alone, {name}: {found.gain:+.5f} +- {found.standard_error:.5f} cross-fitted"]
 
