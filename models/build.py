@@ -16,14 +16,21 @@ from models.tokens import Tokens
 from models.trunk import cut
 
 
-def check_variant(backbone: Backbone, poolings: dict[str, dict[str, Any]], training: dict[str, Any]) -> None:
-    """Refuse, before any training, poolings and settings that the backbone cannot carry. Raises ModelError."""
+def check_variant(
+    backbone: Backbone, poolings: dict[str, dict[str, Any]], training: dict[str, Any], pair: bool = False
+) -> None:
+    """Refuse, before any training, poolings and settings that the backbone cannot carry; `pair`: texts come in twos.
+
+    Raises ModelError.
+    """
     max_length = training["max_length"]
     with_dropouts(backbone, {name: training[name] for name in DROPOUTS})
     asked = {pool["kind"] for pooling in poolings.values() for pool in pooling["tokens"]}
     check_poolings(poolings, "cls" in asked and is_causal(backbone), backbone.name)
     if training["freeze_layers"] is not None:
         cut(load_encoder(backbone), training["freeze_layers"], backbone)
+    if max_length <= backbone.tokenizer.num_special_tokens_to_add(pair=pair):
+        raise ModelError(f"training.max_length is {max_length}, which leaves no room between the special tokens")
     longest = longest_text(backbone)
     if longest is not None and max_length > longest:
         raise ModelError(f"training.max_length is {max_length}, but {backbone.name!r} reads {longest} tokens at most")

@@ -43,11 +43,12 @@ def kept(shape: torch.Size, dropped: int, source: np.random.Generator, dtype: to
     return torch.ge(torch.from_numpy(draws).view(shape), dropped - STEPS // 2, out=keep)
 
 
-def cheapen_dropout(network: nn.Module) -> None:
-    """Put `Dropout` in the place of every `nn.Dropout` of a network; their source is seeded by torch's generator."""
+def cheapen_dropout(network: nn.Module) -> np.random.Generator:
+    """Put `Dropout` in the place of every `nn.Dropout` of a network; returns their source, seeded by torch's."""
     seed = int(torch.randint(2**62, ()))
     source = np.random.Generator(np.random.SFC64(seed))
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
                 setattr(module, name, Dropout(child.p, source))
+    return source

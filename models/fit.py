@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import ModelError
 from models.backbone import Backbone
-from models.batches import training_batches
 from models.build import fresh_network
+from models.checkpoint import Checkpoint
+from models.course import Course, Pause
 from models.device import pick_device, pick_precision, prediction_precision
 from models.lean import lean
 from models.losses import class_weighting
@@ -65,12 +65,16 @@ def fit(
     trunks: TrunkCache | None = None,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[dict[str, Any]], None] = lambda epoch: None,
+    pause: Pause = lambda: "go on",
+    save: Callable[[Checkpoint], None] = lambda checkpoint: None,
+    start: Checkpoint | None = None,
 ) -> Fit:
     """Train one network on `train_rows` of `tokens` and predict `valid_rows` and all of `test`.
 
     `training` holds the settings of `TrainingSpec` by name. `truth` and `row_weights` run along `tokens`. `score`
     (truth, predictions) is logged for each pooling after each epoch. `trunks` keeps what frozen layers give; without
-    one it lies in the temporary folder. Raises ModelError if the loss stops being finite.
+    one it lies in the temporary folder. `pause` and `save` are those of `Course`; with a `start` the training goes on
+    from there. Raises ModelError if the loss diverges or the checkpoint is another fit's, LeftError if it is left.
     """
     started, device = time.perf_counter(), pick_device()
     torch.manual_seed(seed)
@@ -82,33 +86,31 @@ def fit(
         keep = trunks or TrunkCache(Path(tempfile.gettempdir()))
         tokens, test = (_with_states(table, network, keep, training, backbone) for table in (tokens, test))
     # Checkpointing runs a forward pass twice and turns back torch's random generator in between, which is not ours.
-    lean(network, tokens, train_rows, pad, device.type == "cpu" and not training["gradient_checkpointing"])
+    cheap = device.type == "cpu" and not training["gradient_checkpointing"]
+    sources = lean(network, tokens, train_rows, pad, cheap)
     network.to(device)
     weights, positive = _weights(training, task, truth, row_weights, train_rows, columns, classes)
     examples = Examples(tokens, truth, weights, torch.tensor(positive, dtype=torch.float32, device=device), pad)
     optimizer = build_optimizer(network, **{name: training[name] for name in RATES})
     steps = training["epochs"] * updates_per_epoch(len(train_rows), training)
     stepper = Stepper(network, optimizer, examples, training, pick_precision(training["precision"], device), steps)
-    log: list[dict[str, Any]] = []
+    course = Course(stepper, train_rows, rng, sources, pause, save, started=started)
+    if start is not None:
+        course.take_up(start)
     valid: dict[str, np.ndarray] = {}
-    for epoch in range(training["epochs"]):
-        batches = training_batches(tokens.lengths, train_rows, training["batch_size"], rng)
-        loss = _train_epoch(network, stepper, batches, training["accumulation"], on_step)
-        if not math.isfinite(loss):
-            raise ModelError(
-                f"the training loss became {loss} in epoch {epoch + 1}: lower learning_rate or use precision fp32"
-            )
-        valid = predict(network, tokens, valid_rows, training, backbone)
-        log.append({"epoch": epoch + 1, "loss": loss, "scores": _scores(score, truth[valid_rows], valid)})
-        on_epoch(log[-1])
+    for epoch in range(course.epoch, training["epochs"]):
+        loss = course.run_epoch(epoch, on_step)
+        valid = predict(network, tokens, valid_rows, training, backbone, course.look)
+        course.log.append({"epoch": epoch + 1, "loss": loss, "scores": _scores(score, truth[valid_rows], valid)})
+        on_epoch(course.log[-1])
     predicting = time.perf_counter()
-    predicted = predict(network, test, np.arange(len(test)), training, backbone)
+    predicted = predict(network, test, np.arange(len(test)), training, backbone, course.look)
     predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))
     restore(network.encoder)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     seen = int(tokens.lengths[train_rows].sum()) * training["epochs"]
-    provenance = _provenance(stepper, time.perf_counter() - started, seen)
-    return Fit(valid, predicted, state, log, {**provenance, "predict_seconds": predict_seconds})
+    provenance = _provenance(stepper, course.seconds, seen)
+    return Fit(valid, predicted, state, course.log, {**provenance, "predict_seconds": predict_seconds})
 
 
 def _with_states(
@@ -130,18 +132,6 @@ def updates_per_epoch(rows: int, training: dict[str, Any]) -> int:
     batches: int = math.ceil(rows / training["batch_size"])
     steps: int = math.ceil(batches / training["accumulation"])
     return steps
-
-
-def _train_epoch(
-    network: Network, stepper: Stepper, batches: list[np.ndarray], accumulation: int, on_step: Callable[[], None]
-) -> float:
-    """One pass over the training rows; returns the mean loss."""
-    network.train()
-    total = torch.zeros((), device=stepper.device)
-    for start in range(0, len(batches), accumulation):
-        total += stepper(batches[start : start + accumulation])
-        on_step()
-    return float(total) / sum(map(len, batches))
 
 
 def _weights(

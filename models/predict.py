@@ -1,5 +1,6 @@
 """Prediction: rows of like length together, each answer back at its row."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,38 @@ from models.tokens import Tokens
 
 
 def predict(
-    network: Network, tokens: Tokens, rows: np.ndarray, training: dict[str, Any], backbone: Backbone
+    network: Network,
+    tokens: Tokens,
+    rows: np.ndarray,
+    training: dict[str, Any],
+    backbone: Backbone,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, np.ndarray]:
     """Predictions of some rows, in their order: (rows, columns) float64 by pooling name.
 
-    Starts again with smaller batches when memory runs out. Raises ModelError when a single text is too much.
+    Starts again with smaller batches when memory runs out. Raises ModelError when a single text is too much, and
+    whatever `on_batch` raises.
     """
     if not len(rows):
         return {name: np.zeros((0, len(network.location))) for name in network.names}
     network.eval()
     longest = int(tokens.lengths[rows].max())
     at_once = AT_ONCE[next(network.parameters()).device.type]
-    return within_memory(lambda most: _predict(network, tokens, rows, training, backbone, most), at_once, longest)
+
+    def work(most: int) -> dict[str, np.ndarray]:
+        return _predict(network, tokens, rows, training, backbone, most, on_batch)
+
+    return within_memory(work, at_once, longest)
 
 
 def _predict(
-    network: Network, tokens: Tokens, rows: np.ndarray, training: dict[str, Any], backbone: Backbone, at_once: int
+    network: Network,
+    tokens: Tokens,
+    rows: np.ndarray,
+    training: dict[str, Any],
+    backbone: Backbone,
+    at_once: int,
+    on_batch: Callable[[], None],
 ) -> dict[str, np.ndarray]:
     device = next(network.parameters()).device
     precision = prediction_precision(training["precision"], device)
@@ -42,6 +59,7 @@ def _predict(
             outputs = network(collate(tokens, rows[places], device, pad_id(backbone)))
             for name, numbers in outputs.items():
                 parts[name].append(network.predict(numbers[0]))
+            on_batch()
     back = np.argsort(np.concatenate(order))
     return {name: torch.cat(p).cpu().numpy()[back] for name, p in parts.items()}
 

@@ -3,8 +3,9 @@
     models/<variant>/<first 8 of the recipe's hash>/recipe.json
                                                    /seed-<s>/fold-<k>/...  fit.json last
 
-`fit.json` is the marker: a fit without it never happened. An edited recipe finds its own place, so nothing finished
-is overwritten, and reverting the edit finds the former fits again.
+`fit.json` is the marker: a fit without it never happened. Beside it, and only without it, may lie the checkpoint of a
+fit that was left in the middle and the note of one that failed. An edited recipe finds its own place, so nothing
+finished is overwritten, and reverting the edit finds the former fits again.
 """
 
 import json
@@ -16,6 +17,8 @@ from models import ModelError
 from models.recipe import digest
 
 MARKER = "fit.json"
+CHECKPOINT = "checkpoint.safetensors"
+FAILURE = "failed.json"
 RECIPE = "recipe.json"
 BACKBONE = "backbone"
 WEIGHTS = "weights.safetensors"
@@ -55,14 +58,14 @@ def read_marker(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     return marker
 
 
-def former_recipes(root: Path, variant: str, current: Path) -> list[tuple[dict[str, Any], int]]:
-    """Other recipes of a variant that have finished fits here, with their number, newest first."""
+def former_recipes(root: Path, variant: str, current: Path) -> list[tuple[Path, int]]:
+    """Records of a variant's other recipes that have finished fits here, with their number, newest first."""
     found = []
     for path in (root / variant).glob(f"*/{RECIPE}"):
         fits = len(list(path.parent.glob(f"seed-*/fold-*/{MARKER}")))
         if path.parent != current and fits:
-            found.append((path.stat().st_mtime, read_json(path), fits))
-    return [(recipe, fits) for _, recipe, fits in sorted(found, key=lambda item: -item[0])]
+            found.append((path.stat().st_mtime, path, fits))
+    return [(path, fits) for _, path, fits in sorted(found, key=lambda item: -item[0])]
 
 
 def read_json(path: Path) -> dict[str, Any]:

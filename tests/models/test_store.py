@@ -81,7 +81,10 @@ def test_former_recipes_are_those_with_finished_fits_newest_first(tmp_path: Path
     unfinished = finish(tmp_path, {"epochs": 8}, 0)
     (unfinished / MARKER).unlink()
     os.utime(recipe_folder(tmp_path, "mean", OLD) / RECIPE, (10, 10))
-    assert former_recipes(tmp_path, "mean", current) == [(NEW, 1), (OLD, 2)]
+    assert former_recipes(tmp_path, "mean", current) == [
+        (recipe_folder(tmp_path, "mean", NEW) / RECIPE, 1),
+        (recipe_folder(tmp_path, "mean", OLD) / RECIPE, 2),
+    ]
 
 
 def test_json_is_readable_and_the_same_each_time(tmp_path: Path) -> None:

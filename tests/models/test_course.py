@@ -1,0 +1,142 @@
+"""A training that is left anywhere and taken up again ends byte for byte as one that was never left."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import ModelError
+from models.checkpoint import Checkpoint, read_checkpoint, share_done, write_checkpoint
+from models.course import LeftError
+from models.fit import Fit
+
+Run = Callable[..., Fit]
+STEPS = 3 * 2  # epochs, and steps of two batches of five rows in each
+LOOKS = STEPS + 3 + 1  # each step, each epoch's validation rows, the test rows: a batch each
+SETTINGS: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 5,
+    "accumulation": 2,
+    "dropout": 0.3,
+    "hidden_dropout": 0.2,
+    "attention_dropout": 0.2,
+    "poolings": {"attention": "attention", "max": "max"},
+    "weight_decay": 0.1,
+}
+
+
+class Leaving:
+    """Asks to leave at the look of that number, and keeps the checkpoint in a file, as a run does."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        self.path, self.at, self.looks = path, at, 0
+
+    def pause(self) -> str:
+        self.looks += 1
+        return "leave" if self.looks == self.at else "go on"
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        write_checkpoint(self.path, checkpoint, "f")
+
+
+def left_and_taken_up(run: Run, task: str, path: Path, *places: int, **given: Any) -> Fit:
+    """A fit that is left at each of these looks in turn, each time in another call."""
+    start = None
+    for at in places:
+        leaving = Leaving(path, at)
+        with pytest.raises(LeftError):
+            run(task, pause=leaving.pause, save=leaving.save, start=start, **given)
+        start = read_checkpoint(path, "f")
+    return run(task, start=start, **given)
+
+
+def assert_same(found: Fit, wanted: Fit) -> None:
+    assert found.epochs == wanted.epochs
+    for one, other in ((found.valid, wanted.valid), (found.test, wanted.test)):
+        assert {name: values.tobytes() for name, values in one.items()} == {
+            name: values.tobytes() for name, values in other.items()
+        }
+    assert {name: tensor.numpy().tobytes() for name, tensor in found.weights.items()} == {
+        name: tensor.numpy().tobytes() for name, tensor in wanted.weights.items()
+    }
+
+
+@pytest.mark.parametrize("at", range(1, LOOKS + 1))
+def test_wherever_it_is_left_it_ends_the_same(run: Run, tmp_path: Path, at: int) -> None:
+    assert_same(left_and_taken_up(run, "binary", tmp_path / "c", at, **SETTINGS), run("binary", **SETTINGS))
+
+
+@pytest.mark.parametrize("task", ["regression", "multiclass"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"gradient_checkpointing": True},  # torch's own dropout
+        {"freeze_layers": 1},
+        {"precision": "bf16"},
+        {},
+    ],
+    ids=["torch's random numbers", "a frozen trunk", "half precision", "left twice"],
+)
+def test_every_kind_of_training_can_be_left(run: Run, tmp_path: Path, task: str, given: dict[str, Any]) -> None:
+    given = {**SETTINGS, **given}
+    assert_same(left_and_taken_up(run, task, tmp_path / "c", 2, 4, **given), run(task, **given))
+
+
+def test_saving_on_the_way_changes_nothing(run: Run, tmp_path: Path) -> None:
+    saved: list[Checkpoint] = []
+    found = run("binary", pause=lambda: "save", save=saved.append, **SETTINGS)
+    assert len(saved) == LOOKS
+    assert_same(found, run("binary", **SETTINGS))
+
+
+def kept(run: Run, path: Path, at: int = 3, **given: Any) -> Path:
+    leaving = Leaving(path, at)
+    with pytest.raises(LeftError):
+        run("binary", pause=leaving.pause, save=leaving.save, **{**SETTINGS, **given})
+    return path
+
+
+def test_a_checkpoint_says_how_far_it_came(run: Run, tmp_path: Path) -> None:
+    path = kept(run, tmp_path / "c", at=4)  # the third look is at the validation rows
+    assert share_done(path, "f") == pytest.approx(3 / STEPS)
+    assert share_done(path, "g") == 0.0
+    assert share_done(tmp_path / "none", "f") == 0.0
+    assert read_checkpoint(path, "g") is None
+    assert read_checkpoint(tmp_path / "none", "f") is None
+
+
+def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed(run: Run, tmp_path: Path) -> None:
+    path = kept(run, tmp_path / "c")
+    whole = path.read_bytes()
+    places = {0, 5, 9, len(whole) - 1, *np.random.default_rng(0).integers(0, len(whole), 40).tolist()}
+    for place in places | set(range(8, 400, 7)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ModelError, match="c is damaged"):
+            read_checkpoint(path, "f")
+        share_done(path, "f")
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="c is damaged"):
+        read_checkpoint(path, "f")
+
+
+def test_a_checkpoint_of_another_network_is_refused(run: Run, tmp_path: Path) -> None:
+    start = read_checkpoint(kept(run, tmp_path / "c"), "f")
+    with pytest.raises(ModelError, match="it holds another network"):
+        run("binary", start=start, **{**SETTINGS, "poolings": {"mean": "mean"}})
+    with pytest.raises(ModelError, match="it holds another training"):
+        run("binary", start=start, **{**SETTINGS, "epochs": 4})
+
+
+def test_a_diverging_loss_is_never_saved_and_says_where(run: Run) -> None:
+    saved: list[Checkpoint] = []
+    with pytest.raises(ModelError, match=r"became \S+ at step (\d) of 6 \(epoch \d\), at learning rate \S+, after"):
+        run(
+            "regression",
+            pause=lambda: "save",
+            save=saved.append,
+            **{**SETTINGS, "clip_norm": None},
+            unchecked={"learning_rate": 1e30},
+        )
+    assert all(np.isfinite(checkpoint.place["last_loss"]) for checkpoint in saved)
