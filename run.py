@@ -1,6 +1,7 @@
 """Poolblend: `python run.py VERB`; one verb per call, exit code 2 and one sentence for bad input."""
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -15,7 +16,7 @@ OVERRIDE = "change a key of the config for this call: training.epochs=2"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns 0; 2 for bad input; 130 when interrupted."""
+    """Run one verb. Returns 0; 1 if fits failed; 2 for bad input; 128 and a signal's number when stopped by it."""
     started, top = time.monotonic(), parser()
     args, rest = top.parse_known_args(argv)
     args.started, args.typed = started, shlex.join(["python", "run.py", *(sys.argv[1:] if argv is None else argv)])
@@ -23,25 +24,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         top.error(f"unrecognized arguments: {' '.join(rest)}; see python run.py {args.verb} --help")
     if rest:  # key=value may stand on both sides of an option
         args.overrides = [*args.overrides, *rest]
-    from pipeline.errors import PROBLEMS
+    from pipeline.errors import OUT_OF_MEMORY, PROBLEMS, machine_problem, printable
 
     try:
-        VERBS[args.verb](args)
+        return VERBS[args.verb](args) or 0
     except PROBLEMS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read along, `head` for one, has gone; nothing more can be said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except OSError as error:  # disk full, no permission: the machine's sentence, without a traceback
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        print(f"error: {machine_problem(error)}", file=sys.stderr)
         return 2
     except MemoryError:
-        print(
-            "error: memory ran out; a smaller backbone, a shorter max_length or fewer rows need less", file=sys.stderr
-        )
+        print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept: the same command goes on", file=sys.stderr)
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--only", type=_names, help="these variants only: mean,attention")
     add.add_argument("--folds", type=_numbers, help="these folds only: 0,1")
     add.add_argument("--budget", help="stop before this time is over, with whole members first: 8h, 90m, 1h30m, 3600s")
+    add.add_argument("--checkpoint", default="5m", help="save the running fit so often (default: 5m)")
     _config(add)
     add = _verb(verbs, "blend", "OOF to weights or a stacker, with honest scores", "blend blend.method=simplex")
     add.add_argument("--folds", type=_numbers, help="members, scores and test means of these folds only: 0,1")
@@ -74,7 +76,9 @@ def parser() -> argparse.ArgumentParser:
     add = _verb(verbs, "submit", "a checked submission file", "submit --member tfidf")
     add.add_argument("--member", help="submit one member instead of the blend")
     _config(add)
-    _config(_verb(verbs, "status", "what is done, to do, and the time left", "status"))
+    add = _verb(verbs, "status", "what is done, to do, and the time left", "status --deep")
+    add.add_argument("--deep", action="store_true", help="read every file of the run and check that it is as written")
+    _config(add)
     add = _verb(
         verbs, "predict", "a new test table, from saved weights", "predict --test new.csv --sample new_sample.csv"
     )
@@ -136,12 +140,13 @@ def _init(args: argparse.Namespace) -> None:
     init(args.folder)
 
 
-def _train(args: argparse.Namespace) -> None:
+def _train(args: argparse.Namespace) -> int:
     from pipeline.budget import Budget, parse_duration
     from pipeline.train import train
 
-    budget = Budget(parse_duration(args.budget), args.started) if args.budget is not None else None
-    train(*_read(args), only=args.only, folds=args.folds, budget=budget, again=args.typed)
+    budget = Budget(parse_duration(args.budget, "--budget"), args.started) if args.budget is not None else None
+    interval = parse_duration(args.checkpoint, "--checkpoint")
+    return train(*_read(args), only=args.only, folds=args.folds, budget=budget, interval=interval, again=args.typed)
 
 
 def _blend(args: argparse.Namespace) -> None:
@@ -165,7 +170,7 @@ def _submit(args: argparse.Namespace) -> None:
 def _status(args: argparse.Namespace) -> None:
     from pipeline.status import status
 
-    status(*_read(args))
+    status(*_read(args), deep=args.deep)
 
 
 def _predict(args: argparse.Namespace) -> None:
@@ -186,7 +191,7 @@ def _schema(args: argparse.Namespace) -> None:
     print(schema())
 
 
-VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
+VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "sample": _sample,
     "init": _init,
     "train": _train,

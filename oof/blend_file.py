@@ -1,6 +1,5 @@
 """`oof/blend.json`: a blend as numbers, and what it takes to apply them to test predictions."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +21,7 @@ def write_blend(path: Path, blend: dict[str, Any]) -> None:
     missing = [key for key in KEYS if key not in blend]
     if missing:
         raise KeyError(missing[0])
-    sealed = {**blend, "checksum": _checksum(blend)}
-    path.write_text(json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(blend, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_blend(path: Path) -> dict[str, Any]:
@@ -39,9 +37,6 @@ def read_blend(path: Path) -> dict[str, Any]:
         raise OOFError(f"{path}: is no blend, the key {missing[0]!r} is missing; blend again")
     if blend["method"] not in BLENDS:
         raise OOFError(f"{path}: unknown blend {blend['method']!r}; known ones: {', '.join(BLENDS)}")
-    seal = blend.pop("checksum", None)
-    if seal != _checksum(blend):
-        raise OOFError(f"{path}: was changed since it was written; blend again")
     return dict(blend)
 
 
@@ -62,8 +57,3 @@ def apply_blend(blend: dict[str, Any], tests: Sequence[Array]) -> Array:
     fits = [np.stack([test[at if len(test) > 1 else 0] for test in tests]) for at in range(counts.pop())]
     mean: Array = np.mean([apply_finish(blend["finish"], rule.apply(blend["numbers"], P)) for P in fits], axis=0)
     return mean
-
-
-def _checksum(blend: dict[str, Any]) -> str:
-    text = json.dumps(blend, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -14,14 +14,18 @@ from oof.ladder import RUNGS, Climb, auto, single
 from oof.matrix import stack_tests
 from oof.member import write_member
 from oof.problem import Problem
+from pipeline.blended import BLEND, TEST, asked, read_blended
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
 from pipeline.display import warn
-from pipeline.files import atomic
+from pipeline.errors import PROBLEMS
+from pipeline.files import sweep, together
 from pipeline.level_one import level_one, limits_of
-from pipeline.members import Gathered, asked, gather
+from pipeline.lock import only_one
+from pipeline.members import Gathered, gather
 from pipeline.run_directory import RunDirectory, run_directory
-from pipeline.splits import chosen_folds, open_folds
+from pipeline.seals import checksums, seal
+from pipeline.splits import Folds, chosen_folds, open_folds
 from pipeline.standings import describe
 from pipeline.trust import check_extras
 
@@ -35,6 +39,20 @@ def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None, t
     run = run_directory(config, folder)
     split = open_folds(run, config, competition, make=False)
     chosen = chosen_folds(split, folds)
+    with only_one(run.root, "blend"):
+        sweep(run.oof)
+        _blend(run, config, folder, competition, split, chosen, trusted)
+
+
+def _blend(
+    run: RunDirectory,
+    config: Config,
+    folder: Path,
+    competition: Competition,
+    split: Folds,
+    chosen: Sequence[int],
+    trusted: Sequence[str],
+) -> None:
     gathered = gather(run, config, folder, competition, split, chosen)
     warn(
         gathered.left_out
@@ -100,14 +118,25 @@ def _write(
         "asked": asked(config),
     }
     blended = apply_blend(described, [tests[at] for at in chosen])
-    for member in gathered.members:
-        with atomic(run.oof / f"{member.name}.parquet") as oof, atomic(run.oof / f"{member.name}.test.parquet") as test:
+    named = [name for member in gathered.members for name in (f"{member.name}.parquet", f"{member.name}.test.parquet")]
+    names = [*named, "blend.parquet", TEST, BLEND]
+    former = _former_files(run)
+    with together(*(run.oof / name for name in names)) as files:
+        for member, oof, test in zip(gathered.members, files[0::2], files[1::2], strict=False):
             write_member(oof, test, member)
-    # what the blend's OOF file holds is cross-fitted where it can be: a row's own target had no say in it
-    crossed = held.crossed or held.fitted
-    with atomic(run.oof / "blend.parquet") as temporary:
-        write_frame(temporary, members[0].ids, columns, crossed.predictions, problem.fold)
-    with atomic(run.oof / "blend.test.parquet") as temporary:
-        write_frame(temporary, competition.test.ids, columns, blended)
-    with atomic(run.oof / "blend.json") as temporary:
-        write_blend(temporary, described)
+        *written, oof, test, record = files
+        # what the blend's OOF file holds is cross-fitted where it can be: a row's own target had no say in it
+        crossed = held.crossed or held.fitted
+        write_frame(oof, members[0].ids, columns, crossed.predictions, problem.fold)
+        write_frame(test, competition.test.ids, columns, blended)
+        write_blend(record, seal(described, checksums([*written, oof, test])))
+    for name in former - set(names):  # of members that the config no longer has
+        (run.oof / name).unlink(missing_ok=True)
+
+
+def _former_files(run: RunDirectory) -> set[str]:
+    """The files of the blend that is replaced."""
+    try:
+        return set(read_blended(run)["files"])
+    except PROBLEMS:
+        return set()

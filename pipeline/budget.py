@@ -16,12 +16,12 @@ from pipeline.estimate import Estimates, Load
 DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?")
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, option: str) -> float:
     """Seconds of 8h, 90m, 1h30m or 3600s. Raises PipelineError for anything else, and for nothing at all."""
     match = DURATION.fullmatch(text)
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     if not (total := 3600 * hours + 60 * minutes + seconds):
-        raise PipelineError(f"--budget must be a time such as 8h, 90m, 1h30m or 3600s, got {text!r}")
+        raise PipelineError(f"{option} must be a time such as 8h, 90m, 1h30m or 3600s, got {text!r}")
     return float(total)
 
 
@@ -65,13 +65,28 @@ def next_fit(waiting: Mapping[int, Load], begun: Collection[str], left: float, e
 class Agenda:
     """Hands out fits by number, each once, and is told how each ended; several may be out at a time."""
 
-    def __init__(self, loads: Sequence[Load], begun: Collection[str], budget: Budget, estimates: Estimates) -> None:
+    def __init__(
+        self,
+        loads: Sequence[Load],
+        begun: Collection[str],
+        budget: Budget,
+        estimates: Estimates,
+        leavable: Collection[int] = (),
+    ) -> None:
         self.waiting, self.out = dict(enumerate(loads)), dict[int, Load]()
         self.begun, self.budget, self.estimates = set(begun), budget, estimates
+        self._leavable = set(leavable)
 
     def next(self) -> int | None:
-        """The number of the fit to start now; None where none is left that fits into the budget."""
+        """The number of the fit to start now; None where none is left that fits into the budget.
+
+        If not even the first one fits, it is a `leavable` one, that can be saved in the middle: a run whose fits are
+        longer than its budget comes to an end all the same.
+        """
         number = next_fit(self.waiting, self.begun, self.budget.left, self.estimates)
+        if number is None and self.budget.left > 0:
+            number = min(self._leavable & set(self.waiting), default=None)
+        self._leavable.clear()
         if number is not None:
             self.out[number] = self.waiting.pop(number)
             self.begun.add(self.out[number].variant)
@@ -82,6 +97,10 @@ class Agenda:
         load = self.out.pop(number)
         if load.train:
             self.estimates = self.estimates.learn(load, seconds, start)
+
+    def drop(self, number: int) -> None:
+        """A fit that was handed out failed: it is not tried again."""
+        del self.out[number]
 
     def put_back(self, number: int) -> None:
         """A fit that was handed out is not done: it waits again, in its place."""

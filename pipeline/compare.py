@@ -23,9 +23,11 @@ from pipeline.level_one import costs, level_one
 from pipeline.members import Gathered, gather, recorded_jobs
 from pipeline.origins import Origin, origins
 from pipeline.run_directory import run_directory
+from pipeline.seals import seal
 from pipeline.splits import chosen_folds, open_folds
 from pipeline.trust import check_extras
 
+COMPARISON = "compare.json"
 MANY_ROWS, FEW_DRAWS = 20_000, 300  # draws of so many rows take long
 SEEDS = 3  # the control proposes no more than that
 Plain = dict[str, Any]
@@ -51,8 +53,8 @@ def compare(config: Config, folder: Path, *, folds: Sequence[int] | None = None)
         added.update(minutes=one.minutes, megabytes=one.megabytes, shared=one.shared)
     found = {**found, "front": _front(problem, gathered, known), "folds": chosen, "fits": gathered.fits}
     found["missing_control"] = None if found["control"] else _missing_control(config, known, found, folds)
-    with atomic(run.oof / "compare.json") as temporary:
-        write_comparison(temporary, found)
+    with atomic(run.oof / COMPARISON) as temporary:
+        write_comparison(temporary, seal(found, {}))
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}\n")
     print(describe(found))

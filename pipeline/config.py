@@ -118,13 +118,13 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return config
 
 
-def write_config(path: Path, config: Config) -> None:
-    """Write the effective config, defaults included."""
+def effective_yaml(config: Config) -> str:
+    """The effective config, defaults included, as YAML."""
     buffer = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
     yaml.dump(json.loads(json.dumps(_effective(config))), buffer)
-    path.write_text(buffer.getvalue(), encoding="utf-8")
+    return buffer.getvalue()
 
 
 def schema() -> str:

@@ -14,22 +14,25 @@ import numpy as np
 from models import ModelError
 from models.backbone import Backbone, open_backbone
 from models.build import check_variant
+from models.course import Pause
 from models.device import use_threads
 from models.fit import Fit, fit, per_thousand, updates_per_epoch
 from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
 from models.predict import predict
 from models.recipe import digest
 from models.saved import load_network, read_backbone, write_backbone, write_weights
-from models.store import BACKBONE, MARKER, RECIPE, WEIGHTS, read_json, test_part, valid_part, write_json
+from models.store import BACKBONE, CHECKPOINT, FAILURE, RECIPE, WEIGHTS, write_json
 from models.tokens import Tokens, encode
 from models.trunk_cache import TrunkCache
-from oof.parts import write_part
+from pipeline.artefacts import Predictions, keep_checkpoint, left_off, write_marker, write_parts
 from pipeline.competition import Competition, TestTable
-from pipeline.files import atomic
-from pipeline.plan import Job
+from pipeline.errors import PipelineError
+from pipeline.files import atomic, plainly, together
+from pipeline.job import Job
+from pipeline.recipes import anew, read_recipe
+from pipeline.seals import check_file, checksum, checksums, seal
 from pipeline.splits import Folds
 
-Predictions = dict[str, np.ndarray]  # (rows, columns) by pooling name
 Score = Callable[[np.ndarray, np.ndarray], float | None]
 OnStep = Callable[[], None]
 OnEpoch = Callable[[dict[str, Any]], None]
@@ -84,60 +87,76 @@ def backbone_of(settings: dict[str, Any]) -> Backbone:
     return open_backbone(settings["backbone"], tuple(settings["extra_tokens"]))
 
 
-def do_fit(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch) -> dict[str, Any]:
-    """Train one job, write all it gives, and return its marker."""
-    competition = shared.competition
+def do_fit(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch, pause: Pause) -> dict[str, Any]:
+    """Train one job, from its checkpoint if it has one, write all it gives, and return its marker.
+
+    Raises LeftError where `pause` asks to leave; the checkpoint is saved then.
+    """
+    competition, table = shared.competition, shared.competition.test
     if job.linear:
-        valid, test, marker = _fit_linear(job, shared)
+        valid, test, marker, files = _fit_linear(job, shared)
     else:
         with use_threads(job.settings["threads"]):
-            result = _fit_neural(job, shared, on_step, on_epoch)
-        valid, test = result.valid, result.test
+            result = _fit_neural(job, shared, on_step, on_epoch, pause)
+        valid, test, files = result.valid, result.test, []
         marker = {"provenance": result.provenance, "epochs": result.epochs}
         if job.settings["save_weights"] != "none":
             with atomic(job.folder / WEIGHTS) as temporary:
                 write_weights(temporary, result.weights, job.settings["save_weights"])
+            files = [job.folder / WEIGHTS]
     rows = shared.folds.valid(job.fold)
     if len(rows):
-        _write_parts(job, valid, [competition.ids[row] for row in rows], competition.targets.columns, None)
-    _write_parts(job, test, competition.test.ids, competition.targets.columns, competition.test.sha256)
+        files += write_parts(job, valid, [competition.ids[row] for row in rows], competition.targets.columns, None)
+    files += write_parts(job, test, table.ids, competition.targets.columns, table.sha256)
     marker = {"fingerprint": job.fingerprint, "variant": job.variant, "seed": job.seed, "fold": job.fold, **marker}
-    with atomic(job.folder / MARKER) as temporary:
-        write_json(temporary, marker)
+    write_marker(job, marker, checksums(files))
+    for left in (CHECKPOINT, FAILURE):
+        (job.folder / left).unlink(missing_ok=True)
     return marker
 
 
 def do_predict(job: Job, table: TestTable, caches: Caches, task: str, columns: int) -> Predictions:
     """Predict a table with a finished fit, from its saved weights. Raises ModelError if they are not there."""
     if job.linear:
+        for name in (TERMS, NUMBERS):
+            job.checked(name)
         return {"": read_linear(job.folder).predict(table.texts)}
-    backbone = caches.saved_backbone(job.folder.parent.parent / BACKBONE, job.settings["backbone"])
+    place = job.folder.parent.parent
+    for name, _ in sorted((files := read_recipe(place / RECIPE)[1]).items()):
+        check_file(place / name, name, files, anew(place / RECIPE))
+    backbone = caches.saved_backbone(place / BACKBONE, job.settings["backbone"])
+    if WEIGHTS in job.files:  # otherwise the network says that none were kept
+        job.checked(WEIGHTS)
     with use_threads(job.settings["threads"]):
         network = load_network(job.folder / WEIGHTS, backbone, job.poolings, job.settings, task, columns)
         tokens = caches.tokens(backbone, job.settings, table.texts, table.ids, table.sha256)
         return predict(network, tokens, np.arange(len(tokens)), job.settings, backbone)
 
 
-def keep_test_predictions(job: Job, predictions: Predictions, table: TestTable, columns: list[str]) -> None:
-    """Write a finished fit's predictions of a test table beside it."""
-    _write_parts(job, predictions, table.ids, columns, table.sha256)
-
-
 def record_recipe(job: Job) -> None:
     """Leave the recipe, and for a neural variant its backbone's configuration and tokenizer, at the recipe's place."""
     place = job.folder.parent.parent
     try:
-        if (place / RECIPE).exists() and read_json(place / RECIPE) == job.recipe:
+        recipe, files = read_recipe(place / RECIPE)
+        for name in files:
+            check_file(place / name, name, files, "")
+        if recipe == job.recipe:
             return
-    except ModelError:  # damaged: the hash that names the place says what belongs there, so it is written again
+    except (
+        PipelineError,
+        ModelError,
+    ):  # missing or damaged: it says what the place's name says, so it is written again
         pass
+    files = {}
     if not job.linear:
-        write_backbone(place / BACKBONE, backbone_of(job.settings))
+        with plainly(place / BACKBONE):
+            write_backbone(place / BACKBONE, backbone_of(job.settings))
+        files = {f"{BACKBONE}/{path.name}": checksum(path) for path in (place / BACKBONE).iterdir()}
     with atomic(place / RECIPE) as temporary:
-        write_json(temporary, job.recipe)
+        write_json(temporary, seal({"recipe": job.recipe}, files))
 
 
-def _fit_neural(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch) -> Fit:
+def _fit_neural(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch, pause: Pause) -> Fit:
     competition, folds, caches = shared.competition, shared.folds, shared.caches
     backbone, test = backbone_of(job.settings), competition.test
     return fit(
@@ -158,10 +177,13 @@ def _fit_neural(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch) ->
         score=shared.score,
         on_step=on_step,
         on_epoch=on_epoch,
+        pause=pause,
+        save=lambda checkpoint: keep_checkpoint(job, checkpoint),
+        start=left_off(job),
     )
 
 
-def _fit_linear(job: Job, shared: Shared) -> tuple[Predictions, Predictions, dict[str, Any]]:
+def _fit_linear(job: Job, shared: Shared) -> tuple[Predictions, Predictions, dict[str, Any], list[Path]]:
     started, competition, truth = time.perf_counter(), shared.competition, shared.competition.targets.truth
     train, valid_rows = shared.folds.train(job.fold), shared.folds.valid(job.fold)
     model = fit_linear(
@@ -177,7 +199,8 @@ def _fit_linear(job: Job, shared: Shared) -> tuple[Predictions, Predictions, dic
     predicting = time.perf_counter()
     test = model.predict(competition.test.texts)
     predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))
-    with atomic(job.folder / TERMS) as terms, atomic(job.folder / NUMBERS) as numbers:
+    files = [job.folder / TERMS, job.folder / NUMBERS]
+    with together(*files) as (terms, numbers):
         write_linear(terms, numbers, model)
     scores = {"": shared.score(truth[valid_rows], valid)} if len(valid_rows) else {}
     marker = {
@@ -188,16 +211,7 @@ def _fit_linear(job: Job, shared: Shared) -> tuple[Predictions, Predictions, dic
         },
         "epochs": [{"epoch": 1, "scores": scores}],
     }
-    return {"": valid}, {"": test}, marker
-
-
-def _write_parts(job: Job, predictions: Predictions, ids: list[str], columns: list[str], table: str | None) -> None:
-    """Write a part for each pooling; `table` is the hash of a test table, or None for validation rows."""
-    fold = job.fold if isinstance(job.fold, int) else -1  # a fit on every row belongs to no fold
-    for pooling, member in job.members.items():
-        path = valid_part(job.folder, member) if table is None else test_part(job.folder, member, table)
-        with atomic(path) as temporary:
-            write_part(temporary, ids, columns, predictions[pooling], fold, job.seed)
+    return {"": valid}, {"": test}, marker, files
 
 
 def steps_of(job: Job, rows: int) -> int | None:
@@ -205,7 +219,7 @@ def steps_of(job: Job, rows: int) -> int | None:
     return None if job.linear else job.settings["epochs"] * updates_per_epoch(rows, job.settings)
 
 
-def check_job(job: Job) -> None:
-    """Refuse a variant whose poolings its backbone cannot carry. Raises ModelError."""
+def check_job(job: Job, competition: Competition) -> None:
+    """Refuse a variant whose settings its backbone cannot carry. Raises ModelError."""
     if not job.linear:
-        check_variant(backbone_of(job.settings), job.poolings, job.settings)
+        check_variant(backbone_of(job.settings), job.poolings, job.settings, len(competition.texts[0]) == 2)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.competition import Competition
-from pipeline.plan import Job
+from pipeline.job import Job
 from pipeline.splits import Folds
 
 CHARACTERS, SPECIAL = 4.0, 2.0  # of a token, and tokens around a text: English in word pieces

@@ -1,37 +1,80 @@
 """Files that are either whole or not there.
 
-Everything Poolblend writes goes through `atomic`: a temporary name beside the target, fsync, then a rename.
-A reader never sees half a file, and a crash leaves the former one in place.
+Everything Poolblend writes goes through `atomic` or `together`: a temporary folder beside the target, fsync, then a
+rename. A reader never sees half a file, and a crash leaves the former one in place.
 """
 
-import glob
 import os
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+PREFIX = ".poolblend-"  # of temporary folders; libraries leave files of their own in there when they are killed
+NUMBER = re.compile(r"(?:os error|errno) (\d+)", re.IGNORECASE)
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on a clean exit it is synced to disk and takes the place of `path`.
 
-    The temporary name keeps the suffix, because some writers choose their format by it. On an error it is removed
-    and `path` stays as it was.
+    It has the name of `path`, because some writers choose their format by it. On an error it is removed and `path`
+    stays as it was. Raises OSError for a full disk or a folder that cannot be written, whatever the writer makes of it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.stem)}.*{path.suffix}"):  # by a process that was killed
-        left.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    temporary.touch()
-    mode = temporary.stat().st_mode
-    try:
+    with together(path) as (temporary,):
         yield temporary
-        temporary.chmod(mode)  # safetensors makes files that their owner alone can read
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
+
+
+@contextmanager
+def together(*paths: Path) -> Iterator[list[Path]]:
+    """`atomic` for several files: all are on the disk before the first takes its place, and the last goes last."""
+    with ExitStack() as stack:
+        temporaries = [stack.enter_context(_beside(path)) for path in paths]
+        modes = [temporary.stat().st_mode for temporary in temporaries]
+        with plainly(paths[0]):
+            yield temporaries
+        for path, temporary, mode in zip(paths, temporaries, modes, strict=True):
+            with plainly(path):
+                temporary.chmod(mode)  # safetensors makes files that their owner alone can read
+                sync(temporary)
+        for path, temporary in zip(paths, temporaries, strict=True):
+            temporary.replace(path)
+        for folder in {path.parent for path in paths}:
+            sync(folder)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A path of that name in a folder beside it, which is gone afterwards."""
+    with plainly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent))
+    try:
+        (folder / path.name).touch()
+        yield folder / path.name
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def plainly(path: Path) -> Iterator[None]:
+    """Raise the machine's own OSError, about `path`, for what Rust, Arrow or a temporary name make of it."""
+    try:
+        yield
+    except Exception as error:
+        match = NUMBER.search(str(error))
+        number = getattr(error, "errno", None) or (int(match[1]) if match else None)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in `folder` and below. Only for whoever may write there alone."""
+    for left in list(folder.rglob(f"{PREFIX}*")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

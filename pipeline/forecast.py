@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from pipeline.budget import Agenda, Budget, foresee, total
+from pipeline.budget import Agenda, foresee, total
 from pipeline.display import duration
 from pipeline.estimate import Estimates, Load
+from pipeline.job import Job
 from pipeline.pace import Pace
-from pipeline.plan import Job
 
 
 def time_to_come(agenda: Agenda, place: int, pace: Pace) -> list[str]:
@@ -60,19 +60,21 @@ def _variants(loads: Iterable[Load]) -> list[str]:
 
 
 def stopped(
-    jobs: Sequence[Job], left: Sequence[Job], seconds: float | None, budget: Budget, again: str, blend: str
+    jobs: Sequence[Job], left: Sequence[Job], seconds: float | None, why: str, again: str, blend: str
 ) -> list[str]:
-    """What is done of the jobs and what is left when the budget ends, and the commands that go on."""
+    """What is done of the jobs and what is left when a call stops early, and the commands that go on."""
     missing = [job.variant for job in left]
     whole = [variant for variant in dict.fromkeys(job.variant for job in jobs) if variant not in missing]
     done, about = len(jobs) - len(left), "" if seconds is None else f", about {duration(seconds)}"
+    begun = [f"{job.title} at {share:.0%}" for job in left if (share := job.share_done)]
     lines = [
-        f"stopped by the budget of {duration(budget.seconds)}: {done} of {len(jobs)} fits are done; "
+        f"stopped {why}: {done} of {len(jobs)} fits are done; "
         + (f"whole: {', '.join(whole)}" if whole else "no member is whole yet"),
-        f"left: {', '.join(f'{missing.count(name)} of {name}' for name in dict.fromkeys(missing))}{about}",
+        f"left: {', '.join(f'{missing.count(name)} of {name}' for name in dict.fromkeys(missing))}{about}"
+        + (f"; saved: {', '.join(begun)}" if begun else ""),
         f"go on: {again}",
     ]
-    if len(left) == sum(job.state != "done" for job in jobs):
+    if len(left) == sum(job.state != "done" for job in jobs) and not begun:
         one = "" if seconds is None else f", one takes about {duration(seconds / len(left))}"
-        lines[-1] = f"no fit was finished in that time{one}: the same command needs a larger budget: {again}"
+        lines[-1] = f"no fit was finished in that time{one}: the same command needs more of it: {again}"
     return [*lines, f"or blend what is whole: {blend}"] if whole else lines

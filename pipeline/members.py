@@ -3,22 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from models.recipe import differences, digest
-from models.store import test_part, valid_part
 from oof.extra import read_extra
 from oof.matrix import idle
 from oof.member import Member, member_from_parts
 from oof.parts import read_part
+from pipeline.blended import source_of
 from pipeline.competition import Competition
 from pipeline.config import Config
-from pipeline.display import warn
 from pipeline.errors import PipelineError
-from pipeline.plan import Job, make_jobs, members_of, recorded_recipe
+from pipeline.job import Job
+from pipeline.plan import make_jobs
 from pipeline.problems import nearest
+from pipeline.recipes import members_of, recorded_recipe
 from pipeline.run_directory import RunDirectory
 from pipeline.splits import Folds
 
@@ -91,8 +90,7 @@ def gather(
         raise PipelineError(
             f"no member covers folds {', '.join(map(str, folds))}; {'; '.join(left_out)}; train first, or blend --folds"
         )
-    own_names = {member.name for member in members} - set(config.blend.extra)
-    fits = {name: fits_of(jobs, name, folds) for name in sorted(own_names)}
+    fits = {member.name: source_of(member.name, jobs, folds, config, folder) for member in members}
     return Gathered(members, seconds, variants, predicting, fits, left_out)
 
 
@@ -102,50 +100,24 @@ def _predicting(jobs: Sequence[Job]) -> float | None:
     return None if None in timed else float(sum(timed))
 
 
-def fits_of(jobs: Sequence[Job], member: str, folds: Sequence[int]) -> str:
-    """A hash of the fits that a member of these folds is made of; refits on every row are among them."""
-    return digest([job.fingerprint for job in jobs if member in job.members.values() and job.fold in {*folds, "all"}])
-
-
-def stale_member(blend: dict[str, Any], jobs: Sequence[Job]) -> str | None:
-    """The first member of a blend that was trained with another recipe since; None if the blend is fresh."""
-    stale = [name for name, fits in blend["fits"].items() if fits_of(jobs, name, blend["folds"]) != fits]
-    return stale[0] if stale else None
-
-
-def asked(config: Config) -> dict[str, Any]:
-    """What a config asks of a blend, as plain values."""
-    return {"metric": config.competition.model_dump()["metric"], **config.blend.model_dump()}
-
-
-def check_fresh(blend: dict[str, Any], jobs: Sequence[Job], config: Config) -> None:
-    """Raise PipelineError if the blend was made of other fits than the config's; warn if by other settings."""
-    if changed := differences(blend["asked"], asked(config)):
-        warn([f"the blend was made by other settings than this config's: {'; '.join(changed)}"])
-    if member := stale_member(blend, jobs):
-        raise PipelineError(f"the blend was made of other fits of {member} than this config's: train, then blend")
-
-
 def _own_member(
     name: str, cv: Sequence[Job], refits: Sequence[Job], competition: Competition, split: Folds, folds: Sequence[int]
 ) -> Member:
     columns, table = competition.targets.columns, competition.test.sha256
-    tests = [path for job in cv if (path := test_part(job.folder, name, table)).exists()]
+    predicted = all(job.state == "done" for job in cv)
     member = member_from_parts(
         name,
-        [read_part(valid_part(job.folder, name), columns) for job in cv],
-        [read_part(path, columns) for path in tests] if len(tests) == len(cv) else [],
+        [read_part(job.part(name, None), columns) for job in cv],
+        [read_part(job.part(name, table), columns) for job in cv] if predicted else [],
         competition.ids,
         split.fold,
         folds,
         columns,
     )
-    whole = [path for job in refits if (path := test_part(job.folder, name, table)).exists()]
-    if whole and len(whole) == len(refits):
+    if refits and all(job.state == "done" for job in refits):
         # `folds: all`: the models trained on every row predict the test table, in place of the fold models
-        parts = [
-            read_part(path, columns).set_index("id").loc[competition.test.ids, columns].to_numpy() for path in whole
-        ]
+        wholes = [read_part(job.part(name, table), columns).set_index("id") for job in refits]
+        parts = [whole.loc[competition.test.ids, columns].to_numpy() for whole in wholes]
         member = replace(member, test_ids=np.array(competition.test.ids, object), test=np.mean(parts, axis=0)[None])
     return member
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from models.linear import NUMBERS, TERMS
 from models.recipe import digest
-from models.store import WEIGHTS, valid_part
+from models.store import WEIGHTS
 from oof.entrant import Entrant
 from oof.measures import Array
 from oof.member import Member, member_from_parts
 from oof.parts import read_part
 from pipeline.competition import Competition
-from pipeline.plan import Job
+from pipeline.job import Job
 from pipeline.splits import Folds
 
 PLAIN_MEAN = {"layers": {"kind": "last"}, "tokens": [{"kind": "mean"}]}
@@ -86,7 +86,7 @@ def _singles(
         return [member.oof]
     found = []
     for seed in seeds:
-        parts = [read_part(valid_part(job.folder, member.name), columns) for job in jobs if job.seed == seed]
+        parts = [read_part(job.part(member.name, None), columns) for job in jobs if job.seed == seed]
         name = f"{member.name}, seed {seed}"
         found.append(member_from_parts(name, parts, [], competition.ids, split.fold, folds, columns).oof)
     return found

@@ -1,90 +1,27 @@
 """The plan of a run: which fits there are, where each lives, and which are done."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from models.recipe import build_recipe, derive_seed, differences, digest, fingerprint
-from models.spec import NeuralVariantSpec, plain_poolings
-from models.store import RECIPE, fit_folder, former_recipes, read_json, read_marker, recipe_folder, test_part
+from models.recipe import differences, digest, fingerprint
+from models.store import (
+    MARKER,
+    fit_folder,
+    former_recipes,
+    read_marker,
+    recipe_folder,
+    test_part,
+)
 from pipeline.competition import Competition
 from pipeline.config import Config
 from pipeline.errors import PipelineError
+from pipeline.job import Job, State, again
 from pipeline.problems import nearest
+from pipeline.recipes import members_of, poolings_of, read_recipe
 from pipeline.run_directory import RunDirectory
+from pipeline.seals import unseal
 from pipeline.splits import Folds
-
-State = Literal["done", "predict", "fit"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One fit: (variant, seed, fold), what it is made of and where it lives.
-
-    `members` maps a pooling's name to the member it gives. `state`: fit = to be trained, predict = trained, but
-    without predictions of this test table.
-    """
-
-    variant: str
-    seed: int
-    fold: int | str
-    settings: dict[str, Any]
-    poolings: dict[str, dict[str, Any]]
-    members: dict[str, str]
-    recipe: dict[str, Any]
-    folder: Path
-    fingerprint: str
-    marker: dict[str, Any] | None
-    state: State
-
-    @property
-    def linear(self) -> bool:
-        """Whether the variant is the linear one."""
-        return "model" in self.settings
-
-    @property
-    def derived_seed(self) -> int:
-        """The seed to set inside the fit."""
-        return derive_seed(self.seed, self.variant, self.fold)
-
-    @property
-    def title(self) -> str:
-        """What messages call this fit."""
-        return f"{self.variant}, seed {self.seed}, fold {self.fold}"
-
-
-def members_of(config: Config, variant: str) -> dict[str, str]:
-    """The members a variant gives, by pooling name: itself, or one for each of its `poolings`."""
-    return {
-        pooling: f"{variant}.{pooling}" if pooling else variant for pooling in _poolings(config, variant) or {"": {}}
-    }
-
-
-def wanted_recipe(
-    config: Config, competition: Competition, variant: str, backbone_sha256: str | None
-) -> dict[str, Any]:
-    """The recipe that this config asks of a variant, with the reading of the table that it trains on."""
-    spec = competition.spec
-    reading = {"text": spec.text, "target": spec.target, "task": spec.task, "weight": spec.weight}
-    settings = {**config.settings(variant), "poolings": _poolings(config, variant), "reading": reading}
-    return build_recipe({**settings, "classes": competition.targets.classes}, backbone_sha256)
-
-
-def recorded_recipe(run: RunDirectory, config: Config, competition: Competition, variant: str) -> dict[str, Any] | None:
-    """The recipe of a variant as `train` recorded it, found without opening the backbone; None if never trained.
-
-    What the config cannot tell, the hash of the backbone's bytes, comes from the record, so that a run can be blended
-    and used for prediction where its backbone is not.
-    """
-    wanted = wanted_recipe(config, competition, variant, None)
-    records = sorted((run.models / variant).glob(f"*/{RECIPE}"), key=lambda path: -path.stat().st_mtime)
-    for path in records:
-        recipe = read_json(path)
-        if {**recipe, "backbone_sha256": None} == wanted and path.parent.name == digest(recipe)[:8]:
-            return recipe
-    return None
 
 
 def make_jobs(
@@ -148,7 +85,7 @@ def explain(run: RunDirectory, jobs: Sequence[Job]) -> list[str]:
             parts.append(f"{counts['predict']} to predict the new test table")
         if counts["fit"]:
             former = former_recipes(run.models, variant, recipe_folder(run.models, variant, own[0].recipe))
-            parts += [_why(recipe, own[0].recipe, fits) for recipe, fits in former[:1]]
+            parts += [_why(read_recipe(path)[0], own[0].recipe, fits) for path, fits in former[:1]]
         lines.append(f"{variant}: {', '.join(parts)}")
     return lines
 
@@ -171,13 +108,12 @@ def _job(
     folder = fit_folder(run.models, variant, recipe, seed, fold)
     mark = fingerprint(recipe, variant=variant, seed=seed, fold=fold, rows=rows)
     marker = read_marker(folder, mark)
+    if marker is not None:
+        marker = unseal(marker, folder / MARKER, again(folder))
     members = members_of(config, variant)
-    predicted = all(test_part(folder, member, test_sha256).exists() for member in members.values())
+    predicted = marker is not None and all(
+        test_part(folder, member, test_sha256).name in marker["files"] for member in members.values()
+    )
     state: State = "fit" if marker is None else "done" if predicted else "predict"
-    poolings = _poolings(config, variant)
+    poolings = poolings_of(config, variant)
     return Job(variant, seed, fold, settings, poolings, members, recipe, folder, mark, marker, state)
-
-
-def _poolings(config: Config, variant: str) -> dict[str, dict[str, Any]]:
-    spec = config.variants[variant]
-    return plain_poolings(spec) if isinstance(spec, NeuralVariantSpec) else {}

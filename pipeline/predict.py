@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from oof.blend_file import apply_blend, read_blend
+from oof.blend_file import apply_blend
 from oof.frame import write_frame
+from pipeline.blended import check_fresh, read_blended
 from pipeline.competition import Competition, TestTable, check_fillable, load_competition, load_sample, load_test
 from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.files import atomic
-from pipeline.members import check_fresh, recorded_jobs
-from pipeline.plan import Job
+from pipeline.job import Job
+from pipeline.members import recorded_jobs
 from pipeline.run_directory import run_directory
 from pipeline.splits import open_folds
-from pipeline.submit import write_checked
+from pipeline.submit import checked_frame
+from submissions.file import write_submission
 
 
 def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: Path | None = None) -> None:
@@ -26,7 +28,7 @@ def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: P
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
     split = open_folds(run, config, competition, make=False)
-    blend = read_blend(run.oof / "blend.json")
+    blend = read_blended(run)
     table = load_test(config.competition, test)
     form = load_sample(sample, config.competition, table) if sample else None
     if form is not None:  # before hours of predicting, not after
@@ -36,7 +38,7 @@ def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: P
             f"the blend holds {extra[0]!r}, whose model is not here: blend without it to predict new tables"
         )
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
-    check_fresh(blend, jobs, config)
+    check_fresh(blend, jobs, config, folder)
     members = _predict_members(blend["members"], blend["folds"], jobs, competition, table)
     columns = competition.targets.columns
     for name, predictions in members.items():
@@ -49,7 +51,9 @@ def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: P
     if form is not None:
         path = output / config.submission.file
         replaced = replace(competition, sample=form, test=table)
-        write_checked(path, config, replaced, table.ids, blended, blend["thresholds"])
+        frame = checked_frame(config, replaced, table.ids, blended, blend["thresholds"])
+        with atomic(path) as temporary:
+            write_submission(temporary, frame)
         print(f"{path}: checked against the sample submission")
 
 

@@ -1,10 +1,14 @@
 """A run directory: where each leaf package's folder is, and the effective config of the run."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import Config, write_config
+from pipeline.config import Config, effective_yaml
+from pipeline.errors import PipelineError
 from pipeline.files import atomic
+
+CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,18 @@ def run_directory(config: Config, folder: Path) -> RunDirectory:
 
 
 def save_config(run: RunDirectory, config: Config) -> None:
-    """Keep the effective config, defaults included, in the run."""
-    with atomic(run.root / "config.yaml") as temporary:
-        write_config(temporary, config)
+    """Keep the effective config, defaults included, in the run, under a line that vouches for the others."""
+    text = effective_yaml(config)
+    with atomic(run.root / CONFIG) as temporary:
+        temporary.write_text(_vouched(text), encoding="utf-8")
+
+
+def check_config(path: Path) -> None:
+    """Raise PipelineError if the config that a run keeps was changed since."""
+    _, _, text = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    if path.read_bytes() != _vouched(text).encode():
+        raise PipelineError(f"{path} is damaged or was changed since it was written: train writes it anew")
+
+
+def _vouched(text: str) -> str:
+    return f"# sha256 of the lines below: {hashlib.sha256(text.encode()).hexdigest()}\n{text}"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +13,16 @@ from folds.file import align, read_folds, read_provenance, verify, write_folds, 
 from folds.flags import flags
 from folds.splitters import split
 from folds.use import train_rows, valid_folds, valid_rows
-from models.recipe import digest
 from pipeline.competition import Competition
 from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.files import atomic
+from pipeline.files import together
 from pipeline.run_directory import RunDirectory
+from pipeline.seals import check_file, checksums, seal, unseal
 from pipeline.tables import need_columns
+
+FOLDS, PROVENANCE = "folds.csv", "folds.json"
+REMEDY = "restore it, or use another `run:` name"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def open_folds(run: RunDirectory, config: Config, competition: Competition, *, m
     """
     spec, ids = config.folds, competition.ids
     provenance = {**spec.model_dump(), "rows": competition.sha256}
-    csv, described = run.folds / "folds.csv", run.folds / "folds.json"
+    csv, described = run.folds / FOLDS, run.folds / PROVENANCE
     groups = _column(competition, spec.group)
     component = components(
         ["\n".join(text) for text in competition.texts],
@@ -57,16 +61,13 @@ def open_folds(run: RunDirectory, config: Config, competition: Competition, *, m
     )
     if make and not csv.exists():
         fold = _split(config, competition, component)
-        with atomic(described) as temporary:
-            write_provenance(temporary, {**provenance, "assignment": digest(fold.tolist())})
-        with atomic(csv) as temporary:
-            write_folds(temporary, ids, fold)
-    frame = read_folds(csv)
-    made = read_provenance(described)
+        with together(described, csv) as (provenance_file, fold_file):
+            write_folds(fold_file, ids, fold)
+            write_provenance(provenance_file, seal(provenance, checksums([fold_file])))
+    frame, made = read_folds(csv), read_sealed(described)
     verify(made, provenance)
+    check_file(csv, csv.name, made["files"], REMEDY)
     fold = align(frame, ids, csv)
-    if made.get("assignment") != digest(fold.tolist()):
-        raise PipelineError(f"{csv} was changed since train made it: restore it, or use another `run:` name")
     train_only = _column(competition, spec.train_only)
     names = competition.targets.classes or competition.targets.columns
     found = rarity(competition.targets.truth, competition.spec.task, fold, names, spec.kind)
@@ -74,6 +75,11 @@ def open_folds(run: RunDirectory, config: Config, competition: Competition, *, m
         found += moved_to_train(fold, flags(train_only))
     found += parted(fold, component) if spec.kind in {"predefined", "time"} else []
     return Folds(fold, spec.kind, component, valid_folds(fold, spec.kind), found)
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """How the folds were made, with the checksum of their file. Raises PipelineError if it was changed since."""
+    return unseal(read_provenance(path), path, REMEDY)
 
 
 def chosen_folds(folds: Folds, wanted: Sequence[int] | None) -> list[int]:

@@ -2,42 +2,66 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from oof.blend_file import read_blend
+from models.recipe import digest
+from pipeline.blended import BLEND, changed_source, read_blended
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
+from pipeline.deep import check_run
 from pipeline.display import duration, table
 from pipeline.estimate import earlier_fits, loads_of
-from pipeline.members import recorded_jobs, stale_member
-from pipeline.plan import Job, wanted_now
+from pipeline.failures import failure_of
+from pipeline.job import Job
+from pipeline.members import recorded_jobs
+from pipeline.plan import wanted_now
 from pipeline.run_directory import run_directory
-from pipeline.splits import Folds, open_folds
+from pipeline.splits import FOLDS, Folds, open_folds
+from submissions.record import read_record
 
 
-def status(config: Config, folder: Path) -> None:
-    """Print a line for each variant, and what to do next."""
+def status(config: Config, folder: Path, *, deep: bool = False) -> None:
+    """Print a line for each variant, and what to do next; `deep` reads every file of the run instead and checks it."""
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
-    if not (run.folds / "folds.csv").exists():
+    if not (run.folds / FOLDS).exists():
         print(f"run {config.run} has not started: {config.command('train')}")
+        return
+    if deep:
+        print(check_run(run))
         return
     split = open_folds(run, config, competition, make=False)
     recorded = recorded_jobs(run, config, competition, split, competition.test.sha256)
     jobs = wanted_now(recorded, None)
     rows, left, unknown = _progress(config, jobs, len(split.numbers), _seconds(jobs, competition, split))
     print(table(["variant", "fits done", "training", "time left"], rows))
+    print("".join(f"{line}\n" for line in _unfinished(jobs)), end="")
     if left or unknown:
         known = f"about {duration(left)} of training left" if left else "fits to do"
         more = ", and variants that no fit has timed yet" if unknown and left else ""
         print(f"{known}{more}: {config.command('train')}")
     elif any(job.state == "predict" for job in jobs):
         print(f"the test table is new to some fits: {config.command('train')} predicts it")
-    elif not (run.oof / "blend.json").exists():
+    elif not (run.oof / BLEND).exists():
         print(f"every fit is done: {config.command('blend')}")
-    elif member := stale_member(read_blend(run.oof / "blend.json"), recorded):
-        print(f"the blend is older than the fits of {member}: {config.command('blend')}")
-    else:
+    elif source := changed_source(blend := read_blended(run), recorded, config, folder):
+        print(f"the blend is older than the {source}: {config.command('blend')}")
+    elif not _submitted(path := run.submissions / config.submission.file, blend):
         print(f"blended; {len(competition.test.ids)} test rows: {config.command('submit')}")
+    else:
+        print(f"submitted: {path} holds the blend")
+
+
+def _unfinished(jobs: Sequence[Job]) -> list[str]:
+    """Fits that were left in the middle or failed."""
+    left = [f"left: {job.title} at {job.share_done:.0%}" for job in jobs if job.state == "fit" and job.share_done]
+    return left + [f"failed: {job.title}: {failure}" for job in jobs if (failure := failure_of(job))]
+
+
+def _submitted(path: Path, blend: dict[str, Any]) -> bool:
+    """Whether a submission file is there that was made of this blend."""
+    record = path.with_suffix(".json")
+    return path.is_file() and record.is_file() and read_record(record).get("blend") == digest(blend)
 
 
 def _seconds(jobs: Sequence[Job], competition: Competition, split: Folds) -> list[float | None]:

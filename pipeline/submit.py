@@ -3,41 +3,53 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from oof.blend_file import read_blend
+from models.recipe import digest
 from oof.decide import decide
 from oof.frame import read_frame
+from pipeline.blended import TEST, blended_file, check_fresh, read_blended
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
 from pipeline.display import warn
 from pipeline.errors import PipelineError
-from pipeline.files import atomic
-from pipeline.members import check_fresh, recorded_jobs
+from pipeline.files import sweep, together
+from pipeline.lock import only_one
+from pipeline.members import recorded_jobs
 from pipeline.run_directory import run_directory
+from pipeline.seals import checksums, seal
 from pipeline.splits import open_folds
 from submissions.check import check
 from submissions.file import write_submission
 from submissions.fill import fill
+from submissions.record import write_record
 
 
 def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
     """Fill the sample submission with the blend's test predictions, or one member's, check it and write it."""
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
-    blend = read_blend(run.oof / "blend.json")
+    blend = read_blended(run)
     split = open_folds(run, config, competition, make=False)
-    check_fresh(blend, recorded_jobs(run, config, competition, split, competition.test.sha256), config)
+    check_fresh(blend, recorded_jobs(run, config, competition, split, competition.test.sha256), config, folder)
     if blend["test_table"] != competition.test.sha256:
         raise PipelineError(
             "the test table is not the one that was blended: run train (it only predicts) and blend again"
         )
     if member is not None and member not in blend["members"]:
         raise PipelineError(f"--member {member!r} is not in the blend; its members are {', '.join(blend['members'])}")
-    ids, predictions = read_frame(run.oof / f"{member or 'blend'}.test.parquet", competition.targets.columns)
+    source = blended_file(run, blend, f"{member}.test.parquet" if member else TEST)
+    ids, predictions = read_frame(source, competition.targets.columns)
     # thresholds were chosen for the blend; a single member is decided as it stands
     thresholds = blend["thresholds"] if member is None else None
     path = run.submissions / (f"{member}.csv" if member else config.submission.file)
-    write_checked(path, config, competition, ids, predictions, thresholds)
+    frame = checked_frame(config, competition, ids, predictions, thresholds)
+    record = {"of": member or "blend", "blend": digest(blend), "test_table": blend["test_table"]}
+    with only_one(run.root, "submit"):
+        sweep(run.submissions)
+        with together(path, path.with_suffix(".json")) as (table, described):
+            write_submission(table, frame)
+            write_record(described, seal(record, checksums([table])))
     if member is None and blend["thresholds"] and competition.kind != "labels":
         warn(
             [
@@ -50,15 +62,14 @@ def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
     print(f"{path}: {len(ids)} rows, {competition.kind}, checked against the sample submission")
 
 
-def write_checked(
-    path: Path,
+def checked_frame(
     config: Config,
     competition: Competition,
     ids: list[str],
     predictions: np.ndarray,
     thresholds: list[float] | None,
-) -> None:
-    """Fill, check and write. Raises SubmissionError instead of writing what the sample does not allow."""
+) -> pd.DataFrame:
+    """The sample submission, filled and checked. Raises SubmissionError for what the sample does not allow."""
     spec, targets = competition.spec, competition.targets
     values = decide(spec.task, predictions, thresholds) if competition.kind == "labels" else predictions
     frame = fill(
@@ -73,5 +84,4 @@ def write_checked(
         clip=config.submission.clip,
     )
     check(frame, competition.sample, id=spec.id, kind=competition.kind, task=spec.task, classes=targets.classes)
-    with atomic(path) as temporary:
-        write_submission(temporary, frame)
+    return frame

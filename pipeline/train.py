@@ -4,15 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from models.store import CHECKPOINT
 from pipeline.budget import Budget
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
-from pipeline.display import warn
+from pipeline.display import duration, warn
+from pipeline.files import sweep
 from pipeline.forecast import stopped
-from pipeline.plan import Job, explain, make_jobs, wanted_now, wanted_recipe
+from pipeline.job import Job
+from pipeline.lock import only_one
+from pipeline.plan import explain, make_jobs, wanted_now
+from pipeline.recipes import wanted_recipe
 from pipeline.run_directory import RunDirectory, run_directory, save_config
 from pipeline.splits import Folds, chosen_folds, open_folds
-from pipeline.work import check_jobs, do_jobs
+from pipeline.stopping import stoppable
+from pipeline.work import CHECKPOINT_SECONDS, check_jobs, do_jobs
 
 
 def train(
@@ -22,36 +28,45 @@ def train(
     only: Sequence[str] | None = None,
     folds: Sequence[int] | None = None,
     budget: Budget | None = None,
+    interval: float = CHECKPOINT_SECONDS,
     again: str = "",
-) -> None:
+) -> int:
     """Do every fit of the config that is not done, restricted to some variants and folds, and to a time, where asked.
 
-    `again` is the command that goes on where the time was not enough.
+    The running fit is saved every `interval` seconds. `again` is the command that goes on where the time was not
+    enough. Returns the exit code: 0, 1 if a fit failed, 128 and the number of the signal that stopped it.
     """
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
-    split = open_folds(run, config, competition, make=True)
-    chosen = chosen_folds(split, folds)
-    warn(competition.warnings + split.warnings)
-    save_config(run, config)
-    jobs = plan_fits(run, config, competition, split, only, chosen)
-    classes = f", {len(competition.targets.columns)} outputs" if len(competition.targets.columns) > 1 else ""
-    print(f"run {config.run}: {len(competition.ids)} training rows, {len(competition.test.ids)} test rows{classes}")
-    print("\n".join(f"  {line}" for line in explain(run, jobs)))
-    check_jobs(jobs)
-    record_recipes(jobs)
-    if all(job.state == "done" for job in jobs):
-        print(f"nothing to do; blend next: {config.command('blend')}")
-        return
-    budget = budget or Budget()
-    left, seconds = do_jobs(jobs, competition, split, budget)
-    if left:
-        print(
-            "\n".join(stopped(jobs, left, seconds, budget, again or config.command("train"), config.command("blend")))
-        )
-        return
-    what = "all fits" if only is None and folds is None else "the fits asked for are"
-    print(f"{what} done; blend next: {config.command('blend')}")
+    with only_one(run.root, "train"), stoppable() as stop:
+        sweep(run.folds)
+        sweep(run.models)
+        split = open_folds(run, config, competition, make=True)
+        chosen = chosen_folds(split, folds)
+        warn(competition.warnings + split.warnings)
+        save_config(run, config)
+        jobs = plan_fits(run, config, competition, split, only, chosen)
+        classes = f", {len(competition.targets.columns)} outputs" if len(competition.targets.columns) > 1 else ""
+        print(f"run {config.run}: {len(competition.ids)} training rows, {len(competition.test.ids)} test rows{classes}")
+        print("\n".join(f"  {line}" for line in explain(run, jobs)), flush=True)
+        check_jobs(jobs, competition)
+        record_recipes(jobs)
+        drop_checkpoints(jobs)
+        if all(job.state == "done" for job in jobs):
+            print(f"nothing to do; blend next: {config.command('blend')}")
+            return 0
+        done = do_jobs(jobs, competition, split, budget or Budget(), stop, interval)
+    again = again or config.command("train")
+    if done.left:
+        why = "as asked" if stop.number else f"by the budget of {duration(budget.seconds)}" if budget else ""
+        print("\n".join(stopped(jobs, done.left, done.seconds, why, again, config.command("blend"))))
+    if done.failed:
+        listed = "".join(f"\n  {line}" for line in done.failed)
+        warn([f"{len(done.failed)} of {len(jobs)} fits failed; the same command tries them again: {again}{listed}"])
+    elif not done.left:
+        what = "all fits" if only is None and folds is None else "the fits asked for are"
+        print(f"{what} done; blend next: {config.command('blend')}")
+    return 128 + stop.number if stop.number else int(bool(done.failed))
 
 
 def plan_fits(
@@ -72,6 +87,13 @@ def plan_fits(
 
     jobs = make_jobs(run, config, competition, split, recipe_of, test_sha256=competition.test.sha256, only=only)
     return wanted_now(jobs, folds)
+
+
+def drop_checkpoints(jobs: Sequence[Job]) -> None:
+    """Remove what a process left that was killed just after it finished a fit."""
+    for job in jobs:
+        if job.state != "fit":
+            (job.folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def record_recipes(jobs: Sequence[Job]) -> None:

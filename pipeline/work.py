@@ -2,36 +2,52 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
 from pipeline.budget import Agenda, Budget
 from pipeline.competition import Competition
 from pipeline.display import duration, number
-from pipeline.estimate import earlier_fits, loads_of
+from pipeline.estimate import Load, earlier_fits, loads_of
+from pipeline.failures import note_failure
 from pipeline.forecast import reach, time_to_come
+from pipeline.job import Job
 from pipeline.pace import Pace
-from pipeline.plan import Job
 from pipeline.scoring import scorer, scores_line
 from pipeline.splits import Folds
+from pipeline.stopping import StopRequest
 
 if TYPE_CHECKING:
     from pipeline.engine import Shared
 
 
-class _LimitReachedError(Exception):
-    """The budget ran out inside a fit; raised by its step, so that nothing of it is written."""
+CHECKPOINT_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """How `do_jobs` ended: the jobs that are left, about their seconds, and sentences on those that failed."""
+
+    left: list[Job]
+    seconds: float | None
+    failed: list[str]
 
 
 @dataclass
 class Work:
-    """Jobs that are not done, the agenda that knows them by number, and what every fit needs."""
+    """Jobs that are not done, the agenda that knows them by number, and what every fit needs.
+
+    A running fit is saved every `interval` seconds, and left when `stop` asks for it.
+    """
 
     jobs: list[Job]
     agenda: Agenda
     shared: "Shared"
+    stop: StopRequest
+    interval: float
+    failed: list[str] = field(default_factory=list)
     told: bool = False  # how long all of it will take is said once
 
     def tell(self, lines: Sequence[str]) -> None:
@@ -42,58 +58,66 @@ class Work:
         sys.stdout.flush()
 
 
-def check_jobs(jobs: Sequence[Job]) -> None:
+def check_jobs(jobs: Sequence[Job], competition: Competition) -> None:
     """Refuse what cannot train before the first fit starts, not after the last. Raises ModelError."""
     from pipeline import engine
 
     for job in {job.variant: job for job in jobs if job.state == "fit"}.values():  # all fits of a variant are alike
-        engine.check_job(job)
+        engine.check_job(job, competition)
 
 
 def do_jobs(
-    jobs: Sequence[Job], competition: Competition, split: Folds, budget: Budget
-) -> tuple[list[Job], float | None]:
-    """Do what is not done of the jobs, as far as the budget goes; returns those that are left, and about their seconds.
+    jobs: Sequence[Job], competition: Competition, split: Folds, budget: Budget, stop: StopRequest, interval: float
+) -> Done:
+    """Do what is not done of the jobs, as far as the budget goes and until `stop` asks to stop.
 
-    Each is handed out by an agenda that learns from what the others took.
+    Each is handed out by an agenda that learns from what the others took. One that fails leaves a note and the others
+    go on, but what the machine refuses, such as room on the disk, ends all: OSError.
     """
     from pipeline import engine
 
     loads = loads_of(jobs, competition, split, _token_size)
-    to_do = [(job, load) for job, load in zip(jobs, loads, strict=True) if job.state != "done"]
-    # one that is only to predict is trained already: what it takes is the test table's share
-    rest = [load if job.state == "fit" else replace(load, train=0.0, valid=0.0) for job, load in to_do]
+    to_do = [(job, _rest(job, load)) for job, load in zip(jobs, loads, strict=True) if job.state != "done"]
     begun = {job.variant for job in jobs if job.state != "fit"}
-    agenda = Agenda(rest, begun, budget, earlier_fits(jobs, loads))
+    leavable = [place for place, (job, _) in enumerate(to_do) if job.state == "fit" and not job.linear]
+    agenda = Agenda([load for _, load in to_do], begun, budget, earlier_fits(jobs, loads), leavable)
     caches = engine.Caches(jobs[0].folder.parents[3])  # the models/ of the run
-    score = scorer(competition.metric, competition.spec.task)
-    work = Work([job for job, _ in to_do], agenda, engine.Shared(competition, split, score, caches))
-    done = 0
-    while (place := agenda.next()) is not None and _do(work, place, done + 1):
-        done += 1
-    return [work.jobs[place] for place in agenda.waiting], agenda.seconds_left()
+    shared = engine.Shared(competition, split, scorer(competition.metric, competition.spec.task), caches)
+    work = Work([job for job, _ in to_do], agenda, shared, stop, interval)
+    count = 0
+    while stop.number is None and (place := agenda.next()) is not None and _do(work, place, count := count + 1):
+        pass
+    return Done([work.jobs[place] for place in agenda.waiting], agenda.seconds_left(), work.failed)
+
+
+def _rest(job: Job, load: Load) -> Load:
+    """What is to be done of a job: of one that is trained the test table, of one that was left the steps after that."""
+    if job.state == "predict":
+        return replace(load, train=0.0, valid=0.0)
+    return replace(load, train=load.train * (1 - job.share_done))
 
 
 def _do(work: Work, place: int, count: int) -> bool:
-    """Do one job and say so; returns whether it was finished before the budget's end."""
-    from pipeline import engine
+    """Do one job and say so; returns whether others may follow: not after one that was left in the middle."""
+    from models.course import LeftError
 
-    job, agenda, competition = work.jobs[place], work.agenda, work.shared.competition
+    job, agenda = work.jobs[place], work.agenda
     clock, of_all = agenda.budget.clock, f"{count} of {len(work.jobs)}"
     pace = Pace(agenda.out[place], None, began := clock())
-    if job.state == "predict":
-        columns = competition.targets.columns
-        predictions = engine.do_predict(job, competition.test, work.shared.caches, competition.spec.task, len(columns))
-        engine.keep_test_predictions(job, predictions, competition.test, columns)
-        said = "test table predicted"
-    else:
-        pace.steps = engine.steps_of(job, len(work.shared.folds.train(job.fold)))
-        try:
-            said = _fit(work, place, pace, f"fit {of_all}: {job.title}")
-        except _LimitReachedError:
-            agenda.put_back(place)
-            print(f"{job.title}: the budget ended {duration(clock() - began)} into this fit, and nothing of it is kept")
-            return False
+    try:
+        said = _predict(work, job) if job.state == "predict" else _fit(work, place, pace, f"fit {of_all}: {job.title}")
+    except LeftError:
+        agenda.put_back(place)
+        share = job.share_done
+        print(f"{job.title}: left after {duration(clock() - began)}, saved at {share:.0%} of its steps", flush=True)
+        return False
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other fits go on
+        agenda.drop(place)
+        work.failed.append(f"{job.title}: {note_failure(job, error)}")
+        print(f"[{of_all.replace(' of ', '/')}] failed: {work.failed[-1]}; the others go on", flush=True)
+        return True
     agenda.done(place, spent := clock() - began, pace.start)
     left = agenda.seconds_left() if agenda.waiting else None
     about = "" if left is None else f", about {duration(left)} left"
@@ -103,12 +127,26 @@ def _do(work: Work, place: int, count: int) -> bool:
     return True
 
 
+def _predict(work: Work, job: Job) -> str:
+    """Predict the test table with a finished fit."""
+    from pipeline import artefacts, engine
+
+    competition, columns = work.shared.competition, work.shared.competition.targets.columns
+    predictions = engine.do_predict(job, competition.test, work.shared.caches, competition.spec.task, len(columns))
+    artefacts.keep_test_predictions(job, predictions, competition.test, columns)
+    return "test table predicted"
+
+
 def _fit(work: Work, place: int, pace: Pace, title: str) -> str:
-    """Train a job under a progress bar; returns its scores. Raises _LimitReachedError at the budget's end."""
+    """Train a job under a progress bar; returns its scores. Raises LeftError where it is left."""
     from pipeline import engine
 
     job, agenda, metric = work.jobs[place], work.agenda, work.shared.competition.metric
-    with tqdm(total=pace.steps, desc=title, unit="step", leave=False, disable=None, delay=1) as bar:
+    clock, saved = agenda.budget.clock, agenda.budget.clock()
+    steps = engine.steps_of(job, len(work.shared.folds.train(job.fold)))
+    behind = round((steps or 0) * job.share_done)
+    pace.steps = None if steps is None else steps - behind
+    with tqdm(total=steps, initial=behind, desc=title, unit="step", leave=False, disable=None, delay=1) as bar:
 
         def on_epoch(epoch: dict[str, Any]) -> None:
             line = f"epoch {epoch['epoch']}: loss {number(epoch['loss'])}, {scores_line(epoch['scores'], metric)}"
@@ -119,13 +157,20 @@ def _fit(work: Work, place: int, pace: Pace, title: str) -> str:
 
         def on_step() -> None:
             bar.update()
-            pace.step(agenda.budget.clock())
+            pace.step(clock())
             if not work.told and pace.telling:
                 work.tell(time_to_come(agenda, place, pace))
-            if agenda.budget.left < pace.closing:
-                raise _LimitReachedError
 
-        marker = engine.do_fit(job, work.shared, on_step, on_epoch)
+        def pause() -> Literal["go on", "save", "leave"]:
+            nonlocal saved
+            if work.stop.number is not None or agenda.budget.left < pace.closing:
+                return "leave"
+            if clock() - saved < work.interval:
+                return "go on"
+            saved = clock()
+            return "save"
+
+        marker = engine.do_fit(job, work.shared, on_step, on_epoch, pause)
     halved = marker["provenance"].get("micro_batch_tokens")
     parts = f", memory was short: {halved} tokens at once" if halved else ""
     return scores_line(marker["epochs"][-1]["scores"], metric) + parts

@@ -252,7 +252,7 @@ def test_a_duration_is_read_as_written(hours: int, minutes: int, seconds: int) -
     parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
     text = "".join(f"{number}{unit}" for number, unit in parts if number)
     if text:
-        assert parse_duration(text) == 3600 * hours + 60 * minutes + seconds
+        assert parse_duration(text, "--budget") == 3600 * hours + 60 * minutes + seconds
 
 
 @pytest.mark.parametrize(
@@ -260,5 +260,5 @@ def test_a_duration_is_read_as_written(hours: int, minutes: int, seconds: int) -
 )
 def test_what_is_no_duration_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(PipelineError, match=r"--budget must be a time such as 8h, 90m, 1h30m or 3600s, got '") as error:
-        parse_duration(text)
+        parse_duration(text, "--budget")
     assert str(error.value).endswith(repr(text))

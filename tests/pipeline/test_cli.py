@@ -119,7 +119,10 @@ def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
     monkeypatch.setitem(run.VERBS, "schema", full)
     assert run.main(["schema"]) == 2
-    assert capsys.readouterr().err == "error: No space left on device: runs/r/fit.json\n"
+    assert capsys.readouterr().err == (
+        "error: No space left on device: runs/r/fit.json; "
+        "make room, then the same command goes on from what is finished\n"
+    )
 
 
 def test_a_bug_is_no_problem_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

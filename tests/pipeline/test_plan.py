@@ -124,7 +124,7 @@ def test_refits_on_every_row_take_the_place_of_the_fold_models_on_the_test_table
 
 def test_a_new_test_table_is_predicted_not_trained_on(blended: Callable[[str], Any]) -> None:
     site = blended("binary")
-    before = site.markers()
+    before = site.trained()
     rows = site.rows("test.csv")
     site.write("test.csv", [*rows, {"id": "900", "text": "a good good movie"}])
     site.write("sample_submission.csv", [{"id": row["id"], "target": 0.5} for row in site.rows("test.csv")])
@@ -138,7 +138,7 @@ def test_a_new_test_table_is_predicted_not_trained_on(blended: Callable[[str], A
     assert {path: path.read_bytes() for path in (site.root / "oof").iterdir()} == kept
     assert "the test table is new to some fits" in site.ok("status")
     assert "all 2 fits done, 2 to predict the new test table" in site.ok("train")
-    assert site.markers() == before
+    assert site.trained() == before
     old = pd.read_parquet(site.root / "oof" / "blend.test.parquet")
     site.ok("blend")
     new = pd.read_parquet(site.root / "oof" / "blend.test.parquet")

@@ -143,12 +143,6 @@ FRESH: dict[str, tuple[str, Change, list[str], str]] = {
         ["train"],
         "train.csv is not UTF-8 text (byte 17)",
     ),
-    "no terms": (
-        "multiclass",
-        text("train.csv", "id,text,kind\n1,,who\n2, ,where\n3,!,when\n4,?,who\n"),
-        ["train", "folds.together=null"],
-        "tfidf finds no word and no character n-gram in the training texts",
-    ),
     "unknown key": ("binary", nothing, ["train", "training.epoch=2"], "training.epoch: unknown key; did you mean"),
     "wrong type": ("binary", nothing, ["train", "training.epochs=two"], "training.epochs: input should be a valid int"),
     "override": ("binary", nothing, ["train", "epochs"], "override 'epochs' must have the form key.path=value"),
@@ -296,8 +290,16 @@ BLENDED: dict[str, tuple[Change, list[str], str]] = {
         ["train", "folds.count=3"],
         "folds.count is 2 in this run but 3 in the config",
     ),
-    "other folds in the file": (in_folds_file(flipped), ["blend"], "was changed since train made it"),
-    "a folds file with a gap": (in_folds_file(lambda folds: folds[:-1]), ["blend"], "has no row for id 047"),
+    "other folds in the file": (
+        in_folds_file(flipped),
+        ["blend"],
+        "folds.csv is damaged or was changed since it was written",
+    ),
+    "a folds file with a gap": (
+        in_folds_file(lambda folds: folds[:-1]),
+        ["blend"],
+        "folds.csv is damaged or was changed",
+    ),
     "an extra member that is not there": (
         config(blend={"extra": {"friend": {"oof": "no.csv", "test": "no.csv"}}}),
         ["blend"],
@@ -435,3 +437,11 @@ def test_init_needs_the_three_tables(
     assert run.main(["init", str(tmp_path / "nowhere")]) == 2
     assert "nowhere is no folder; init takes the folder with" in capsys.readouterr().err
     assert not (tmp_path / "config.yaml").exists()
+
+
+def test_texts_without_a_term_fail_that_variant_alone(linear_site: Callable[..., Any]) -> None:
+    site = linear_site("multiclass")
+    text("train.csv", "id,text,kind\n1,,who\n2, ,where\n3,!,when\n4,?,who\n")(site)
+    done = site.run("train", "folds.together=null")
+    assert done.code == 1
+    assert "tfidf, seed 0, fold 0: tfidf finds no word and no character n-gram in the training texts" in done.err

@@ -1,7 +1,6 @@
 """`train` within a budget, on a clock that moves by seconds that the test gives to every step or fit."""
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Callable
@@ -29,13 +28,13 @@ class Clock:
         self.now, self.fit, do_fit = 1000.0, fit, engine.do_fit
 
         def timed(*arguments: Any) -> dict[str, Any]:
-            *first, on_step, on_epoch = arguments
+            *first, on_step, on_epoch, pause = arguments
 
             def slow_step() -> None:
                 self.now += step
                 on_step()
 
-            marker = do_fit(*first, slow_step, on_epoch)
+            marker = do_fit(*first, slow_step, on_epoch, pause)
             self.now += self.fit
             return marker
 
@@ -119,17 +118,18 @@ def test_a_budget_too_short_for_one_member_is_told_at_once_and_used_all_the_same
     assert "blend" not in out
 
 
-def test_a_fit_is_stopped_at_the_limit_and_not_before_and_leaves_nothing(
+def test_a_fit_is_left_at_the_limit_and_not_before_and_goes_on_from_there(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site = make_site("binary", variants=MEAN, training={"epochs": 10})
     trained(site, clock := Clock(monkeypatch, step=10.0), 250.0)
     out = capsys.readouterr().out
     assert "  the budget of 4 min ends about 3 min too early for this fit: it goes on until then" in out
-    assert "mean, seed 42, fold 0: the budget ended 4 min into this fit, and nothing of it is kept\n" in out
+    assert "mean, seed 42, fold 0: left after 4 min, saved at 83% of its steps\n" in out
     assert "stopped by the budget of 4 min: 0 of 2 fits are done; no member is whole yet\n" in out
+    assert "saved: mean, seed 42, fold 0 at 83%\ngo on: AGAIN\n" in out
     assert 1000.0 + 200.0 < clock.now <= 1000.0 + 250.0
-    assert not list((site.root / "models").glob("mean/*/seed-*"))
+    assert [path.name for path in (site.root / "models").rglob("seed-*/*/*")] == ["checkpoint.safetensors"]
     trained(site, Clock(monkeypatch))
     assert fits(site) == {"mean": 2}
 
@@ -175,7 +175,7 @@ def test_a_call_that_has_used_up_its_budget_starts_nothing_and_is_no_error(
     assert fits(site) == {}
     again = f"python run.py train --config {site.folder / 'config.yaml'} --budget 9s\n"
     assert "no fit was finished in that time" in out
-    assert f": the same command needs a larger budget: {again}" in out  # with this one it would never come further
+    assert f": the same command needs more of it: {again}" in out  # with this one it would never come further
     assert "go on:" not in out
 
 
@@ -185,8 +185,7 @@ def test_predicting_a_new_test_table_needs_the_tables_share_of_a_fit(
     site = make_site("binary", variants=LINEAR)
     site.ok("train")
     for path in (site.root / "models").rglob("fit.json"):
-        marker = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps({**marker, "provenance": {"seconds": 1000.0}}), encoding="utf-8")
+        site.reseal(path, provenance={"seconds": 1000.0})
     site.write("test.csv", [{**row, "text": f"{row['text']} good"} for row in site.rows("test.csv")])
     capsys.readouterr()
     trained(site, Clock(monkeypatch), 900.0)

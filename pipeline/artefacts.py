@@ -1,0 +1,65 @@
+"""What fits leave in the run directory, and the order in which it is written.
+
+Weights, parts, marker: the marker last, with the checksums of the others, so that whatever a crash leaves before it
+never happened.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models import ModelError
+from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from models.store import CHECKPOINT, MARKER, test_part, valid_part, write_json
+from oof.parts import write_part
+from pipeline.competition import TestTable
+from pipeline.display import warn
+from pipeline.files import atomic
+from pipeline.job import Job
+from pipeline.seals import checksums, seal
+
+Predictions = dict[str, np.ndarray]  # (rows, columns) by pooling name
+
+
+def write_parts(
+    job: Job, predictions: Predictions, ids: list[str], columns: list[str], table: str | None
+) -> list[Path]:
+    """Write a part for each pooling; `table` is the hash of a test table, or None for validation rows."""
+    fold = job.fold if isinstance(job.fold, int) else -1  # a fit on every row belongs to no fold
+    paths = []
+    for pooling, member in job.members.items():
+        path = valid_part(job.folder, member) if table is None else test_part(job.folder, member, table)
+        with atomic(path) as temporary:
+            write_part(temporary, ids, columns, predictions[pooling], fold, job.seed)
+        paths.append(path)
+    return paths
+
+
+def keep_test_predictions(job: Job, predictions: Predictions, table: TestTable, columns: list[str]) -> None:
+    """Write a finished fit's predictions of a test table beside it, and vouch for them in its marker."""
+    assert job.marker is not None
+    files = write_parts(job, predictions, table.ids, columns, table.sha256)
+    write_marker(job, job.marker, {**job.files, **checksums(files)})
+
+
+def write_marker(job: Job, marker: dict[str, Any], files: dict[str, str]) -> None:
+    with atomic(job.folder / MARKER) as temporary:
+        write_json(temporary, seal(marker, files))
+
+
+def keep_checkpoint(job: Job, checkpoint: Checkpoint) -> None:
+    """Save a checkpoint. A disk without room for it must not end a training that may finish without."""
+    try:
+        with atomic(job.folder / CHECKPOINT) as temporary:
+            write_checkpoint(temporary, checkpoint, job.fingerprint)
+    except OSError as error:
+        warn([f"{job.title} could not be saved in the middle: {error.strerror}: {error.filename}"])
+
+
+def left_off(job: Job) -> Checkpoint | None:
+    try:
+        return read_checkpoint(job.folder / CHECKPOINT, job.fingerprint)
+    except ModelError as error:
+        warn([f"{error}: {job.title} starts from its beginning"])
+        return None

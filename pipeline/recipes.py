@@ -1,0 +1,69 @@
+"""Recipes of variants: what a config asks of one, and what `train` recorded of it."""
+
+from pathlib import Path
+from typing import Any
+
+from models import ModelError
+from models.recipe import build_recipe, digest
+from models.spec import NeuralVariantSpec, plain_poolings
+from models.store import RECIPE, read_json
+from pipeline.competition import Competition
+from pipeline.config import Config
+from pipeline.errors import PipelineError
+from pipeline.run_directory import RunDirectory
+from pipeline.seals import unseal
+
+
+def members_of(config: Config, variant: str) -> dict[str, str]:
+    """The members a variant gives, by pooling name: itself, or one for each of its `poolings`."""
+    return {
+        pooling: f"{variant}.{pooling}" if pooling else variant for pooling in poolings_of(config, variant) or {"": {}}
+    }
+
+
+def wanted_recipe(
+    config: Config, competition: Competition, variant: str, backbone_sha256: str | None
+) -> dict[str, Any]:
+    """The recipe that this config asks of a variant, with the reading of the table that it trains on."""
+    spec = competition.spec
+    reading = {"text": spec.text, "target": spec.target, "task": spec.task, "weight": spec.weight}
+    settings = {**config.settings(variant), "poolings": poolings_of(config, variant), "reading": reading}
+    return build_recipe({**settings, "classes": competition.targets.classes}, backbone_sha256)
+
+
+def recorded_recipe(run: RunDirectory, config: Config, competition: Competition, variant: str) -> dict[str, Any] | None:
+    """The recipe of a variant as `train` recorded it, found without opening the backbone; None if never trained.
+
+    What the config cannot tell, the hash of the backbone's bytes, comes from the record, so that a run can be blended
+    and used for prediction where its backbone is not.
+    """
+    wanted = wanted_recipe(config, competition, variant, None)
+    records = sorted((run.models / variant).glob(f"*/{RECIPE}"), key=lambda path: -path.stat().st_mtime)
+    for path in records:
+        recipe, _ = read_recipe(path)
+        if {**recipe, "backbone_sha256": None} == wanted:
+            return recipe
+    return None
+
+
+def read_recipe(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """A recorded recipe, and the checksums of its backbone's files. Raises PipelineError if it is damaged."""
+    remedy = anew(path)
+    try:
+        record = unseal(read_json(path), path, remedy)
+    except ModelError as error:
+        raise PipelineError(f"{path} is damaged or unreadable: {remedy}") from error
+    if digest(record.get("recipe"))[:8] != path.parent.name:
+        raise PipelineError(f"{path} is the record of another recipe: {remedy}")
+    return record["recipe"], record["files"]
+
+
+def poolings_of(config: Config, variant: str) -> dict[str, dict[str, Any]]:
+    """The poolings of a variant as plain values, by name; none for a linear one."""
+    spec = config.variants[variant]
+    return plain_poolings(spec) if isinstance(spec, NeuralVariantSpec) else {}
+
+
+def anew(path: Path) -> str:
+    """What to do about a damaged record, or the backbone's files beside it."""
+    return f"remove {path} and train again, which writes it anew"
