@@ -58,14 +58,9 @@ def read_marker(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     return marker
 
 
-def former_recipes(root: Path, variant: str, current: Path) -> list[tuple[Path, int]]:
-    """Records of a variant's other recipes that have finished fits here, with their number, newest first."""
-    found = []
-    for path in (root / variant).glob(f"*/{RECIPE}"):
-        fits = len(list(path.parent.glob(f"seed-*/fold-*/{MARKER}")))
-        if path.parent != current and fits:
-            found.append((path.stat().st_mtime, path, fits))
-    return [(path, fits) for _, path, fits in sorted(found, key=lambda item: -item[0])]
+def finished_fits(recipe: Path) -> int:
+    """How many fits of the recipe recorded in that file are done."""
+    return len(list(recipe.parent.glob(f"seed-*/fold-*/{MARKER}")))
 
 
 def read_json(path: Path) -> dict[str, Any]:

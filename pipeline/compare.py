@@ -20,6 +20,7 @@ from pipeline.config import Config
 from pipeline.display import duration, warn
 from pipeline.files import atomic
 from pipeline.level_one import costs, level_one
+from pipeline.lock import only_one
 from pipeline.members import Gathered, gather, recorded_jobs
 from pipeline.origins import Origin, origins
 from pipeline.run_directory import run_directory
@@ -53,7 +54,7 @@ def compare(config: Config, folder: Path, *, folds: Sequence[int] | None = None)
         added.update(minutes=one.minutes, megabytes=one.megabytes, shared=one.shared)
     found = {**found, "front": _front(problem, gathered, known), "folds": chosen, "fits": gathered.fits}
     found["missing_control"] = None if found["control"] else _missing_control(config, known, found, folds)
-    with atomic(run.oof / COMPARISON) as temporary:
+    with only_one(run.root, "blend"), atomic(run.oof / COMPARISON) as temporary:
         write_comparison(temporary, seal(found, {}))
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}\n")

@@ -16,7 +16,7 @@ from pipeline.compare import COMPARISON
 from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.files import PREFIX
 from pipeline.job import again
-from pipeline.recipes import anew, read_recipe
+from pipeline.recipes import ORDER, anew, read_order, read_recipe
 from pipeline.run_directory import CONFIG, RunDirectory, check_config
 from pipeline.seals import check_file, unseal
 from pipeline.splits import PROVENANCE, REMEDY, read_sealed
@@ -73,6 +73,8 @@ def _seals(run: RunDirectory) -> Iterator[tuple[Path, Read, str]]:
     yield run.folds / PROVENANCE, read_sealed, REMEDY
     for recipe in sorted(run.models.glob(f"*/*/{RECIPE}")):
         yield recipe, _read_recipe, anew(recipe)
+    for order in sorted(run.models.glob(f"*/{ORDER}")):
+        yield order, read_order, ""
     for marker in sorted(run.models.glob(f"*/*/seed-*/fold-*/{MARKER}")):
         yield _sealed(marker, read_json, again(marker.parent))
     for name, read, verb in ((BLEND, read_blend, "blend"), (COMPARISON, read_json, "compare")):

@@ -7,8 +7,8 @@ from typing import Any
 from models.recipe import differences, digest, fingerprint
 from models.store import (
     MARKER,
+    finished_fits,
     fit_folder,
-    former_recipes,
     read_marker,
     recipe_folder,
     test_part,
@@ -18,7 +18,7 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.job import Job, State, again
 from pipeline.problems import nearest
-from pipeline.recipes import members_of, poolings_of, read_recipe
+from pipeline.recipes import members_of, poolings_of, read_recipe, records
 from pipeline.run_directory import RunDirectory
 from pipeline.seals import unseal
 from pipeline.splits import Folds
@@ -84,8 +84,9 @@ def explain(run: RunDirectory, jobs: Sequence[Job]) -> list[str]:
         if counts["predict"]:
             parts.append(f"{counts['predict']} to predict the new test table")
         if counts["fit"]:
-            former = former_recipes(run.models, variant, recipe_folder(run.models, variant, own[0].recipe))
-            parts += [_why(read_recipe(path)[0], own[0].recipe, fits) for path, fits in former[:1]]
+            current = recipe_folder(run.models, variant, own[0].recipe)
+            former = [path for path in records(run.models / variant) if path.parent != current and finished_fits(path)]
+            parts += [_why(read_recipe(path)[0], own[0].recipe, finished_fits(path)) for path in former[:1]]
         lines.append(f"{variant}: {', '.join(parts)}")
     return lines
 

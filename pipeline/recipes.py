@@ -6,12 +6,15 @@ from typing import Any
 from models import ModelError
 from models.recipe import build_recipe, digest
 from models.spec import NeuralVariantSpec, plain_poolings
-from models.store import RECIPE, read_json
+from models.store import RECIPE, read_json, write_json
 from pipeline.competition import Competition
 from pipeline.config import Config
 from pipeline.errors import PipelineError
+from pipeline.files import atomic
 from pipeline.run_directory import RunDirectory
-from pipeline.seals import unseal
+from pipeline.seals import seal, unseal
+
+ORDER = "order.json"
 
 
 def members_of(config: Config, variant: str) -> dict[str, str]:
@@ -38,12 +41,45 @@ def recorded_recipe(run: RunDirectory, config: Config, competition: Competition,
     and used for prediction where its backbone is not.
     """
     wanted = wanted_recipe(config, competition, variant, None)
-    records = sorted((run.models / variant).glob(f"*/{RECIPE}"), key=lambda path: -path.stat().st_mtime)
-    for path in records:
+    for path in records(run.models / variant):
         recipe, _ = read_recipe(path)
         if {**recipe, "backbone_sha256": None} == wanted:
             return recipe
     return None
+
+
+def records(root: Path) -> list[Path]:
+    """The recorded recipes of a variant, whose folder is `root`, the one that `train` used last first.
+
+    By a list of names, for the times of files are those of a copy, or of a clock that was set back.
+    """
+    order = _order(root)
+
+    def age(path: Path) -> tuple[int, str]:
+        name = path.parent.name
+        return (order.index(name) if name in order else len(order), name)
+
+    return sorted(root.glob(f"*/{RECIPE}"), key=age)
+
+
+def note_use(root: Path, name: str) -> None:
+    """Put a recipe's name first in the order of its variant's."""
+    order = _order(root)
+    if order[:1] != [name]:
+        with atomic(root / ORDER) as temporary:
+            write_json(temporary, seal({"order": [name, *(other for other in order if other != name)]}, {}))
+
+
+def _order(root: Path) -> list[str]:
+    try:
+        return [str(name) for name in read_order(root / ORDER)["order"]]
+    except (ModelError, PipelineError):  # missing or damaged: it costs no more than the order
+        return []
+
+
+def read_order(path: Path) -> dict[str, Any]:
+    """The names of a variant's recipes, the last used first. Raises ModelError or PipelineError if it is damaged."""
+    return unseal(read_json(path), path, "train again, which writes it anew")
 
 
 def read_recipe(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -14,7 +14,7 @@ from pipeline.forecast import stopped
 from pipeline.job import Job
 from pipeline.lock import only_one
 from pipeline.plan import explain, make_jobs, wanted_now
-from pipeline.recipes import wanted_recipe
+from pipeline.recipes import note_use, wanted_recipe
 from pipeline.run_directory import RunDirectory, run_directory, save_config
 from pipeline.splits import Folds, chosen_folds, open_folds
 from pipeline.stopping import stoppable
@@ -102,3 +102,5 @@ def record_recipes(jobs: Sequence[Job]) -> None:
 
     for job in {job.folder.parent.parent: job for job in jobs}.values():
         engine.record_recipe(job)
+        place = job.folder.parent.parent
+        note_use(place.parent, place.name)

@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -7,8 +6,8 @@ from models import ModelError
 from models.store import (
     MARKER,
     RECIPE,
+    finished_fits,
     fit_folder,
-    former_recipes,
     read_json,
     read_marker,
     recipe_folder,
@@ -71,20 +70,14 @@ def test_a_damaged_marker_is_one_sentence(content: bytes, tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_former_recipes_are_those_with_finished_fits_newest_first(tmp_path: Path) -> None:
-    current = recipe_folder(tmp_path, "mean", {"epochs": 9})
-    assert former_recipes(tmp_path, "mean", current) == []
+def test_only_fits_with_a_marker_are_finished(tmp_path: Path) -> None:
+    record = recipe_folder(tmp_path, "mean", OLD) / RECIPE
+    assert finished_fits(record) == 0
     for fold in (0, 1):
-        finish(tmp_path, OLD, fold)
-    finish(tmp_path, NEW, 0)
-    finish(tmp_path, {"epochs": 9}, 0)
-    unfinished = finish(tmp_path, {"epochs": 8}, 0)
-    (unfinished / MARKER).unlink()
-    os.utime(recipe_folder(tmp_path, "mean", OLD) / RECIPE, (10, 10))
-    assert former_recipes(tmp_path, "mean", current) == [
-        (recipe_folder(tmp_path, "mean", NEW) / RECIPE, 1),
-        (recipe_folder(tmp_path, "mean", OLD) / RECIPE, 2),
-    ]
+        folder = finish(tmp_path, OLD, fold)
+    assert finished_fits(record) == 2
+    (folder / MARKER).unlink()
+    assert finished_fits(record) == 1
 
 
 def test_json_is_readable_and_the_same_each_time(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class Site:
 
     def markers(self) -> dict[str, tuple[int, bytes]]:
         """Time and bytes of the marker of every finished fit, by its place."""
-        found = sorted((self.root / "models").rglob("fit.json"))
+        found = sorted((self.root / "models").glob("*/*/seed-*/fold-*/fit.json"))
         return {str(p.relative_to(self.root)): (p.stat().st_mtime_ns, p.read_bytes()) for p in found}
 
     def reseal(self, marker: Path, **changes: Any) -> None:

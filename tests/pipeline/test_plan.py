@@ -1,11 +1,20 @@
 """The plan: what is to do and why is said before it starts, and nothing that is finished is done again."""
 
+import os
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from models.backbone import open_backbone
+from pipeline.competition import load_competition
+from pipeline.config import read_config
+from pipeline.recipes import read_recipe, recorded_recipe
+from pipeline.run_directory import run_directory
 
 MEAN = {"mean": {"pooling": "mean"}}
 TFIDF = {"tfidf": {"model": "tfidf"}}
@@ -71,7 +80,7 @@ def test_only_and_folds_restrict_what_is_trained(make_site: Callable[..., Any]) 
 
 
 def place_of(site: Any, variant: str, fold: int) -> list[str]:
-    [recipe] = (site.root / "models" / variant).iterdir()
+    [recipe] = (path for path in (site.root / "models" / variant).iterdir() if path.is_dir())
     return [recipe.name, "seed-0", f"fold-{fold}", "fit.json"]
 
 
@@ -146,3 +155,34 @@ def test_a_new_test_table_is_predicted_not_trained_on(blended: Callable[[str], A
     np.testing.assert_allclose(new["target"][:-1], old["target"], atol=1e-6)
     site.ok("submit")
     assert site.rows("runs/r/submissions/submission.csv")[-1]["id"] == "900"
+
+
+def test_of_two_backbones_under_one_name_the_last_trained_counts_whatever_the_times_of_files_say(
+    make_site: Callable[..., Any], tiny_backbone: Callable[[str], str], tmp_path: Path
+) -> None:
+    backbone = tmp_path / "backbone"
+    shutil.copytree(tiny_backbone("bert"), backbone)
+    site = make_site("binary", variants={"mean": {"pooling": "mean"}}, training={"backbone": str(backbone)})
+    site.ok("train")
+    [first] = site.root.glob("models/mean/*/recipe.json")
+    weights, kept = backbone / "model.safetensors", (backbone / "model.safetensors").read_bytes()
+    weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    open_backbone.cache_clear()  # as another process would begin
+    assert "backbone_sha256" in site.ok("train")
+    [second] = {*site.root.glob("models/mean/*/recipe.json")} - {first}
+    for path, used in ((second, 0), (first, 1)):  # the clock was set back in between, or the run was copied
+        os.utime(path, (used, used))
+    site.ok("blend")
+    blended = {path.parent.name: read_recipe(path)[0] for path in (first, second)}
+    site.ok("submit")
+    assert recorded(site) == blended[second.parent.name]
+    weights.write_bytes(kept)
+    open_backbone.cache_clear()
+    assert "all 2 fits done" in site.ok("train")
+    assert recorded(site) == blended[first.parent.name]
+    assert "the blend was made of other fits of mean" in site.run("submit").err
+
+
+def recorded(site: Any) -> dict[str, Any] | None:
+    config = read_config(site.folder / "config.yaml")
+    return recorded_recipe(run_directory(config, site.folder), config, load_competition(config, site.folder), "mean")
