@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         top.error(f"unrecognized arguments: {' '.join(rest)}; see python run.py {args.verb} --help")
     if rest:  # key=value may stand on both sides of an option
         args.overrides = [*args.overrides, *rest]
-    from pipeline.errors import OUT_OF_MEMORY, PROBLEMS, machine_problem, printable
+    from pipeline.display import printable
+    from pipeline.errors import OUT_OF_MEMORY, PROBLEMS, machine_problem
 
     try:
         return VERBS[args.verb](args) or 0

@@ -17,7 +17,7 @@ from oof.problem import Problem
 from pipeline.blended import BLEND, TEST, asked, read_blended
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
-from pipeline.display import warn
+from pipeline.display import printable, warn
 from pipeline.errors import PROBLEMS
 from pipeline.files import sweep, together
 from pipeline.level_one import level_one, limits_of
@@ -65,7 +65,7 @@ def _blend(
     _write(run, config, competition, gathered, tests, climb, problem, chosen)
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}: members, scores and test means are of these alone\n")
-    print(describe(climb, gathered, problem, split.kind))
+    print(printable(describe(climb, gathered, problem, split.kind)))
     print(f"submit next: {config.command('submit')}")
 
 

@@ -17,7 +17,7 @@ from oof.resample import Resamples
 from pipeline.comparison import describe
 from pipeline.competition import load_competition
 from pipeline.config import Config
-from pipeline.display import duration, warn
+from pipeline.display import duration, printable, warn
 from pipeline.files import atomic
 from pipeline.level_one import costs, level_one
 from pipeline.lock import only_one
@@ -58,7 +58,7 @@ def compare(config: Config, folder: Path, *, folds: Sequence[int] | None = None)
         write_comparison(temporary, seal(found, {}))
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}\n")
-    print(describe(found))
+    print(printable(describe(found)))
 
 
 def _front(problem: Problem, gathered: Gathered, known: Sequence[Origin]) -> list[Plain]:

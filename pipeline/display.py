@@ -34,4 +34,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def warn(sentences: Sequence[str]) -> None:
     """Warnings go to standard error, one line each."""
     for sentence in sentences:
-        print(f"warning: {sentence}", file=sys.stderr)
+        print(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """A text in which what would steer a terminal, in a stranger's id or class for one, is shown instead of done."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

@@ -5,6 +5,7 @@ import errno
 from folds import FoldError
 from models import ModelError
 from oof import OOFError
+from pipeline.display import printable
 from submissions import SubmissionError
 
 
@@ -29,8 +30,3 @@ def machine_problem(error: OSError) -> str:
     where = f": {error.filename}" if error.filename else ""
     advice = f"; {ADVICE[error.errno]}" if error.errno in ADVICE else ""
     return printable(f"{error.strerror or error}{where}{advice}")
-
-
-def printable(text: str) -> str:
-    """A text in which what would steer a terminal, in a stranger's id for one, is shown instead of done."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
