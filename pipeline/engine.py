@@ -5,7 +5,7 @@ A fit is written weights, parts, marker; the marker last, so that whatever a cra
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,10 @@ from models.device import use_threads
 from models.fit import Fit, fit, per_thousand, updates_per_epoch
 from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
 from models.predict import predict
-from models.recipe import digest
-from models.saved import load_network, read_backbone, write_backbone, write_weights
+from models.saved import load_network, write_backbone, write_weights
 from models.store import BACKBONE, CHECKPOINT, FAILURE, RECIPE, WEIGHTS, write_json
-from models.tokens import Tokens, encode
-from models.trunk_cache import TrunkCache
 from pipeline.artefacts import Predictions, keep_checkpoint, left_off, write_marker, write_parts
+from pipeline.caches import Caches
 from pipeline.competition import Competition, TestTable
 from pipeline.errors import PipelineError
 from pipeline.files import atomic, plainly, together
@@ -36,40 +34,6 @@ from pipeline.splits import Folds
 Score = Callable[[np.ndarray, np.ndarray], float | None]
 OnStep = Callable[[], None]
 OnEpoch = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class Caches:
-    """What all fits of a process share: texts encoded once, and what frozen layers made of them.
-
-    The latter lies in files in `folder`, which have no name and vanish with the process.
-    """
-
-    folder: Path
-    kept: dict[str, Tokens] = field(default_factory=dict)
-    backbones: dict[Path, Backbone] = field(default_factory=dict)
-    trunks: TrunkCache = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.trunks = TrunkCache(self.folder)
-
-    def saved_backbone(self, folder: Path, name: str) -> Backbone:
-        """Configuration and tokenizer that finished fits were left with; raises ModelError if they are not there."""
-        if folder not in self.backbones:
-            self.backbones[folder] = read_backbone(folder, name)
-        return self.backbones[folder]
-
-    def tokens(
-        self, backbone: Backbone, settings: dict[str, Any], texts: list[tuple[str, ...]], ids: list[str], name: str
-    ) -> Tokens:
-        """Tokens of the table that `name` (its hash) identifies."""
-        how = {key: settings[key] for key in ("backbone", "max_length", "keep", "extra_tokens")}
-        key = digest([how, name])
-        if key not in self.kept:
-            self.kept[key] = encode(
-                backbone.tokenizer, texts, max_length=settings["max_length"], keep=settings["keep"], names=ids
-            )
-        return self.kept[key]
 
 
 @dataclass(frozen=True)

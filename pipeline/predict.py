@@ -62,6 +62,7 @@ def _predict_members(
 ) -> dict[str, np.ndarray]:
     """(fits, rows, columns) for each member, in the blend's order; the mean over seeds within each fold."""
     from pipeline import engine
+    from pipeline.caches import Caches
 
     needed = [job for job in jobs if set(job.members.values()) & set(names) and _predicts(job, folds)]
     missing = [job for job in needed if job.state == "fit"]
@@ -69,7 +70,7 @@ def _predict_members(
     if missing or set(names) - known:
         what = missing[0].title if missing else sorted(set(names) - known)[0]
         raise PipelineError(f"{what} is part of the blend but not trained with this config: run train, then blend")
-    caches, columns = engine.Caches(Path()), len(competition.targets.columns)
+    caches, columns = Caches(Path()), len(competition.targets.columns)
     found: dict[str, dict[int | str, list[np.ndarray]]] = {name: {} for name in names}
     for job in tqdm(needed, desc="predicting", unit="fit", disable=None, leave=False):
         for pooling, values in engine.do_predict(job, table, caches, competition.spec.task, columns).items():

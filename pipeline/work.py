@@ -75,13 +75,14 @@ def do_jobs(
     go on, but what the machine refuses, such as room on the disk, ends all: OSError.
     """
     from pipeline import engine
+    from pipeline.caches import Caches
 
     loads = loads_of(jobs, competition, split, _token_size)
     to_do = [(job, _rest(job, load)) for job, load in zip(jobs, loads, strict=True) if job.state != "done"]
     begun = {job.variant for job in jobs if job.state != "fit"}
     leavable = [place for place, (job, _) in enumerate(to_do) if job.state == "fit" and not job.linear]
     agenda = Agenda([load for _, load in to_do], begun, budget, earlier_fits(jobs, loads), leavable)
-    caches = engine.Caches(jobs[0].folder.parents[3])  # the models/ of the run
+    caches = Caches(jobs[0].folder.parents[3])  # the models/ of the run
     shared = engine.Shared(competition, split, scorer(competition.metric, competition.spec.task), caches)
     work = Work([job for job, _ in to_do], agenda, shared, stop, interval)
     count = 0

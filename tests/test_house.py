@@ -17,7 +17,10 @@ PACKAGES = ("pipeline", *LEAVES)
 MAY_IMPORT = {"run": {"pipeline"}, "pipeline": set(PACKAGES), **{leaf: {leaf} for leaf in LEAVES}}
 TORCH = ("torch", "transformers", "safetensors.torch", "tokenizers", "sentence_transformers")
 NEVER_TORCH = ("models", "models.spec", "models.recipe", "models.store", "models.linear")
-ENGINES = ("pipeline.engine",)  # call what trains and predicts; whoever needs one imports it inside a function
+ENGINES = (
+    "pipeline.engine",
+    "pipeline.caches",
+)  # call what trains and predicts; whoever needs one imports it inside a function
 
 
 class Import(NamedTuple):
