@@ -6,6 +6,7 @@ arrays, never as a pickle. For a pair of texts the features are what the two sha
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import scipy.sparse as sp
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit, softmax
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import normalize
 
@@ -22,6 +23,7 @@ from models import ModelError
 
 TERMS, NUMBERS = "linear.json", "linear.safetensors"
 NEVER = -30.0  # logit of a class that the training rows do not have
+BLOCK = 4096  # rows whose features are in memory at once; of fewer, more words would be taken apart again
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class LinearModel:
 
     def predict(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(rows, columns) probabilities or values of texts, each one string or two."""
-        scores = _features(self.vectorizers, texts) @ self.coefficients.T.astype(np.float64) + self.intercepts
+        blocks = [texts[start : start + BLOCK] for start in range(0, max(len(texts), 1), BLOCK)]
+        weights = self.coefficients.T.astype(np.float64)
+        scores = np.concatenate([_features(self.vectorizers, block) @ weights for block in blocks]) + self.intercepts
         if self.task == "multiclass":
             return np.asarray(softmax(scores, axis=1))
         if self.task == "ordinal":  # continuation ratios, as in models.losses
@@ -134,7 +138,7 @@ def _fit_vectorizers(settings: dict[str, Any], texts: list[tuple[str, ...]]) -> 
 
 def _features(vectorizers: list[TfidfVectorizer], texts: list[tuple[str, ...]]) -> sp.csr_matrix:
     sides: list[sp.csr_matrix] = [
-        normalize(sp.hstack([v.transform([row[side] for row in texts]) for v in vectorizers], format="csr"))
+        normalize(sp.hstack([_transformed(v, [row[side] for row in texts]) for v in vectorizers], format="csr"))
         for side in range(len(texts[0]) if texts else 1)
     ]
     if len(sides) == 1:
@@ -143,6 +147,23 @@ def _features(vectorizers: list[TfidfVectorizer], texts: list[tuple[str, ...]]) 
     shared = left.multiply(right)
     pair: sp.csr_matrix = sp.hstack([shared, abs(left - right), sp.csr_matrix(shared.sum(axis=1))], format="csr")
     return pair
+
+
+def _transformed(vectorizer: TfidfVectorizer, texts: list[str]) -> sp.csr_matrix:
+    """`vectorizer.transform(texts)`, with each word taken apart once: no n-gram of char_wb reaches beyond its word."""
+    if vectorizer.analyzer != "char_wb":
+        plain: sp.csr_matrix = vectorizer.transform(texts)
+        return plain
+    places: dict[str, int] = {}
+    words = [[places.setdefault(word, len(places)) for word in text.split()] for text in texts]
+    flat, ends = np.fromiter(chain.from_iterable(words), np.int64), np.cumsum([0, *map(len, words)])
+    bags = sp.csr_matrix((np.ones(len(flat)), flat, ends), shape=(len(texts), len(places)))
+    counts = bags @ CountVectorizer.transform(vectorizer, places)
+    counts.sort_indices()
+    weighing = TfidfTransformer(sublinear_tf=True)
+    weighing.idf_ = vectorizer.idf_
+    weighed: sp.csr_matrix = weighing.transform(counts, copy=False)
+    return weighed
 
 
 def _binary_questions(task: str, truth: np.ndarray, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:

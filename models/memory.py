@@ -1,6 +1,9 @@
-"""Running out of memory: how it shows, and how much to try next."""
+"""Running out of memory: how it shows, how much to try next, and how to give back what a fit took."""
 
-from collections.abc import Callable
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -45,3 +48,18 @@ def halved(rows: int, length: int) -> int:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return rows * length // 2
+
+
+@contextmanager
+def gives_back() -> Iterator[None]:
+    """Give freed memory back to the GPU and to the machine when a block, or the function this decorates, is done.
+
+    glibc keeps what was freed below anything that lives: after a fit of MiniLM 140 to 240 MiB, now more and now less.
+    """
+    try:
+        yield
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # musl has none
+            trim(0)

@@ -7,6 +7,7 @@ tokens, so a cut text is shaped like any other. The two texts of a pair are cut 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from models import ModelError
 from models.states import States
 
-CHUNK = 2048
+CHUNK = 512  # texts; a tokenizer's own account of one is a hundred times as large as its ids
 
 
 @dataclass(frozen=True)
@@ -60,47 +61,52 @@ def encode(
     `names` are the rows' ids, for messages. Raises ModelError for a text without any token, or if `max_length`
     leaves no room between the special tokens.
     """
-    pieces: list[np.ndarray] = []
-    types: list[np.ndarray] = []
+    parts = [(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64))]  # there may be no texts
     segments = "token_type_ids" in tokenizer.model_input_names
     bar = tqdm(total=len(texts), desc="tokenising", unit="text", delay=2, disable=None, leave=False)
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]
         columns = [list(column) for column in zip(*chunk, strict=True)]
-        coded = tokenizer(*columns, return_token_type_ids=True, return_attention_mask=False, verbose=False)
-        for row, encoding in enumerate(coded.encodings):
-            kept = _kept(encoding, max_length, keep)
-            if len(kept) == 0:
-                raise ModelError(f"row {names[start + row]} has no token: its text is empty and the backbone adds none")
-            pieces.append(np.asarray(encoding.ids, np.int32)[kept])
-            if segments:
-                types.append(np.asarray(coded["token_type_ids"][row], np.uint8)[kept])
+        coded = tokenizer(*columns, return_token_type_ids=False, return_attention_mask=False, verbose=False)
+        ids, types, lengths = _flat(coded.encodings, max_length, keep)
+        if not lengths.all():
+            name = names[start + int(lengths.argmin())]
+            raise ModelError(f"row {name} has no token: its text is empty and the backbone adds none")
+        parts.append((ids, types, lengths))
         bar.update(len(chunk))
     bar.close()
-    offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
-    return Tokens(
-        np.concatenate(pieces) if pieces else np.zeros(0, np.int32),
-        np.concatenate(types) if types else None,
-        offsets,
-    )
+    ids, types, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Tokens(ids, types if segments else None, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
-def _kept(encoding: Any, max_length: int, keep: str) -> np.ndarray:
-    """Positions of one encoded text that stay, in order."""
-    if len(encoding.ids) <= max_length:
-        return np.arange(len(encoding.ids))
+def _flat(encodings: Sequence[Any], max_length: int, keep: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Token ids and segments of some encoded texts, one after the other, and the (texts,) numbers of their tokens."""
+    lengths = np.fromiter(map(len, encodings), np.int64)
+    ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32)
+    types = np.fromiter(chain.from_iterable(encoding.type_ids for encoding in encodings), np.uint8)
+    long = np.flatnonzero(lengths > max_length).tolist()
+    if long:
+        stays, ends = np.ones(len(ids), bool), np.cumsum(lengths)
+        for row in long:
+            stays[ends[row] - lengths[row] : ends[row]] = _stays(encodings[row], max_length, keep)
+        ids, types = ids[stays], types[stays]
+    return ids, types, np.minimum(lengths, max_length)
+
+
+def _stays(encoding: Any, max_length: int, keep: str) -> np.ndarray:
+    """(tokens,) which tokens of a text that is longer than `max_length` stay; so many of them do."""
     part = np.array([-1 if s is None else s for s in encoding.sequence_ids])
     room = max_length - int((part == -1).sum())
     if room < 1:
         raise ModelError(f"training.max_length is {max_length}, which leaves no room between the special tokens")
-    stays = part == -1
+    stays: np.ndarray = part == -1
     lengths = [int((part == side).sum()) for side in (0, 1)]
     for side, quota in enumerate(_quotas(lengths, room)):
         places = np.flatnonzero(part == side)
         head = {"head": quota, "tail": 0, "both": (quota + 1) // 2}[keep]
         stays[places[:head]] = True
         stays[places[len(places) - (quota - head) :]] = True
-    return np.flatnonzero(stays)
+    return stays
 
 
 def _quotas(lengths: list[int], room: int) -> list[int]:

@@ -1,12 +1,13 @@
 """A competition in memory: training rows, test rows and the sample submission, checked."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from models.recipe import digest
 from oof.metrics import Metric, metric
 from oof.own_metric import own_metric, rehearse
 from pipeline.config import Config
@@ -19,6 +20,8 @@ from submissions.check import check_sample
 from submissions.file import read_submission
 from submissions.fill import fill
 from submissions.kinds import infer_kind
+
+BLOCK = 10_000  # rows hashed at once
 
 
 @dataclass(frozen=True)
@@ -145,4 +148,17 @@ def _weights(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: P
 
 
 def _table_hash(frame: pd.DataFrame) -> str:
-    return digest({str(column): frame[column].tolist() for column in frame.columns})
+    """SHA-256 of the table as canonical JSON, {"column":["cell",...],...}, made and hashed in blocks of rows."""
+    sha = hashlib.sha256()
+    for place, column in enumerate(sorted(frame.columns)):
+        sha.update(f"{',' if place else '{'}{_json(column)}:[".encode())
+        for start in range(0, len(frame), BLOCK):
+            cells = _json(frame[column].iloc[start : start + BLOCK].tolist())[1:-1]
+            sha.update(f"{',' if start else ''}{cells}".encode())
+        sha.update(b"]")
+    sha.update(b"}")
+    return sha.hexdigest()
+
+
+def _json(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

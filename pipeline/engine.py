@@ -18,6 +18,7 @@ from models.course import Pause
 from models.device import use_threads
 from models.fit import Fit, fit, per_thousand, updates_per_epoch
 from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
+from models.memory import gives_back
 from models.predict import predict
 from models.saved import load_network, write_backbone, write_weights
 from models.store import BACKBONE, CHECKPOINT, FAILURE, RECIPE, WEIGHTS, write_json
@@ -51,6 +52,7 @@ def backbone_of(settings: dict[str, Any]) -> Backbone:
     return open_backbone(settings["backbone"], tuple(settings["extra_tokens"]))
 
 
+@gives_back()
 def do_fit(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch, pause: Pause) -> dict[str, Any]:
     """Train one job, from its checkpoint if it has one, write all it gives, and return its marker.
 
@@ -79,6 +81,7 @@ def do_fit(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch, pause: 
     return marker
 
 
+@gives_back()
 def do_predict(job: Job, table: TestTable, caches: Caches, task: str, columns: int) -> Predictions:
     """Predict a table with a finished fit, from its saved weights. Raises ModelError if they are not there."""
     if job.linear:

@@ -1,25 +1,34 @@
 """The verb `predict`: a new test table, from saved weights to member and blend predictions, and a submission."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
+from models.recipe import digest
 from oof.blend_file import apply_blend
 from oof.frame import write_frame
-from pipeline.blended import check_fresh, read_blended
+from pipeline.blended import TEST, check_fresh, read_blended
 from pipeline.competition import Competition, TestTable, check_fillable, load_competition, load_sample, load_test
 from pipeline.config import Config
-from pipeline.errors import PipelineError
-from pipeline.files import atomic
+from pipeline.errors import PROBLEMS, PipelineError
+from pipeline.files import together
 from pipeline.job import Job
 from pipeline.members import recorded_jobs
 from pipeline.run_directory import run_directory
+from pipeline.seals import checksum, checksums, seal, unseal
 from pipeline.splits import open_folds
 from pipeline.submit import checked_frame
 from submissions.file import write_submission
+from submissions.record import read_record, write_record
+
+RECORD = "predictions.json"
+Predictions = dict[str, np.ndarray]  # (rows, columns) by member
 
 
 def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: Path | None = None) -> None:
@@ -39,44 +48,106 @@ def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: P
         )
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
     check_fresh(blend, jobs, config, folder)
-    members = _predict_members(blend["members"], blend["folds"], jobs, competition, table)
-    columns = competition.targets.columns
-    for name, predictions in members.items():
-        with atomic(output / f"{name}.test.parquet") as temporary:
-            write_frame(temporary, table.ids, columns, predictions.mean(0))
-    blended = apply_blend(blend, list(members.values()))
-    with atomic(output / "blend.test.parquet") as temporary:
-        write_frame(temporary, table.ids, columns, blended)
-    print(f"{output}: {len(table.ids)} rows predicted by {len(members)} members and their blend")
+    members, blended = _predict_members(blend, jobs, competition, table)
+    filled = None
     if form is not None:
-        path = output / config.submission.file
         replaced = replace(competition, sample=form, test=table)
-        frame = checked_frame(config, replaced, table.ids, blended, blend["thresholds"])
-        with atomic(path) as temporary:
-            write_submission(temporary, frame)
-        print(f"{path}: checked against the sample submission")
+        filled = checked_frame(config, replaced, table.ids, blended, blend["thresholds"])
+    predictions = {f"{name}.test.parquet": values for name, values in members.items()} | {TEST: blended}
+    _write(output, config, competition, table, blend, predictions, filled)
+    print(f"{output}: {len(table.ids)} rows predicted by {len(members)} members and their blend")
+    if filled is not None:
+        print(f"{output / config.submission.file}: checked against the sample submission")
+
+
+def _write(
+    output: Path,
+    config: Config,
+    competition: Competition,
+    table: TestTable,
+    blend: dict[str, Any],
+    predictions: Predictions,
+    filled: pd.DataFrame | None,
+) -> None:
+    """Write all files, with a record that vouches for them, and take away those of an earlier call that are left."""
+    names = [*predictions, *([] if filled is None else [config.submission.file]), RECORD]
+    former = _former(output)
+    with together(*(output / name for name in names)) as files:
+        for file, values in zip(files, predictions.values(), strict=False):
+            write_frame(file, table.ids, competition.targets.columns, values)
+        if filled is not None:
+            write_submission(files[-2], filled)
+        write_record(files[-1], seal({"blend": digest(blend), "table": table.sha256}, checksums(files[:-1])))
+    for name in former - set(names):
+        (output / name).unlink()
+
+
+def _former(output: Path) -> set[str]:
+    """The files of an earlier call, as it wrote them: of another table's predictions a submission must not stay."""
+    try:
+        files = unseal(read_record(output / RECORD), output / RECORD, "")["files"]
+    except PROBLEMS:
+        return set()
+    return {name for name in files if (output / name).is_file() and checksum(output / name) == files[name]}
 
 
 def _predict_members(
-    names: Sequence[str], folds: Sequence[int], jobs: Sequence[Job], competition: Competition, table: TestTable
-) -> dict[str, np.ndarray]:
-    """(fits, rows, columns) for each member, in the blend's order; the mean over seeds within each fold."""
+    blend: dict[str, Any], jobs: Sequence[Job], competition: Competition, table: TestTable
+) -> tuple[Predictions, np.ndarray]:
+    """(rows, columns) of each member, in the blend's order, and of the blend: means over the folds' models.
+
+    One fold after the other, so that what all of them predict is never in memory together.
+    """
     from pipeline import engine
     from pipeline.caches import Caches
 
+    names, columns, caches = blend["members"], len(competition.targets.columns), Caches(Path())
+    needed = _needed(names, blend["folds"], jobs)
+    nothing: np.ndarray = np.zeros((len(table.ids), columns))
+    sums, blended, models = dict.fromkeys(names, nothing), nothing, 0
+    with tqdm(total=len(needed), desc="predicting", unit="fit", disable=None, leave=False) as bar:
+
+        def predicted(job: Job) -> Predictions:
+            values = engine.do_predict(job, table, caches, competition.spec.task, columns)
+            bar.update()
+            return {job.members[pooling]: values[pooling] for pooling in values if job.members[pooling] in names}
+
+        for slices in _by_fold(needed, predicted):
+            sums = {name: sums[name] + slices[name] for name in names}
+            blended = blended + apply_blend(blend, [slices[name][None] for name in names])
+            models += 1
+    return {name: total / models for name, total in sums.items()}, blended / models
+
+
+def _needed(names: Sequence[str], folds: Sequence[int], jobs: Sequence[Job]) -> list[Job]:
+    """The fits that members are made of. Raises PipelineError if one of them is not trained."""
     needed = [job for job in jobs if set(job.members.values()) & set(names) and _predicts(job, folds)]
     missing = [job for job in needed if job.state == "fit"]
     known = {member for job in needed for member in job.members.values()}
     if missing or set(names) - known:
         what = missing[0].title if missing else sorted(set(names) - known)[0]
         raise PipelineError(f"{what} is part of the blend but not trained with this config: run train, then blend")
-    caches, columns = Caches(Path()), len(competition.targets.columns)
-    found: dict[str, dict[int | str, list[np.ndarray]]] = {name: {} for name in names}
-    for job in tqdm(needed, desc="predicting", unit="fit", disable=None, leave=False):
-        for pooling, values in engine.do_predict(job, table, caches, competition.spec.task, columns).items():
-            if job.members[pooling] in found:
-                found[job.members[pooling]].setdefault(job.fold, []).append(values)
-    return {name: np.stack([np.mean(seeds, axis=0) for seeds in by_fold.values()]) for name, by_fold in found.items()}
+    return needed
+
+
+def _by_fold(jobs: Sequence[Job], predicted: Callable[[Job], Predictions]) -> Iterator[Predictions]:
+    """What each fold's models predict; refits on every row take part in each fold."""
+    by_fold: dict[int | str, list[Job]] = {}
+    for job in jobs:
+        by_fold.setdefault(job.fold, []).append(job)
+    refits = _mean_over_seeds(by_fold.pop("all", []), predicted)
+    for fits in list(by_fold.values()) or [[]]:
+        yield refits | _mean_over_seeds(fits, predicted)
+
+
+def _mean_over_seeds(jobs: Sequence[Job], predicted: Callable[[Job], Predictions]) -> Predictions:
+    sums: Predictions = {}
+    seeds: Counter[str] = Counter()
+    for job in jobs:
+        for name, values in predicted(job).items():
+            sums[name] = sums[name] + values if seeds[name] else values
+            seeds[name] += 1
+    return {name: total / seeds[name] for name, total in sums.items()}
 
 
 def _predicts(job: Job, folds: Sequence[int]) -> bool:

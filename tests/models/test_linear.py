@@ -3,6 +3,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
@@ -197,6 +199,34 @@ def test_words_and_characters_stand_side_by_side_as_in_scikit_learn() -> None:
     features = normalize(np.hstack([block.fit_transform(flat).toarray() for block in blocks]))
     reference = LogisticRegression(C=3.0, solver="liblinear", random_state=0).fit(features, animal % 2)
     np.testing.assert_allclose(model.predict(texts)[:, 0], reference.predict_proba(features)[:, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("sides", [1, 2])
+def test_blocks_of_rows_are_predicted_as_the_whole(task: str, sides: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, animal = drawn()
+    texts = [(text, texts[row // 2][0])[:sides] for row, (text,) in enumerate(texts)]
+    model, asked = fitted(task, texts, truth_of(task, animal)), [(text, "the cat")[:sides] for (text,) in ODD] + texts
+    whole = model.predict(asked)
+    monkeypatch.setattr("models.linear.BLOCK", 7)
+    assert model.predict(asked).tobytes() == whole.tobytes()
+
+
+def test_a_block_of_blank_texts_is_predicted() -> None:
+    texts, animal = drawn()
+    model = fitted("multiclass", texts, animal)
+    assert model.predict([("",), (" ",)]).tobytes() == model.predict([*texts, ("",), (" ",)])[-2:].tobytes()
+
+
+def test_features_are_to_the_bit_what_scikit_learn_makes_of_any_text() -> None:
+    texts, _ = drawn()
+    spaces = [(f"the{space}cat cat\n\t DOG{space}",) for space in "\u00a0\u2003\u200b\u3000\x1c\x85"]
+    letters: Texts = [("İstanbul ΣΑΣ straße ΟΔΥΣΣΕΥΣ",), ("A a aA é e\u0301",), ("cat\x00dog \ud83d",)]
+    asked = ODD + spaces + letters + [(text.upper(),) for (text,) in texts]
+    model = fitted("binary", asked + texts, np.arange(len(asked + texts)) % 2, min_rows=1)
+    blocks = [vectorizer.transform([text for (text,) in asked]) for vectorizer in model.vectorizers]
+    scores = normalize(sp.hstack(blocks, format="csr")) @ model.coefficients.T.astype(np.float64) + model.intercepts
+    assert model.predict(asked).tobytes() == expit(scores).tobytes()
 
 
 OPTIONS: dict[str, Any] = {

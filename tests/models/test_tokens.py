@@ -103,6 +103,21 @@ def test_encoding_goes_in_chunks_without_a_seam(tiny: Backbone, monkeypatch: pyt
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
 
 
+@pytest.mark.parametrize("keep", KEEPS)
+def test_texts_short_and_long_are_cut_together_as_each_alone(
+    keep: str, tiny: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.tokens.CHUNK", 7)
+    words = LONG.split()
+    pairs = [(" ".join(words[: row % 13]), " ".join(words[row % 5 :])) for row in range(20)]
+    together = coded(tiny, *pairs, max_length=12, keep=keep)
+    assert together.types is not None
+    for row, pair in enumerate(pairs):
+        alone = coded(tiny, pair, max_length=12, keep=keep)
+        np.testing.assert_array_equal(together.row(row), alone.ids)
+        np.testing.assert_array_equal(together.types[together.places(np.array([row]))], alone.types)
+
+
 def test_no_texts_are_no_tokens(tiny: Backbone) -> None:
     tokens = coded(tiny)
     assert len(tokens) == 0
@@ -121,9 +136,11 @@ class BareTokenizer:
         return self.tokenizer(*columns, add_special_tokens=False, **settings)
 
 
-def test_a_text_without_any_token_is_refused_by_its_name(tiny: Backbone) -> None:
-    with pytest.raises(ModelError, match="row b has no token: its text is empty"):
-        encode(BareTokenizer(tiny.tokenizer), [("cat",), (" ",)], max_length=9, keep="head", names=["a", "b"])
+def test_a_text_without_any_token_is_refused_by_its_name(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.tokens.CHUNK", 3)
+    texts = [("cat",), ("dog",), ("tree",), ("bird",), (" ",)]
+    with pytest.raises(ModelError, match="row e has no token: its text is empty"):
+        encode(BareTokenizer(tiny.tokenizer), texts, max_length=9, keep="head", names="abcde")
 
 
 def test_too_little_room_is_refused(tiny: Backbone) -> None:

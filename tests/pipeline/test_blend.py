@@ -98,7 +98,11 @@ def test_a_blend_keeps_to_its_number_of_members(blended, tmp_path: Path) -> None
     assert list(described["fits"]) == ["tfidf"]
     site.ok("submit")
     site.ok("predict", "--test", str(site.folder / "test.csv"), "--output", str(tmp_path), "blend.max_members=1")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["blend.test.parquet", "tfidf.test.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "blend.test.parquet",
+        "predictions.json",
+        "tfidf.test.parquet",
+    ]
 
 
 def timed(site: Any, **seconds: float) -> None:
