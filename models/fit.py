@@ -22,6 +22,7 @@ from models.checkpoint import Checkpoint
 from models.course import Course, Pause
 from models.device import pick_device, pick_precision, prediction_precision
 from models.lean import lean
+from models.looks import looks
 from models.losses import class_weighting
 from models.network import Network
 from models.optimizer import build_optimizer
@@ -37,8 +38,12 @@ RATES = ("learning_rate", "head_learning_rate", "layer_decay", "weight_decay")
 
 @dataclass(frozen=True)
 class Fit:
-    """What a fit gives: predictions (rows, columns) by pooling name, weights on the CPU, and a log of the epochs."""
+    """What a fit gives: predictions (rows, columns) by pooling name, weights on the CPU, and a log of the epochs.
 
+    `looks` says what the poolings that weigh tokens look at in some validation rows.
+    """
+
+    looks: list[dict[str, Any]]
     valid: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
     weights: dict[str, Tensor]
@@ -103,6 +108,7 @@ def fit(
         valid = predict(network, tokens, valid_rows, training, backbone, course.look)
         course.log.append({"epoch": epoch + 1, "loss": loss, "scores": _scores(score, truth[valid_rows], valid)})
         on_epoch(course.log[-1])
+    seen_tokens = looks(network, tokens, valid_rows, backbone)
     predicting = time.perf_counter()
     predicted = predict(network, test, np.arange(len(test)), training, backbone, course.look)
     predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))
@@ -110,7 +116,7 @@ def fit(
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     seen = int(tokens.lengths[train_rows].sum()) * training["epochs"]
     provenance = _provenance(stepper, course.seconds, seen)
-    return Fit(valid, predicted, state, course.log, {**provenance, "predict_seconds": predict_seconds})
+    return Fit(seen_tokens, valid, predicted, state, course.log, {**provenance, "predict_seconds": predict_seconds})
 
 
 def _with_states(

@@ -75,6 +75,17 @@ class Network(nn.Module):
         with torch.autocast(mask.device.type, enabled=False):
             return {n: self.heads[_key(n)](self.poolings[_key(n)](hidden, mask, ids)) for n in self.names}
 
+    @property
+    def weighs_tokens(self) -> bool:
+        """Whether `look` has anything to say."""
+        return any(pooling.weighs_tokens for pooling in self.poolings.values())
+
+    def look(self, inputs: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Encoder inputs -> for each pooling, by the kind of its token pools that weigh, (batch, tokens) weights."""
+        hidden, ids = self._hidden(inputs), inputs["input_ids"]
+        mask = inputs.get("attention_mask", torch.ones_like(ids))
+        return {name: self.poolings[_key(name)].look(hidden, mask, ids) for name in self.names}  # type: ignore[operator]
+
     def _hidden(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         if self.trunk is not None:
             return self.trunk.upper(inputs["states"], inputs.get("attention_mask"), self.all_layers)

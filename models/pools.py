@@ -2,7 +2,8 @@
 
 Every pool takes `states` (batch, tokens, width) that are zero at masked places, the boolean `mask` (batch, tokens;
 true = real token) and the token `ids` (batch, tokens), and returns (batch, pool.width). Masked places never matter;
-a row without a real token gives zeros. `models.pooling.Pooling` is the door that makes the states so.
+a row without a real token gives zeros. `models.pooling.Pooling` is the door that makes the states so. A pool that
+weighs tokens says by `look` how much each counts.
 """
 
 from collections.abc import Callable, Iterable
@@ -101,6 +102,11 @@ class IdfPool(nn.Module):
         w = self.weights[ids].to(states.dtype) * mask  # (batch, tokens)
         return torch.einsum("bt,btw->bw", w, states) / w.sum(1, keepdim=True).clamp(min=1e-9)
 
+    def look(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
+        """(batch, tokens) weights, of sum one in a row with a token."""
+        w = self.weights[ids].to(states.dtype) * mask
+        return w / w.sum(1, keepdim=True).clamp(min=1e-9)
+
 
 class TokenWeightPool(nn.Module):
     """Mean weighted by a positive function of each token's own features; softplus, so never negative."""
@@ -113,8 +119,16 @@ class TokenWeightPool(nn.Module):
         self.score = nn.Sequential(nn.Linear(width, width // 4 or 1), nn.GELU(), nn.Linear(width // 4 or 1, 1))
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        w = (F.softplus(self.score(states)) + self.FLOOR).squeeze(-1) * mask  # (batch, tokens)
+        w = self._weights(states, mask)
         return torch.einsum("bt,btw->bw", w, states) / w.sum(1, keepdim=True).clamp(min=self.FLOOR)
+
+    def look(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
+        """(batch, tokens) weights, of sum one in a row with a token."""
+        w = self._weights(states, mask)
+        return w / w.sum(1, keepdim=True).clamp(min=self.FLOOR)
+
+    def _weights(self, states: Tensor, mask: Tensor) -> Tensor:
+        return (F.softplus(self.score(states)) + self.FLOOR).squeeze(-1) * mask  # (batch, tokens)
 
 
 class AttentionPool(nn.Module):
@@ -131,8 +145,11 @@ class AttentionPool(nn.Module):
         )
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        w = _softmax(self.score(states).squeeze(-1), mask)
-        return torch.einsum("bt,btw->bw", w, states)
+        return torch.einsum("bt,btw->bw", self.look(states, mask, ids), states)
+
+    def look(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
+        """(batch, tokens) weights, of sum one."""
+        return _softmax(self.score(states).squeeze(-1), mask)
 
 
 class MultiHeadAttentionPool(nn.Module):
@@ -150,10 +167,17 @@ class MultiHeadAttentionPool(nn.Module):
         self.query = nn.Parameter(torch.randn(heads, width // heads))
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        key, value = (p(states).unflatten(-1, (self.heads, -1)) for p in (self.key, self.value))
+        value = self.value(states).unflatten(-1, (self.heads, -1))
+        return torch.einsum("bth,bthd->bhd", self._weights(states, mask), value).flatten(1)
+
+    def look(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
+        """(batch, tokens) weights, the mean over the heads, of sum one in a row with a token."""
+        return self._weights(states, mask).mean(-1)
+
+    def _weights(self, states: Tensor, mask: Tensor) -> Tensor:
+        key = self.key(states).unflatten(-1, (self.heads, -1))
         scores = torch.einsum("bthd,hd->bth", key, self.query) / key.shape[-1] ** 0.5
-        w = _softmax(scores, mask[..., None]) * mask.any(1)[:, None, None]
-        return torch.einsum("bth,bthd->bhd", w, value).flatten(1)
+        return _softmax(scores, mask[..., None]) * mask.any(1)[:, None, None]  # (batch, tokens, heads)
 
 
 class GemPool(nn.Module):

@@ -19,6 +19,7 @@ from models.recipe import digest
 MARKER = "fit.json"
 CHECKPOINT = "checkpoint.safetensors"
 FAILURE = "failed.json"
+LOOKS = "looks.json"
 RECIPE = "recipe.json"
 BACKBONE = "backbone"
 WEIGHTS = "weights.safetensors"

@@ -11,7 +11,7 @@ import numpy as np
 
 from models import ModelError
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from models.store import CHECKPOINT, MARKER, test_part, valid_part, write_json
+from models.store import CHECKPOINT, LOOKS, MARKER, test_part, valid_part, write_json
 from oof.parts import write_part
 from pipeline.competition import TestTable
 from pipeline.display import warn
@@ -34,6 +34,17 @@ def write_parts(
             write_part(temporary, ids, columns, predictions[pooling], fold, job.seed)
         paths.append(path)
     return paths
+
+
+def write_looks(job: Job, looks: list[dict[str, Any]], ids: list[str]) -> list[Path]:
+    """Write what the poolings of a fit look at, under the rows' ids; nothing where none of them weighs tokens."""
+    if not looks:
+        return []
+    path = job.folder / LOOKS
+    rows = [{"id": ids[look["row"]], "tokens": look["tokens"], "weights": look["weights"]} for look in looks]
+    with atomic(path) as temporary:
+        write_json(temporary, {"rows": rows})
+    return [path]
 
 
 def keep_test_predictions(job: Job, predictions: Predictions, table: TestTable, columns: list[str]) -> None:

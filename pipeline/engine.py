@@ -22,7 +22,7 @@ from models.memory import gives_back
 from models.predict import predict
 from models.saved import load_network, write_backbone, write_weights
 from models.store import BACKBONE, CHECKPOINT, FAILURE, RECIPE, WEIGHTS, write_json
-from pipeline.artefacts import Predictions, keep_checkpoint, left_off, write_marker, write_parts
+from pipeline.artefacts import Predictions, keep_checkpoint, left_off, write_looks, write_marker, write_parts
 from pipeline.caches import Caches
 from pipeline.competition import Competition, TestTable
 from pipeline.errors import PipelineError
@@ -66,10 +66,11 @@ def do_fit(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch, pause: 
             result = _fit_neural(job, shared, on_step, on_epoch, pause)
         valid, test, files = result.valid, result.test, []
         marker = {"provenance": result.provenance, "epochs": result.epochs}
+        files += write_looks(job, result.looks, competition.ids)
         if job.settings["save_weights"] != "none":
             with atomic(job.folder / WEIGHTS) as temporary:
                 write_weights(temporary, result.weights, job.settings["save_weights"])
-            files = [job.folder / WEIGHTS]
+            files.append(job.folder / WEIGHTS)
     rows = shared.folds.valid(job.fold)
     if len(rows):
         files += write_parts(job, valid, [competition.ids[row] for row in rows], competition.targets.columns, None)
