@@ -80,6 +80,14 @@ def parser() -> argparse.ArgumentParser:
     add = _verb(verbs, "status", "what is done, to do, and the time left", "status --deep")
     add.add_argument("--deep", action="store_true", help="read every file of the run and check that it is as written")
     _config(add)
+    add = _verb(verbs, "runs", "all runs, what differs between two, and what the leaderboard said", "runs --diff a b")
+    add.add_argument("--diff", nargs=2, default=[], metavar="RUN", help="how the configs of two runs differ")
+    add.add_argument(
+        "--leaderboard", nargs="+", default=[], metavar="RUN=SCORE", help="note a run's score on the leaderboard"
+    )
+    add.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), help="config beside whose runs/ (default: here)"
+    )
     add = _verb(
         verbs, "predict", "a new test table, from saved weights", "predict --test new.csv --sample new_sample.csv"
     )
@@ -174,6 +182,12 @@ def _status(args: argparse.Namespace) -> None:
     status(*_read(args), deep=args.deep)
 
 
+def _runs(args: argparse.Namespace) -> None:
+    from pipeline.runs import runs
+
+    runs(args.config.parent, differing=args.diff, noted=args.leaderboard)
+
+
 def _predict(args: argparse.Namespace) -> None:
     from pipeline.predict import predict
 
@@ -200,6 +214,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "compare": _compare,
     "submit": _submit,
     "status": _status,
+    "runs": _runs,
     "predict": _predict,
     "grade": _grade,
     "schema": _schema,

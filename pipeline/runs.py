@@ -1,0 +1,168 @@
+"""The verb `runs`: all runs beside a config, what differs between two of them, and what the leaderboard said."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+from scipy.stats import spearmanr
+
+from models.recipe import differences
+from models.store import read_json, write_json
+from pipeline.blended import BLEND, read_blended
+from pipeline.display import number, table, warn
+from pipeline.errors import PROBLEMS, PipelineError
+from pipeline.files import atomic
+from pipeline.problems import nearest
+from pipeline.run_directory import CONFIG, RunDirectory, check_config
+from pipeline.seals import seal, unseal
+
+NOTES, PLOT = "leaderboard.json", "leaderboard.svg"
+ENOUGH = 3  # leaderboard scores before a correlation says anything
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run: its effective config as plain values, its blend if there is one, its leaderboard score if it was noted."""
+
+    name: str
+    config: dict[str, Any]
+    blend: dict[str, Any] | None
+    leaderboard: float | None
+
+    @property
+    def score(self) -> float | None:
+        """The blend's cross-fitted score, or where nothing could be cross-fitted the one in-sample."""
+        if self.blend is None:
+            return None
+        scores = self.blend["scores"]
+        value = scores["in-sample"] if scores["cross-fitted"] is None else scores["cross-fitted"]
+        return None if value is None else float(value)
+
+
+def runs(folder: Path, *, differing: Sequence[str] = (), noted: Sequence[str] = ()) -> None:
+    """List the runs in `folder`/runs; or note leaderboard scores (`name=score`); or say how two runs differ."""
+    root = folder / "runs"
+    names = sorted(path.parent.name for path in root.glob(f"*/{CONFIG}"))
+    if not names:
+        raise PipelineError(f"{root} holds no run yet: python run.py train")
+    if noted:
+        _note(root, names, noted)
+    kept = _notes(root)
+    rows = [_row(root, name, kept.get(name)) for name in names]
+    if differing:
+        print("\n".join(_differing(rows, *differing)))
+        return
+    print(table(["run", "metric", "members", "blend", "in-sample", "cross-fitted", "leaderboard"], _cells(rows)))
+    print("\n".join(_remarks(root, rows)))
+
+
+def _row(root: Path, name: str, leaderboard: float | None) -> Row:
+    run, blend = RunDirectory(root / name), None
+    check_config(run.root / CONFIG)
+    config = YAML(typ="safe", pure=True).load((run.root / CONFIG).read_text(encoding="utf-8"))
+    if (run.oof / BLEND).exists():
+        try:
+            blend = read_blended(run)
+        except PROBLEMS as problem:
+            warn([str(problem)])
+    return Row(name, config, blend, leaderboard)
+
+
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
+    cells = []
+    for row in rows:
+        if row.blend is None:
+            cells.append([row.name, "-", "-", "-", "-", "-", number(row.leaderboard)])
+            continue
+        scores, members = row.blend["scores"], str(len(row.blend["members"]))
+        known = [number(scores["in-sample"]), number(scores["cross-fitted"]), number(row.leaderboard)]
+        cells.append([row.name, row.blend["metric"], members, row.blend["method"], *known])
+    return cells
+
+
+def _remarks(root: Path, rows: Sequence[Row]) -> list[str]:
+    tried = sum(row.blend is not None for row in rows)
+    lines = [f"{len(rows)} run(s), {tried} blended"]
+    if tried > 1:
+        lines[0] += f"; the best of {tried} scores flatters: choose by what differs, not by the last digit"
+    pairs = [(row.score, row.leaderboard) for row in rows if row.score is not None and row.leaderboard is not None]
+    if len(pairs) >= ENOUGH:
+        crossed, board = np.array(pairs, np.float64).T
+        agreement = float(spearmanr(crossed, board).statistic)
+        with atomic(root / PLOT) as temporary:
+            temporary.write_text(_plot(rows), encoding="utf-8")
+        lines.append(
+            f"rank correlation of own score and leaderboard over {len(pairs)} runs: {agreement:.2f}; {root / PLOT}"
+        )
+    elif pairs:
+        lines.append(f"{ENOUGH - len(pairs)} more leaderboard score(s) and they are set against your own")
+    else:
+        lines.append("note what the leaderboard says: python run.py runs --leaderboard RUN=SCORE")
+    return lines
+
+
+def _notes(root: Path) -> dict[str, float]:
+    path = root / NOTES
+    if not path.exists():
+        return {}
+    notes = unseal(read_json(path), path, "remove it and note the scores again")["scores"]
+    return {str(name): float(score) for name, score in notes.items()}
+
+
+def _note(root: Path, names: Sequence[str], noted: Sequence[str]) -> None:
+    scores = _notes(root)
+    for note in noted:
+        name, _, text = note.partition("=")
+        _known(name, names)
+        try:
+            scores[name] = float(text)
+        except ValueError:
+            scores[name] = np.nan
+        if not np.isfinite(scores[name]):
+            raise PipelineError(f"--leaderboard must be RUN=SCORE with a number, got {note!r}")
+    with atomic(root / NOTES) as temporary:
+        write_json(temporary, seal({"scores": dict(sorted(scores.items()))}, {}))
+
+
+def _known(name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise PipelineError(f"there is no run {name!r}{nearest(name, list(names))}; runs are {', '.join(names)}")
+
+
+def _differing(rows: Sequence[Row], first: str, second: str) -> list[str]:
+    """What the configs of two runs differ in, by the paths of the keys."""
+    by_name = {row.name: row for row in rows}
+    for name in (first, second):
+        _known(name, list(by_name))
+    one, other = (_flat(by_name[name].config) for name in (first, second))
+    lines = [f"  {line}" for line in differences(one, other) if not line.startswith("run ")]
+    scores = f"{first} {number(by_name[first].score)}, {second} {number(by_name[second].score)}"
+    return [f"{first} -> {second}: " + (f"{len(lines)} key(s) differ" if lines else "the same config"), *lines, scores]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {path: value}
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{path}.{key}" if path else key).items()}
+
+
+def _plot(rows: Sequence[Row]) -> str:
+    """Own score against the leaderboard's, a named dot for each run, as SVG; the same runs give the same bytes."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": "poolblend", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.add_subplot()
+        for row in rows:
+            if row.score is not None and row.leaderboard is not None:
+                axes.plot(row.score, row.leaderboard, "o", color="tab:blue")
+                axes.annotate(row.name, (row.score, row.leaderboard), xytext=(5, 4), textcoords="offset points")
+        axes.set(xlabel="cross-fitted score of the blend", ylabel="leaderboard")
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

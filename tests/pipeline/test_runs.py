@@ -1,0 +1,75 @@
+"""The verb `runs`: a line for each run, what differs between two, and the leaderboard's scores beside one's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Blended = Callable[[str], Any]
+
+
+@pytest.fixture
+def three(blended: Blended) -> Any:
+    """A competition with three blended runs, r, s and t, and one that was only trained."""
+    site = blended("multiclass")
+    for name, overrides in (("s", ["blend.method=mean"]), ("t", ["variants.tfidf.strength=5.0"])):
+        for verb in ("train", "blend"):
+            site.ok(verb, f"run={name}", "training.epochs=1", *overrides)
+    site.ok("train", "run=unblended", "--only", "tfidf")
+    return site
+
+
+def test_each_run_has_a_line_with_its_scores(three: Any) -> None:
+    out = three.ok("runs")
+    lines = {line.split()[0]: line.split() for line in out.splitlines() if line}
+    assert lines["r"][1] == "log_loss"
+    assert lines["s"][3] == "mean"
+    assert lines["unblended"][1:] == ["-"] * 6
+    assert "4 run(s), 3 blended; the best of 3 scores flatters" in out
+    assert "python run.py runs --leaderboard RUN=SCORE" in out
+
+
+def test_two_runs_differ_by_the_keys_of_their_configs(three: Any) -> None:
+    assert "s -> t: 2 key(s) differ" in (out := three.ok("runs", "--diff", "s", "t"))
+    assert '  blend.method "mean" -> "auto"\n' in out
+    assert "  variants.tfidf.strength null -> 5.0\n" in out
+    assert "r -> r: the same config" in three.ok("runs", "--diff", "r", "r")
+
+
+def test_noted_scores_stay_and_are_set_against_ones_own(three: Any) -> None:
+    assert "2 more leaderboard score(s)" in three.ok("runs", "--leaderboard", "r=0.5")
+    out = three.ok("runs", "--leaderboard", "s=0.6", "t=0.4")
+    assert "rank correlation of own score and leaderboard over 3 runs: " in out
+    plot = (three.folder / "runs" / "leaderboard.svg").read_bytes()
+    assert b">r<" in plot
+    assert "0.50000" in three.ok("runs")
+    assert (three.folder / "runs" / "leaderboard.svg").read_bytes() == plot
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--leaderboard", "x=1"], "there is no run 'x'"),
+        (["--leaderboard", "r"], "--leaderboard must be RUN=SCORE with a number, got 'r'"),
+        (["--leaderboard", "r=nan"], "--leaderboard must be RUN=SCORE with a number, got 'r=nan'"),
+        (["--diff", "r", "x"], "there is no run 'x'"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(blended: Blended, arguments: list[str], said: str) -> None:
+    done = blended("binary").run("runs", *arguments)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert said in done.err
+
+
+def test_without_runs_it_says_what_to_do(linear_site: Callable[..., Any]) -> None:
+    assert "holds no run yet: python run.py train" in linear_site("binary").run("runs").err
+
+
+def test_a_damaged_file_is_named(blended: Blended) -> None:
+    site = blended("binary")
+    blend = site.root / "oof" / "blend.json"
+    blend.write_bytes(blend.read_bytes().replace(b"numbers", b"nombres"))
+    assert "blend.json" in site.run("runs").err
+    config = site.root / "config.yaml"
+    config.write_bytes(config.read_bytes().replace(b"run: r", b"run: q"))
+    assert "config.yaml is damaged or was changed" in site.run("runs").err
