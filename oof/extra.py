@@ -1,10 +1,10 @@
 """A member from files: a teammate's predictions, or another library's, joined by id.
 
-The format is what `write_member` writes: id, fold and one column per output for the OOF, id and the outputs for the
-test rows, as parquet or csv; other columns are ignored. Without a fold column the member is unverified.
+The columns are what `write_member` writes: id, fold and one per output for the OOF, id and the outputs for the test
+rows; other columns are ignored. Without a fold column the member is unverified. Whoever calls reads the files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ def read_extra(
     oof_path: Path,
     test_path: Path | None,
     *,
+    read: Callable[[Path], pd.DataFrame],
     ids: Ids,
     fold: npt.NDArray[np.int64],
     folds_wanted: Sequence[int],
@@ -30,14 +31,16 @@ def read_extra(
     task: str,
     test_ids: Ids,
 ) -> Member:
-    """Read a member from its files; `ids` and `fold` are the whole folds file, `test_ids` the test table's.
+    """Make a member of its files; `ids` and `fold` are the whole folds file, `test_ids` the test table's.
 
+    `read` gives a file's table with every cell as text, so that no id and no gap is reinterpreted, and ids that differ.
     Class probabilities that sum to one within .001 are divided by their sum (rounding); others are refused. Raises
     OOFError naming file, id and column for anything missing, misaligned, doubled, not finite or out of range.
     """
     folds = folds_by_id(ids, fold)
     wanted = wanted_rows(folds, folds_wanted)
-    table = _read(oof_path, columns)
+    table = read(oof_path)
+    _need(table, ["id", *columns], oof_path)
     verified = "fold" in table
     home = folds.reindex(pd.Index(table["id"], dtype=object)).fillna(-1).astype(np.int64).to_numpy()
     said = _folds(table, oof_path) if verified else pd.Series(home, index=table.index)
@@ -47,7 +50,8 @@ def read_extra(
     test = None
     if test_path is not None:
         expected = pd.Index(test_ids, dtype=object)
-        table = _read(test_path, columns)
+        table = read(test_path)
+        _need(table, ["id", *columns], test_path)
         _check_test(table["id"], expected, test_path)
         test = _outputs(table, expected, columns, task, test_path)[None]
     return Member(
@@ -62,33 +66,18 @@ def read_extra(
     )
 
 
-def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a table with text ids; csv cells stay text until they are checked, so that no id or gap is reinterpreted."""
-    if path.suffix not in (".csv", ".parquet"):
-        raise OOFError(f"{path}: must be a .csv or .parquet file")
-    if not path.exists():
-        raise OOFError(f"{path} does not exist")
-    if not path.stat().st_size:
-        raise OOFError(f"{path} is empty")
-    try:
-        if path.suffix == ".csv":
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        else:
-            table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # parser, decoding and Arrow errors are ValueErrors
-        raise OOFError(f"{path}: not a readable {path.suffix[1:]} file") from error
-    for column in ["id", *columns]:
+def _need(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+    for column in columns:
         if column not in table:
+            found = [name if name.isprintable() else repr(name) for name in table.columns]
             raise OOFError(
-                f"{path}: the column {column!r} is missing; needed are {', '.join(['id', *columns])}, "
-                f"found {', '.join(map(str, table.columns))}"
+                f"{path}: the column {column!r} is missing; needed are {', '.join(columns)}, found {', '.join(found)}"
             )
-    return table.assign(id=table["id"].astype(str))
 
 
 def _folds(table: pd.DataFrame, path: Path) -> "pd.Series[int]":
     numbers = pd.to_numeric(table["fold"], errors="coerce")
-    bad = ~(numbers == numbers.round())
+    bad = ~((numbers == numbers.round()) & (numbers.abs() < 2**31))
     if bad.any():
         raise OOFError(f"{path}: the fold of id {table['id'][bad].iloc[0]!r} is not a whole number")
     return numbers.astype(np.int64)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 # a member's name is the name of its file
-MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,149}$")]
+FileName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Method = Literal[
     "auto",
     "mean",
@@ -28,8 +29,8 @@ class ExtraSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    oof: str = Field(min_length=1, description="path of the out-of-fold predictions, csv or parquet")
-    test: str = Field(min_length=1, description="path of the test predictions, csv or parquet")
+    oof: FileName = Field(description="path of the out-of-fold predictions, csv or parquet")
+    test: FileName = Field(description="path of the test predictions, csv or parquet")
 
 
 class BlendSpec(BaseModel):

@@ -12,12 +12,12 @@ from oof.metrics import Metric, metric
 from oof.own_metric import own_metric, rehearse
 from pipeline.config import Config
 from pipeline.errors import PipelineError
+from pipeline.problems import shown
 from pipeline.spec import CompetitionSpec
 from pipeline.tables import need_columns, read_table, row_ids
 from pipeline.targets import Targets, read_targets
 from pipeline.texts import render, text_warnings
 from submissions.check import check_sample
-from submissions.file import read_submission
 from submissions.fill import fill
 from submissions.kinds import infer_kind
 
@@ -98,7 +98,8 @@ def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
 
 def load_sample(path: Path, spec: CompetitionSpec, test: TestTable) -> pd.DataFrame:
     """Read a sample submission and hold its ids against the test table's."""
-    sample = read_submission(path)
+    sample = read_table(path, "sample submission")
+    row_ids(sample, spec.id, path, "sample submission")
     check_sample(sample, spec.id, test.ids)
     return sample
 
@@ -139,7 +140,7 @@ def _weights(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: P
     if (wrong := ~(np.isfinite(weights) & (weights >= 0))).any():
         row = int(wrong.argmax())
         raise PipelineError(
-            f"{path}, row {ids[row]!r}: {spec.weight} is {frame[spec.weight].iloc[row]!r}; "
+            f"{path}, row {shown(ids[row])}: {spec.weight} is {shown(frame[spec.weight].iloc[row])}; "
             "a weight must be a number from 0 up"
         )
     if not weights.any():

@@ -5,6 +5,7 @@ Every problem is reported at once, each with its path and, for a misspelt name, 
 
 import io
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +13,18 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from folds.spec import FoldSpec
 from models.spec import LinearVariantSpec, Name, NeuralVariantSpec, TrainingSpec
 from oof.spec import BlendSpec
 from pipeline.errors import PipelineError
-from pipeline.problems import described
+from pipeline.problems import MOST_PROBLEMS, SURROGATE, described, plain, shown
 from pipeline.spec import CompetitionSpec
+from pipeline.strict_yaml import DEEPEST, parse_yaml
 from submissions.spec import SubmissionSpec
+
+MOST_BYTES = 300_000  # what takes longer to read than to write
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|.*\.", re.IGNORECASE)  # no files' names on Windows
 
 
 def _variant_kind(value: Any) -> str:
@@ -53,15 +57,27 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        if taken := set(self.blend.extra) & set(self.variants):
-            raise ValueError(f"blend.extra and variants both name {sorted(taken)[0]!r}; choose another name")
-        for name in [
-            *self.variants,
-            *self.blend.extra,
-        ]:  # as a file's name
-            if name == "blend" or name.endswith(".test"):
+        # a member's name becomes a file's, and some file systems do not tell A from a
+        own = {name.lower(): name for name in [*self.variants, *self._members()]}
+        if taken := [name for name in self.blend.extra if name.lower() in own]:
+            raise ValueError(f"blend.extra and variants both name {taken[0]!r}; choose another name")
+        for names in (self.variants, self.blend.extra):
+            alike = {name.lower(): name for name in names}
+            if twice := [name for name in names if alike[name.lower()] != name]:
+                both = f"{twice[0]!r} and {alike[twice[0].lower()]!r}"
+                raise ValueError(f"{both} differ in case alone; choose another name")
+        for name in [*self.variants, *self._members(), *self.blend.extra]:
+            if name.lower() == "blend" or name.lower().endswith(".test") or RESERVED.fullmatch(name):
                 raise ValueError(f"{name!r} cannot name a member; choose another name")
+        for key, name in (("run", self.run), ("submission.file", self.submission.file)):
+            if RESERVED.fullmatch(name):
+                raise ValueError(f"{key} is {name!r}, which cannot name a file; choose another name")
         return self
+
+    def _members(self) -> list[str]:
+        """The members of variants with several poolings."""
+        several = {name: spec.poolings for name, spec in self.variants.items() if isinstance(spec, NeuralVariantSpec)}
+        return [f"{name}.{pooling}" for name, poolings in several.items() for pooling in poolings or {}]
 
     @model_validator(mode="after")
     def _effective_settings_agree(self) -> Self:
@@ -98,11 +114,13 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise PipelineError(
             f"config {path} does not exist; `python run.py init FOLDER` writes one for a competition folder"
         )
+    if path.stat().st_size > MOST_BYTES:
+        raise PipelineError(f"config {path} is larger than {MOST_BYTES:,} bytes; is it the right file?")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise PipelineError(f"config {path} is not UTF-8 text (byte {error.start})") from error
-    raw = _parse(text, str(path))
+    raw = parse_yaml(text, str(path))
     if not isinstance(raw, dict):
         raise PipelineError(f"config {path} must hold keys such as run, competition and variants")
     for override in overrides:
@@ -112,7 +130,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     except ValidationError as error:
         problems = described(error, raw, Config.model_json_schema())
         lines = "\n".join(f"  {where or 'config'}: {', or '.join(said)}" for where, said in problems.items())
-        raise PipelineError(f"config {path} has {len(problems)} problem(s):\n{lines}") from error
+        more = " or more" if error.error_count() > MOST_PROBLEMS else ""
+        raise PipelineError(f"config {path} has {len(problems)}{more} problem(s):\n{lines}") from error
     named = [] if path == Path("config.yaml") else ["--config", str(path)]
     config._words = "".join(f" {shlex.quote(word)}" for word in [*named, *overrides])
     return config
@@ -140,25 +159,14 @@ def _effective(config: Config) -> dict[str, Any]:
     return plain
 
 
-def _parse(text: str, where: str) -> Any:
-    yaml = YAML(typ="safe", pure=True)  # YAML 1.2: 2e-5 is a number, `no` a string, a duplicate key an error
-    try:
-        return yaml.load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise PipelineError(f"{where}{line} is not valid YAML: {' '.join(str(problem).split())}") from error
-
-
 def _override(raw: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
-    keys = path.split(".")
-    if not equals or not all(keys):
-        raise PipelineError(f"override {override!r} must have the form key.path=value")
+    keys, named = path.split("."), f"override {shown(override)}"
+    if not equals or not all(keys) or len(keys) > DEEPEST or SURROGATE.search(path):
+        raise PipelineError(f"{named} must have the form key.path=value")
     place: Any = raw
     for key in keys[:-1]:
         place = place.setdefault(key, {})
         if not isinstance(place, dict):
-            raise PipelineError(f"override {override!r}: {key} holds no keys in this config")
-    place[keys[-1]] = _parse(text, f"override {override!r}")
+            raise PipelineError(f"{named}: {plain(key)} holds no keys in this config")
+    place[keys[-1]] = parse_yaml(text, named)

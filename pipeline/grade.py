@@ -7,7 +7,7 @@ from pipeline.competition import load_competition
 from pipeline.config import Config
 from pipeline.display import number
 from pipeline.run_directory import run_directory
-from submissions.file import read_submission
+from pipeline.tables import need_columns, read_table, row_ids
 from submissions.grade import align_solution, predictions_of, truth_of
 
 
@@ -16,8 +16,11 @@ def grade(config: Config, folder: Path, *, solution: Path, submission: Path | No
     competition = load_competition(config, folder)
     spec, targets, metric = competition.spec, competition.targets, competition.metric
     path = submission or run_directory(config, folder).submissions / config.submission.file
-    answers = read_submission(solution)
-    aligned = align_solution(read_submission(path), answers, id=spec.id)
+    answers, given = read_table(solution, "solution"), read_table(path, "submission")
+    row_ids(answers, spec.id, solution, "solution")
+    row_ids(given, spec.id, path, "submission")
+    need_columns(given, list(competition.sample.columns), path, "submission")
+    aligned = align_solution(given, answers, id=spec.id)
     truth = truth_of(answers, id=spec.id, task=spec.task, targets=spec.targets, classes=targets.classes)
     predictions = predictions_of(
         aligned, id=spec.id, task=spec.task, kind=competition.kind, columns=targets.columns, classes=targets.classes

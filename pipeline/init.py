@@ -12,8 +12,8 @@ import pandas as pd
 from oof.metrics import default_metric
 from pipeline.errors import PipelineError
 from pipeline.files import atomic
-from pipeline.tables import READERS, read_table
-from submissions.file import read_submission
+from pipeline.readers import READERS
+from pipeline.tables import read_table
 
 MOST_GRADES = 20  # whole numbers with more distinct values than this are values, not grades
 
@@ -78,7 +78,8 @@ def init(folder: Path) -> None:
     if path.exists():
         raise PipelineError(f"{path} exists already; move it away to have another one written")
     train, test, sample = (_find(folder, "train"), _find(folder, "test"), _find(folder, "sample", ".csv"))
-    frames = read_table(train, "training table"), read_table(test, "test table"), read_submission(sample)
+    named = {"training table": train, "test table": test, "sample submission": sample}
+    frames = [read_table(path, what) for what, path in named.items()]
     guess = guess_competition(*frames)
     words = frames[0][guess.text].agg(" ".join, axis=1) if isinstance(guess.text, list) else frames[0][guess.text]
     text = TEMPLATE.format(
@@ -117,6 +118,8 @@ def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFr
         )
     text = _texts(train, [c for c in shared if c != id_column])
     outputs = [str(c) for c in sample.columns if c != id_column]
+    if not outputs:
+        raise PipelineError(f"the sample submission has no column besides {id_column}: nothing to predict")
     present = [c for c in outputs if c in train.columns]
     if len(present) == len(outputs) > 1:
         labels = all(set(train[c]) <= {"0", "1"} for c in outputs)

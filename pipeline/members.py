@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from oof.extra import read_extra
 from oof.matrix import idle
@@ -20,6 +21,7 @@ from pipeline.problems import nearest
 from pipeline.recipes import members_of, recorded_recipe
 from pipeline.run_directory import RunDirectory
 from pipeline.splits import Folds
+from pipeline.tables import read_table, row_ids
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def _extras(config: Config, folder: Path, competition: Competition, split: Folds
             name,
             folder / extra.oof,
             folder / extra.test,
+            read=_predictions,
             ids=competition.ids,
             fold=split.fold,
             folds_wanted=folds,
@@ -137,6 +140,12 @@ def _extras(config: Config, folder: Path, competition: Competition, split: Folds
         )
         for name, extra in config.blend.extra.items()
     ]
+
+
+def _predictions(path: Path) -> pd.DataFrame:
+    table = read_table(path, "predictions")
+    row_ids(table, "id", path, "predictions")
+    return table
 
 
 def _restricted(members: list[Member], config: Config) -> list[Member]:

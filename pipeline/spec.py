@@ -17,7 +17,7 @@ from pydantic import (
 from oof.metrics import Needs, metric
 from oof.own_metric import needs_of
 
-Column = Annotated[str, StringConstraints(min_length=1)]
+Column = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # fits on a line
 Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
 
 
@@ -40,7 +40,7 @@ def _metric_kind(value: Any) -> str | None:
 
 
 MetricSpec = Annotated[
-    Annotated[str, Tag("known")] | Annotated[OwnMetricSpec, Tag("own")],
+    Annotated[str, StringConstraints(max_length=100), Tag("known")] | Annotated[OwnMetricSpec, Tag("own")],
     Discriminator(
         _metric_kind,
         custom_error_type="metric_type",
@@ -53,9 +53,9 @@ class CompetitionSpec(BaseModel):
     """The tables a host hands out, and what is asked of them. Paths are relative to the config file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    train: str = Field(description="training table: csv, parquet or jsonl")
-    test: str = Field(description="test table: csv, parquet or jsonl")
-    sample_submission: str = Field(description="the host's sample submission")
+    train: Column = Field(description="training table: csv, parquet or jsonl")
+    test: Column = Field(description="test table: csv, parquet or jsonl")
+    sample_submission: Column = Field(description="the host's sample submission")
     id: Column = Field(default="id", description="column that names a row, in all three tables")
     text: Column | Annotated[list[Column], Field(min_length=1)] = Field(
         description="one column, two (encoded as a pair), more (joined), or a template such as '{title} [SEP] {body}'"

@@ -4,6 +4,7 @@ Class names are the texts of the table, whatever their type was: they go back in
 """
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import PipelineError
+from pipeline.problems import CONTROL, shown
 from pipeline.spec import CompetitionSpec
 from pipeline.tables import need_columns
 
@@ -51,7 +53,7 @@ def _classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path: Path
                 path,
                 ids[int((cells == name).to_numpy().argmax())],
                 str(cells.name),
-                f"is {name!r}",
+                f"is {shown(name)}",
                 "competition.classes does not list it",
             )
         classes = spec.classes
@@ -62,11 +64,17 @@ def _classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path: Path
                 f"{path}: the grades in {cells.name} are no numbers: give competition.classes in rising order"
             )
     if len(found) < 2:
-        raise PipelineError(f"{path}: column {cells.name} holds one class only, {min(found)!r}; two or more are needed")
+        raise PipelineError(
+            f"{path}: column {cells.name} holds one class only, {shown(min(found))}; two or more are needed"
+        )
     if spec.task == "binary" and len(classes) != 2:
         raise PipelineError(
             f"{path}: column {cells.name} holds {len(classes)} classes but task binary takes 2; "
             "use multiclass or ordinal"
+        )
+    if broken := [name for name in classes if re.search(CONTROL, name)]:
+        raise PipelineError(
+            f"{path}: {shown(broken[0])} in {cells.name} cannot name a class: it holds a control character"
         )
     codes = cells.map({name: code for code, name in enumerate(classes)}).to_numpy(np.int64)
     return Targets(codes, spec.targets if spec.task == "binary" else list(classes), list(classes))
@@ -77,7 +85,11 @@ def _numbers(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
     if not np.isfinite(numbers).all():
         bad = int((~np.isfinite(numbers)).argmax())
         raise _cell(
-            path, ids[bad], str(cells.name), f"is {cells.iloc[bad]!r}", "a regression target must be a finite number"
+            path,
+            ids[bad],
+            str(cells.name),
+            f"is {shown(cells.iloc[bad])}",
+            "a regression target must be a finite number",
         )
     return numbers
 
@@ -86,12 +98,12 @@ def _labels(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
     codes = cells.str.lower().map(ZERO_ONE)
     if codes.isna().any():
         bad = int(codes.isna().to_numpy().argmax())
-        raise _cell(path, ids[bad], str(cells.name), f"is {cells.iloc[bad]!r}", "a label must be 0 or 1")
+        raise _cell(path, ids[bad], str(cells.name), f"is {shown(cells.iloc[bad])}", "a label must be 0 or 1")
     return codes.to_numpy(np.int64)
 
 
 def _cell(path: Path, row: str, column: str, wrong: str, right: str) -> PipelineError:
-    return PipelineError(f"{path}, row {row!r}: {column} {wrong}; {right}")
+    return PipelineError(f"{path}, row {shown(row)}: {column} {wrong}; {right}")
 
 
 def _order(name: str) -> tuple[bool, float, str]:

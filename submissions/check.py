@@ -1,5 +1,6 @@
 """Checks on a sample submission and on a filled one. They refuse and name the first culprit; they repair nothing."""
 
+import reprlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 
 from submissions import SubmissionError
 from submissions.kinds import require_kind, targets_of
-from submissions.names import spelled
+from submissions.names import listed, plain, spelled
 
 ROW_SUM_TOLERANCE = 1e-3  # of probabilities; files round to four digits and more, hosts renormalize beyond that
 
@@ -17,7 +18,7 @@ def check_sample(sample: pd.DataFrame, id: str, test_ids: Sequence[str]) -> None
     """Raises SubmissionError unless the sample has the id column, other columns, and each test id exactly once."""
     if id not in sample.columns:
         raise SubmissionError(
-            f"the sample submission has no id column {id}; its columns are {', '.join(sample.columns)}"
+            f"the sample submission has no id column {id}; its columns are {listed(list(sample.columns))}"
         )
     if not targets_of(sample, id):
         raise SubmissionError(f"the sample submission has no column besides the id column {id}")
@@ -38,13 +39,15 @@ def check(
     same_ids(frame[id], sample[id], "the submission", "the sample submission")
     moved = frame[id].to_numpy(dtype=object) != sample[id].to_numpy(dtype=object)
     if moved.any():
-        raise SubmissionError(f"the submission is not in the sample's order from id {frame[id][moved].iloc[0]} on")
+        raise SubmissionError(
+            f"the submission is not in the sample's order from id {plain(frame[id][moved].iloc[0])} on"
+        )
     if kind == "labels":
         _check_labels(frame, sample, id=id, names=["0", "1"] if task == "multilabel" else classes)
         return
     cells = numbers(frame, id, "the submission")  # (rows, targets)
     if kind == "probabilities":
-        _check_probabilities(frame[id], cells, sums=task != "multilabel" and cells.shape[1] > 1)
+        check_probabilities(frame[id], cells, sums=task != "multilabel" and cells.shape[1] > 1)
 
 
 def numbers(frame: pd.DataFrame, id: str, what: str) -> npt.NDArray[np.float64]:
@@ -54,9 +57,9 @@ def numbers(frame: pd.DataFrame, id: str, what: str) -> npt.NDArray[np.float64]:
     wrong = np.argwhere(~np.isfinite(cells))
     if len(wrong):
         row, target = wrong[0][0], targets[wrong[0][1]]
-        where = f"id {frame[id].iloc[row]}, column {target}"
+        where = f"id {plain(frame[id].iloc[row])}, column {plain(target)}"
         raise SubmissionError(
-            f"{what} must hold finite numbers. Got {str(frame[target].iloc[row])!r} at {where} instead"
+            f"{what} must hold finite numbers. Got {reprlib.repr(str(frame[target].iloc[row]))} at {where} instead"
         )
     return cells
 
@@ -68,25 +71,29 @@ def _check_labels(frame: pd.DataFrame, sample: pd.DataFrame, *, id: str, names: 
         if unknown.any():
             row = frame[unknown].iloc[0]
             raise SubmissionError(
-                f"{row[target]} for id {row[id]} in column {target} is not among the labels {', '.join(known)}"
+                f"{plain(str(row[target]))} for id {plain(row[id])} in column {plain(target)} "
+                f"is not among the labels {listed(known)}"
             )
 
 
-def _check_probabilities(ids: pd.Series, cells: npt.NDArray[np.float64], sums: bool) -> None:
+def check_probabilities(ids: pd.Series, cells: npt.NDArray[np.float64], sums: bool) -> None:
+    """Raises SubmissionError unless the cells (rows, targets) lie in [0, 1] and, with `sums`, each row sums to 1."""
     outside = np.flatnonzero(((cells < 0) | (cells > 1)).any(axis=1))
     if len(outside):
-        raise SubmissionError(f"the probabilities for id {ids.iloc[outside[0]]} are not all between 0 and 1")
+        raise SubmissionError(f"the probabilities for id {plain(ids.iloc[outside[0]])} are not all between 0 and 1")
     off = np.flatnonzero(np.abs(cells.sum(axis=1) - 1) > ROW_SUM_TOLERANCE)
     if sums and len(off):
         total = cells[off[0]].sum()
-        raise SubmissionError(f"the probabilities for id {ids.iloc[off[0]]} must sum to 1. Got {total:.6g} instead")
+        raise SubmissionError(
+            f"the probabilities for id {plain(ids.iloc[off[0]])} must sum to 1. Got {total:.6g} instead"
+        )
 
 
 def _columns_differ(found: list[str], wanted: list[str]) -> str:
     missing = [column for column in wanted if column not in found]
     extra = [column for column in found if column not in wanted]
-    problems = [f"lacks {', '.join(missing)}"] if missing else []
-    problems += [f"adds {', '.join(extra)}"] if extra else []
+    problems = [f"lacks {listed(missing)}"] if missing else []
+    problems += [f"adds {listed(extra)}"] if extra else []
     return f"the submission must have the sample's columns in its order: it {' and '.join(problems) or 'reorders them'}"
 
 
@@ -95,8 +102,10 @@ def same_ids(found: pd.Series | Sequence[str], wanted: pd.Series | Sequence[str]
     sides = [(pd.Index(list(found), dtype=object), what), (pd.Index(list(wanted), dtype=object), other)]
     for ids, name in sides:
         if ids.has_duplicates:
-            raise SubmissionError(f"{name} has more than one row for id {ids[ids.duplicated()][0]}")
+            raise SubmissionError(f"{name} has more than one row for id {plain(ids[ids.duplicated()][0])}")
     for (ids, name), (others, another) in (sides, sides[::-1]):
         lacking = others.difference(ids, sort=False)
         if len(lacking):
-            raise SubmissionError(f"{name} has no row for id {lacking[0]} of {another} ({len(lacking):,} such ids)")
+            raise SubmissionError(
+                f"{name} has no row for id {plain(lacking[0])} of {another} ({len(lacking):,} such ids)"
+            )

@@ -10,7 +10,7 @@ import pandas as pd
 from submissions import SubmissionError
 from submissions.check import check_sample
 from submissions.kinds import require_kind, targets_of
-from submissions.names import match, spelled
+from submissions.names import listed, match, spelled
 
 Array = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
@@ -95,14 +95,13 @@ def grades(classes: Sequence[str]) -> npt.NDArray[np.float64]:
     numbers = pd.to_numeric(pd.Series(list(classes), dtype=object), errors="coerce").to_numpy(dtype=np.float64)
     if not np.isfinite(numbers).all() or (np.diff(numbers) <= 0).any():
         raise SubmissionError(
-            f"submission.kind values needs ascending numbers as grades. Got {', '.join(classes)} instead"
+            f"submission.kind values needs ascending numbers as grades. Got {listed(classes)} instead"
         )
     return numbers
 
 
-def _only(targets: list[str], what: str) -> str:
+def _only(targets: list[str], what: str) -> None:
     if len(targets) != 1:
         raise SubmissionError(
-            f"{what} must fill one column, but the sample submission has {len(targets)}: {', '.join(targets)}"
+            f"{what} must fill one column, but the sample submission has {len(targets)}: {listed(targets)}"
         )
-    return targets[0]

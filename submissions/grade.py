@@ -7,17 +7,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from submissions import SubmissionError
-from submissions.check import numbers, same_ids
+from submissions.check import check_probabilities, numbers, same_ids
 from submissions.fill import grades
 from submissions.kinds import require_kind, targets_of
-from submissions.names import match, places
+from submissions.names import listed, match, places, plain
 
 
 def align_solution(submission: pd.DataFrame, solution: pd.DataFrame, *, id: str) -> pd.DataFrame:
     """The submission in the order of the solution; SubmissionError unless both hold the same ids, each once."""
     for frame, what in ((submission, "the submission"), (solution, "the solution")):
         if id not in frame.columns:
-            raise SubmissionError(f"{what} has no id column {id}; its columns are {', '.join(frame.columns)}")
+            raise SubmissionError(f"{what} has no id column {id}; its columns are {listed(list(frame.columns))}")
     same_ids(submission[id], solution[id], "the submission", "the solution")
     return submission.set_index(id).loc[solution[id]].reset_index()
 
@@ -28,7 +28,9 @@ def truth_of(
     """The truth of a solution: codes (rows,) into `classes`, 0/1 (rows, labels) or values (rows, targets)."""
     lacking = [target for target in targets if target not in solution.columns]
     if lacking:
-        raise SubmissionError(f"the solution has no column {lacking[0]}; its columns are {', '.join(solution.columns)}")
+        raise SubmissionError(
+            f"the solution has no column {lacking[0]}; its columns are {listed(list(solution.columns))}"
+        )
     if task in ("binary", "multiclass", "ordinal"):
         return _codes(solution, id, targets[0], classes, "the solution")
     cells = numbers(solution[[id, *targets]], id, "the solution")
@@ -36,7 +38,9 @@ def truth_of(
         return cells
     wrong = np.flatnonzero(~np.isin(cells, [0, 1]).all(axis=1))
     if len(wrong):
-        raise SubmissionError(f"the solution must hold 0 or 1 per label, unlike id {solution[id].iloc[wrong[0]]}")
+        raise SubmissionError(
+            f"the solution must hold 0 or 1 per label, unlike id {plain(solution[id].iloc[wrong[0]])}"
+        )
     return cells.astype(np.int64)
 
 
@@ -50,10 +54,14 @@ def predictions_of(
     """
     require_kind(task, kind)
     targets = targets_of(submission, id)
+    if len(targets) != 1 and task != "multilabel" and (kind == "labels" or (task, kind) == ("ordinal", "values")):
+        raise SubmissionError(f"the submission must have one column besides {id}. Got {listed(targets)} instead")
     if kind == "labels" and task != "multilabel":
         codes = _codes(submission, id, targets[0], classes, "the submission")
         return codes[:, None].astype(np.float64) if task == "binary" else np.eye(len(classes))[codes]
     cells = numbers(submission, id, "the submission")
+    if kind == "probabilities":
+        check_probabilities(submission[id], cells, sums=task != "multilabel" and len(targets) > 1)
     if task == "ordinal" and kind == "values":
         return _between_grades(cells[:, 0], grades(classes))
     if len(targets) == len(columns) == 1:
@@ -71,7 +79,8 @@ def _codes(frame: pd.DataFrame, id: str, target: str, classes: Sequence[str], wh
     if len(unknown):
         row = unknown[0]
         raise SubmissionError(
-            f"{what} has {labels[row]} for id {frame[id].iloc[row]}, which is not among the labels {', '.join(classes)}"
+            f"{what} has {plain(labels[row])} for id {plain(frame[id].iloc[row])}, "
+            f"which is not among the labels {listed(classes)}"
         )
     return codes
 

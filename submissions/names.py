@@ -5,6 +5,7 @@ with one key are told apart exactly or refused.
 """
 
 import re
+import reprlib
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
@@ -14,6 +15,16 @@ import numpy.typing as npt
 from submissions import SubmissionError
 
 NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{0,15})?", re.ASCII)
+
+
+def plain(name: str) -> str:
+    """A name in a message; one that would break the line, fill it or not be seen is quoted."""
+    return name if name.isprintable() and 0 < len(name) < 60 else reprlib.repr(name)
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names in a row."""
+    return ", ".join(map(plain, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def key(name: str) -> str:
@@ -32,8 +43,8 @@ def places(found: Sequence[str], known: Sequence[str]) -> list[int]:
     def place_of(name: str) -> int:
         candidates = [exact[name]] if name in exact else by_key.get(key(name), [])
         if len(candidates) > 1:
-            several = " and ".join(known[place] for place in candidates)
-            raise SubmissionError(f"{name} could mean {several}; spell it as one of them")
+            several = " and ".join(plain(known[place]) for place in candidates)
+            raise SubmissionError(f"{plain(name)} could mean {several}; spell it as one of them")
         return candidates[0] if candidates else -1
 
     memory = {name: place_of(name) for name in dict.fromkeys(found)}
@@ -47,19 +58,16 @@ def match(found: Sequence[str], known: Sequence[str], what: str) -> npt.NDArray[
     """
     place = places(found, known)
     extra = [name for name, at in zip(found, place, strict=True) if at < 0]
-    missing = [name for at, name in enumerate(known) if at not in place]
+    taken = set(place)
+    missing = [name for at, name in enumerate(known) if at not in taken]
     if extra or missing:
-        problems = [f"lacks {_listed(missing)}"] if missing else []
-        problems += [f"has {_listed(extra)}, which nothing predicts"] if extra else []
-        raise SubmissionError(f"the columns of {what} must be the id and {_listed(known)}: it {' and '.join(problems)}")
-    doubled = [name for number, name in enumerate(found) if place[number] in place[:number]]
-    if doubled:
-        raise SubmissionError(f"{what} has more than one column for {known[place[found.index(doubled[0])]]}")
+        problems = [f"lacks {listed(missing)}"] if missing else []
+        problems += [f"has {listed(extra)}, which nothing predicts"] if extra else []
+        raise SubmissionError(f"the columns of {what} must be the id and {listed(known)}: it {' and '.join(problems)}")
+    if len(taken) < len(place):
+        doubled = next(at for at in place if place.count(at) > 1)
+        raise SubmissionError(f"{what} has more than one column for {plain(known[doubled])}")
     return np.array(place, dtype=np.int64)
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _whole(name: str) -> str:
@@ -94,5 +102,7 @@ def spelled(classes: Sequence[str], shown: Sequence[str]) -> list[str]:
     unseen = [name for name in classes if name not in pairs]
     if unseen:
         name, value = next((name, value) for name, value in pairs.items() if name != value)
-        raise SubmissionError(f"the sample submission spells {name} as {value}; how it spells {unseen[0]} is unclear")
+        raise SubmissionError(
+            f"the sample submission spells {plain(name)} as {plain(value)}; how it spells {plain(unseen[0])} is unclear"
+        )
     return [pairs[name] for name in classes]

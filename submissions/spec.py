@@ -1,9 +1,11 @@
 """The `submission:` section of the config: what the host asks for, where the sample does not tell."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+NAME = re.compile(r"""[^./\\:*?"<>|\x00-\x1f\x7f][^/\\:*?"<>|\x00-\x1f\x7f]{0,99}\.csv""")  # a file's on any system
 Kind = Literal["probabilities", "labels", "values"]
 
 
@@ -28,7 +30,7 @@ class SubmissionSpec(BaseModel):
     @field_validator("file")
     @classmethod
     def _file_is_a_bare_name(cls, file: str) -> str:
-        if "/" in file or "\\" in file or not file.endswith(".csv") or file == ".csv":
+        if not NAME.fullmatch(file):
             raise ValueError(f"submission.file must be a bare name that ends in .csv. Got {file!r} instead")
         return file
 

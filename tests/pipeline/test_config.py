@@ -135,6 +135,75 @@ def test_what_is_no_mapping_of_yaml_is_told_with_its_line(tmp_path: Path, text: 
     assert "\n" not in message
 
 
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}*a{n - 1}]\n" for n in range(1, 20))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 9}*a{n - 1}]}}\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (BOMB, "it holds more than 100,000 values"),
+        (MERGES, "it holds more than 100,000 values"),
+        ("a: &a [*a]\n", "it holds more than 100,000 values"),
+        ("a: " + "[" * 60 + "]" * 60 + "\n", "it holds more than 50 levels"),
+        ("a: " + "[" * 5_000 + "\n", "is nested too deeply"),
+        ("a: 2020-13-45\n", "month must be in 1..12"),
+        ("a: " + "9" * 5_000 + "\n", "is not valid YAML: Exceeds the limit"),
+        ("a: !!bool maybe\n", "a value does not fit its tag"),
+        ("a: !!int ''\n", "a value does not fit its tag"),
+        ('a: "\\ud800"\n', "holds half a character"),
+        ("a: &x 1\nb: &x 2\n", "found duplicate anchor"),
+        ("a: x\0\n", "unacceptable character #x0000"),
+        ("---\na: 1\n", "but found another document"),
+        ("#" * 300_000, "is larger than 300,000 bytes; is it the right file?"),
+    ],
+)
+def test_yaml_that_would_break_the_reader_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    message = refusal(tmp_path, BASE + text)
+    assert sentence in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ('run="r\\n"', "run: string should match pattern"),
+        ("run=con", "run is 'con', which cannot name a file"),
+        ('submission.file="a.csv\\n"', "submission.file must be a bare name that ends in .csv"),
+        ('submission.file="a\\0.csv"', "submission.file must be a bare name that ends in .csv"),
+        ("submission.file=...csv", "submission.file must be a bare name that ends in .csv"),
+        ("submission.file=nul.csv", "submission.file is 'nul.csv', which cannot name a file"),
+        ("variants.aux={model: tfidf}", "'aux' cannot name a member"),
+        ("variants.TFIDF={model: tfidf}", "'tfidf' and 'TFIDF' differ in case alone"),
+        ("variants.s={poolings: {test: cls}}", "'s.test' cannot name a member"),
+        ("blend.extra={Mean: {oof: a.csv, test: b.csv}}", "blend.extra and variants both name 'Mean'"),
+        ('blend.extra={"x\\n": {oof: a.csv, test: b.csv}}', "blend.extra.'x\\n': string should match pattern"),
+        ('competition.train="\\e[2J.csv"', "competition.train: string should match pattern"),
+    ],
+)
+def test_a_name_that_no_file_can_have_everywhere_is_refused(tmp_path: Path, override: str, sentence: str) -> None:
+    message = refusal(tmp_path, BASE, override)
+    assert sentence in message
+    assert message.replace("\n", "").isprintable()
+
+
+def test_a_member_of_several_poolings_and_an_extra_cannot_share_a_file(tmp_path: Path) -> None:
+    override, extra = "variants.s={poolings: {cls: cls}}", "blend.extra={s.cls: {oof: a.csv, test: b.csv}}"
+    assert "both name 's.cls'" in refusal(tmp_path, BASE, override, extra)
+
+
+def test_an_override_changes_one_of_the_places_that_share_an_anchor(tmp_path: Path) -> None:
+    path = written(tmp_path, BASE.replace("tfidf: {model: tfidf}", "tfidf: &t {model: tfidf}\n  two: *t"))
+    config = read_config(path, ["variants.tfidf.char_ngrams=0"])
+    assert [config.settings(name)["char_ngrams"] for name in ("tfidf", "two")] == [0, 4]
+
+
+def test_of_very_many_problems_the_first_hundred_are_told(tmp_path: Path) -> None:
+    message = refusal(tmp_path, BASE + "".join(f"k{n}: 1\n" for n in range(300)))
+    assert "has 100 or more problem(s):" in message
+    assert len(message.splitlines()) == 101
+
+
 def test_a_config_that_is_not_there_or_not_text_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"nowhere.yaml does not exist; .*init"):
         read_config(tmp_path / "nowhere.yaml")

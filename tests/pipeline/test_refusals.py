@@ -101,7 +101,7 @@ FRESH: dict[str, tuple[str, Change, list[str], str]] = {
         "binary",
         cell("sample_submission.csv", "id", "048"),
         ["train"],
-        "the sample submission has more than one row for id 048",
+        "sample submission {site}/sample_submission.csv has 1 duplicate id(s) in id, the first is '048'",
     ),
     "empty id": ("binary", cell("train.csv", "id", ""), ["train"], "train.csv, row 4: id is empty"),
     "test id absent from the sample": (
@@ -212,7 +212,12 @@ FRESH: dict[str, tuple[str, Change, list[str], str]] = {
         ["train"],
         "must be the id and when, where, who: it lacks who and has why, which nothing predicts",
     ),
-    "sample without the id": ("binary", column("sample_submission.csv", "id", "row"), ["train"], "has no id column id"),
+    "sample without the id": (
+        "binary",
+        column("sample_submission.csv", "id", "row"),
+        ["train"],
+        "has no column 'id'; it has row, target",
+    ),
     "unknown variant": (
         "binary",
         nothing,
@@ -319,7 +324,7 @@ BLENDED: dict[str, tuple[Change, list[str], str]] = {
     "an extra member with a row twice": (
         extra(lambda table: pd.concat([table, table[3:4]])),
         ["blend"],
-        "friend.csv: id '003'",
+        "friend.csv has 1 duplicate id(s) in id, the first is '003'",
     ),
     "an extra member without a number": (
         extra(lambda table: table.assign(who=[None, *table["who"][1:]])),

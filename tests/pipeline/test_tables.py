@@ -1,12 +1,18 @@
 """Tables: csv, parquet and jsonl read alike, every cell a text, nothing guessed and nothing repaired."""
 
+import datetime
 import json
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
+from pipeline import readers
 from pipeline.errors import PipelineError
 from pipeline.tables import need_columns, read_table, row_ids
 
@@ -84,15 +90,58 @@ def test_numbers_keep_the_spelling_of_their_type(tmp_path: Path) -> None:
     assert read_table(tmp_path / "t.jsonl", "table").to_dict("list") == {"a": ["1", ""], "b": ["1.0", ""]}
 
 
+def test_every_type_of_a_parquet_column_is_text(tmp_path: Path) -> None:
+    columns = {
+        "category": (pa.array(["a", None]).dictionary_encode(), ["a", ""]),
+        "bytes": (pa.array([b"a", "é".encode()]), ["a", "é"]),
+        "decimal": (pa.array([Decimal("1.10"), None]), ["1.10", ""]),
+        "moment": (pa.array([datetime.datetime(2020, 1, 31, 12), None]), ["2020-01-31 12:00:00", ""]),
+        "struct": (pa.array([{"x": [1, None]}, None]), ['{"x": [1, null]}', ""]),
+        "half": (pa.array(np.array([0.5, 2], np.float16)), ["0.5", "2.0"]),
+        "infinite": (pa.array([np.inf, -0.0]), ["inf", "-0.0"]),
+        "nothing": (pa.nulls(2), ["", ""]),
+    }
+    pq.write_table(pa.table({name: column for name, (column, _) in columns.items()}), tmp_path / "t.parquet")
+    read = read_table(tmp_path / "t.parquet", "table").to_dict("list")
+    assert read == {name: text for name, (_, text) in columns.items()}
+
+
+@pytest.mark.parametrize("column", [pa.array([b"\xff"]), pa.array([2**62], pa.timestamp("us"))])
+def test_a_parquet_column_that_is_no_text_is_refused(tmp_path: Path, column: Any) -> None:
+    pq.write_table(pa.table({"odd": column}), tmp_path / "t.parquet")
+    with pytest.raises(PipelineError, match="cannot be read: column 'odd' holds what is no text: "):
+        read_table(tmp_path / "t.parquet", "table")
+
+
+def test_two_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array(["1"])] * 2, names=["id", "id"]), tmp_path / "t.parquet")
+    with pytest.raises(PipelineError, match="it has the column 'id' twice"):
+        read_table(tmp_path / "t.parquet", "table")
+
+
+def test_numbers_of_jsonl_stay_as_written_and_nested_values_are_json(tmp_path: Path) -> None:
+    lines = ['{"a": 1.10, "b": ' + "9" * 5_000 + "}", '{"a": Infinity, "c": {"x": [1, 0.5]}}']
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    read = read_table(tmp_path / "t.jsonl", "table").to_dict("list")
+    assert read == {"a": ["1.10", "Infinity"], "b": ["9" * 5_000, ""], "c": ["", '{"x": [1, 0.5]}']}
+
+
+def test_an_empty_line_is_no_row_and_a_quoted_empty_cell_is_one(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('\nid\n\n1\n""\n\n')
+    assert read_table(tmp_path / "t.csv", "table")["id"].tolist() == ["1", ""]
+
+
+def test_rows_of_several_chunks_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "CHUNK", 3)
+    (tmp_path / "t.csv").write_text("id\n" + "\n".join(map(str, range(10))))
+    read = read_table(tmp_path / "t.csv", "table")
+    assert read["id"].tolist() == list(map(str, range(10)))
+    assert read.index.tolist() == list(range(10))
+
+
 def test_a_column_of_lists_does_not_stand_in_the_way_of_the_others(tmp_path: Path) -> None:
     pd.DataFrame({"id": ["1", "2"], "tokens": [["a", "b"], ["c"]]}).to_parquet(tmp_path / "t.parquet")
     assert read_table(tmp_path / "t.parquet", "table")["id"].tolist() == ["1", "2"]
-
-
-def test_cells_that_a_short_row_lacks_are_missing(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("id,text,target\n1,a,0\n2,b\n3\n")
-    read = read_table(tmp_path / "t.csv", "table")
-    assert read.to_dict("list") == {"id": ["1", "2", "3"], "text": ["a", "b", ""], "target": ["0", "", ""]}
 
 
 def test_a_parquet_index_is_no_column(tmp_path: Path) -> None:
@@ -109,23 +158,24 @@ def test_a_parquet_index_is_no_column(tmp_path: Path) -> None:
         ("t.csv", "", "cannot be read: "),
         ("t.csv", "id,text\n", "has no rows"),
         ("t.jsonl", "", "has no rows"),
-        ("t.csv", "id,text,id\n1,a,2\n", "has the column 'id' twice"),
-        (
-            "t.csv",
-            "id,text\n1,a\n2,b,c\n3,d\n",
-            "cannot be read: Error tokenizing data. C error: Expected 2 fields in line 3, saw 3",
-        ),
-        (
-            "t.csv",
-            "id,text\n1,a,b\n2,b,c\n",
-            "cannot be read: Error tokenizing data. C error: Expected 2 fields in line 2, saw 3",
-        ),
-        ("t.csv", 'id,text\n1,"never closed\n2,b\n', "cannot be read: "),
-        ("t.csv", "id,text\n1,é\n".encode("latin-1"), "is not UTF-8 text (byte 10): save it as UTF-8"),
-        ("t.csv", "id,text\n1,a\n".encode("utf-16"), "is not UTF-8 text"),
+        ("t.csv", "id,text,id\n1,a,2\n", "cannot be read: it has the column 'id' twice"),
+        ("t.csv", "id,text\n1,a\n2,b,c\n3,d\n", "cannot be read: line 3 has 3 fields, the header has 2"),
+        ("t.csv", "id,text\n1,a,b\n2,b,c\n", "cannot be read: line 2 has 3 fields, the header has 2"),
+        ("t.csv", 'id,text\n\n1,"a\nb"\n2\n', "cannot be read: line 5 has 1 field, the header has 2"),
+        ("t.csv", 'id,text\n1,a\n2,"open\n3,b\n', "cannot be read: line 3: a quoted cell is opened and never closed"),
+        ("t.csv", 'id,text\n1,"a"b\n', "cannot be read: line 2: a comma must follow a closing quote; a quote inside"),
+        ("t.csv", "id,text\n1,a\0\n", "cannot be read: line 2 holds a NUL byte; if the file is UTF-16"),
+        ("t.csv", "id;text\n1;a\n", "cannot be read: line 1 has ';' where commas are needed"),
+        ("t.csv", "id\ttext\n1\ta\n", "cannot be read: line 1 has '\\t' where commas are needed"),
+        ("t.csv", "id,text\n1,é\n".encode("latin-1"), "is not UTF-8 text (byte 10), line 2, perhaps Latin-1: save it"),
+        ("t.csv", "id,text\n1,a\n".encode("utf-16"), "is not UTF-8 text but UTF-16: save it as UTF-8"),
         ("t.jsonl", b'{"id": "\xe9"}\n', "is not UTF-8 text"),
         ("t.jsonl", '{"id": "1"}\n{"id": \n', "cannot be read: line 2: Expecting value"),
-        ("t.jsonl", '["1", "a"]\n', "cannot be read: line 1 is no JSON object"),
+        ("t.jsonl", '["1", "a"]\n', "cannot be read: line 1: it is no JSON object"),
+        ("t.jsonl", '{"id": "1", "id": "2"}\n', "cannot be read: line 1: it has the column 'id' twice"),
+        ("t.jsonl", '{"id": ' + "[" * 100_000, "cannot be read: line 1: it is nested too deeply"),
+        ("t.jsonl", '{"id": "\\ud800"}\n', "cannot be read: line 1: a \\u escape gives half a character"),
+        ("t.jsonl", "\n".join(f'{{"{n}": 1}}' for n in range(10_001)), "cannot be read: it has 10,001 keys"),
         ("t.parquet", "PAR1 and then nothing", "cannot be read: "),
         ("t.tsv", "id\ttext\n1\ta\n", "must be one of .csv, .parquet, .jsonl"),
     ],
@@ -154,6 +204,7 @@ def test_a_missing_column_is_told_with_the_nearest_one() -> None:
     [
         (["1", "2", "1", "2"], "table a.csv has 2 duplicate id(s) in key, the first is '1'"),
         (["1", ""], "table a.csv, row 2: key is empty"),
+        (["1", "a\x1b"], "table a.csv, row 2: key is 'a\\x1b'; an id holds no control character"),
     ],
 )
 def test_ids_name_each_row_once(ids: list[str], sentence: str) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from submissions import SubmissionError
-from submissions.file import read_submission, write_submission
+from submissions.file import write_submission
 from submissions.fill import fill
 from submissions.grade import align_solution, predictions_of, truth_of
 
@@ -36,7 +36,7 @@ def test_predictions_survive_the_way_through_a_file(
     predictions = np.random.default_rng(0).dirichlet(np.ones(max(len(columns), 2)), len(IDS))[:, : len(columns)]
     names: dict[str, Any] = {"task": task, "kind": kind, "columns": columns, "classes": classes}
     write_submission(tmp_path / "s.csv", fill(sample(shown, cell), id="id", ids=IDS, values=predictions, **names))
-    submission = align_solution(read_submission(tmp_path / "s.csv"), pd.DataFrame({"id": IDS}), id="id")
+    submission = align_solution(pd.read_csv(tmp_path / "s.csv", dtype=str), pd.DataFrame({"id": IDS}), id="id")
     np.testing.assert_allclose(predictions_of(submission, id="id", **names), predictions, rtol=1e-12)
 
 
@@ -109,3 +109,14 @@ def test_a_solution_without_what_is_scored_is_refused() -> None:
         SubmissionError, match=r"the solution must hold finite numbers. Got 'high' at id a, column score"
     ):
         truth_of(solution, id="id", task="regression", targets=["score"])
+
+
+def test_a_submission_that_could_be_read_in_two_ways_is_refused() -> None:
+    names: dict[str, Any] = {"id": "id", "columns": ["x", "y"], "classes": ["x", "y"], "task": "multiclass"}
+    two = pd.DataFrame({"id": ["a"], "label": ["x"], "other": ["y"]})
+    with pytest.raises(SubmissionError, match=r"must have one column besides id\. Got label, other instead"):
+        predictions_of(two, kind="labels", **names)
+    for cells, message in ((["0.5", "0.1"], "must sum to 1"), (["1.5", "-0.5"], "not all between 0 and 1")):
+        given = pd.DataFrame([["a", *cells]], columns=["id", "x", "y"])
+        with pytest.raises(SubmissionError, match=message):
+            predictions_of(given, kind="probabilities", **names)
