@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import fuzz, fuzz_plain
-from pipeline import readers
+from pipeline import readers, tables
 from pipeline.errors import PipelineError
 
 ANY_CSV = st.text(alphabet='ab1é ,,"""\n\n\r;\t\0\ufeff', max_size=40)
