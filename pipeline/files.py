@@ -71,9 +71,10 @@ def plainly(path: Path) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed processes left in `folder` and below. Only for whoever may write there alone."""
-    for left in list(folder.rglob(f"{PREFIX}*")):
+def sweep(folder: Path, *, below: bool = True) -> None:
+    """Remove what killed processes left in `folder` and `below`. Only for whoever may write there alone."""
+    find = folder.rglob if below else folder.glob
+    for left in list(find(f"{PREFIX}*")):
         shutil.rmtree(left, ignore_errors=True)
 
 

@@ -28,7 +28,8 @@ def only_one(root: Path, verb: str) -> Iterator[None]:
             f"`{verb}` already works on run {root.name}: {_holder(path)}; wait until it is done, or stop it"
         ) from error
     try:
-        path.write_text(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
+        with plainly(path):
+            path.write_text(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
         yield
     finally:
         with suppress(OSError):  # whoever waits for a removed file notices; Windows removes no open one

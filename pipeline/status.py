@@ -16,6 +16,7 @@ from pipeline.job import Job
 from pipeline.members import recorded_jobs
 from pipeline.plan import wanted_now
 from pipeline.run_directory import run_directory
+from pipeline.seals import check_file, unseal
 from pipeline.splits import FOLDS, Folds, open_folds
 from submissions.record import read_record
 
@@ -59,9 +60,13 @@ def _unfinished(jobs: Sequence[Job]) -> list[str]:
 
 
 def _submitted(path: Path, blend: dict[str, Any]) -> bool:
-    """Whether a submission file is there that was made of this blend."""
+    """Whether a submission file is there that was made of this blend. Raises PipelineError if it was changed since."""
     record = path.with_suffix(".json")
-    return path.is_file() and record.is_file() and read_record(record).get("blend") == digest(blend)
+    if not (path.is_file() and record.is_file()):
+        return False
+    sealed = unseal(read_record(record), record, "submit again")
+    check_file(path, path.name, sealed["files"], "submit again")
+    return bool(sealed["blend"] == digest(blend))
 
 
 def _seconds(jobs: Sequence[Job], competition: Competition, split: Folds) -> list[float | None]:

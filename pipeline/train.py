@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.store import CHECKPOINT
+from models.store import CHECKPOINT, FAILURE, MARKER
 from pipeline.budget import Budget
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
@@ -39,6 +39,7 @@ def train(
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
     with only_one(run.root, "train"), stoppable() as stop:
+        sweep(run.root, below=False)
         sweep(run.folds)
         sweep(run.models)
         split = open_folds(run, config, competition, make=True)
@@ -51,7 +52,7 @@ def train(
         print("\n".join(f"  {line}" for line in explain(run, jobs)), flush=True)
         check_jobs(jobs, competition)
         record_recipes(jobs)
-        drop_checkpoints(jobs)
+        drop_leftovers(run)
         if all(job.state == "done" for job in jobs):
             print(f"nothing to do; blend next: {config.command('blend')}")
             return 0
@@ -89,11 +90,11 @@ def plan_fits(
     return wanted_now(jobs, folds)
 
 
-def drop_checkpoints(jobs: Sequence[Job]) -> None:
+def drop_leftovers(run: RunDirectory) -> None:
     """Remove what a process left that was killed just after it finished a fit."""
-    for job in jobs:
-        if job.state != "fit":
-            (job.folder / CHECKPOINT).unlink(missing_ok=True)
+    for marker in run.models.glob(f"*/*/seed-*/fold-*/{MARKER}"):
+        for left in (CHECKPOINT, FAILURE):
+            marker.with_name(left).unlink(missing_ok=True)
 
 
 def record_recipes(jobs: Sequence[Job]) -> None:

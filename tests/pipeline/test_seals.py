@@ -1,0 +1,121 @@
+"""A flipped bit is named, in every kind of artefact, by the verb that reads it and by `status --deep`."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.flips import ARTEFACTS, flip
+from benchmarks.sites import contents
+from pipeline import engine
+from pipeline.errors import PipelineError
+from pipeline.seals import check_file, checksum, checksums, seal, unseal
+
+FLIPS = 3
+VALUE = {"method": "mean", "numbers": [0.25, 1], "none": None}
+
+
+@pytest.fixture(scope="module")
+def whole(make_site: Callable[..., Any]) -> Any:
+    """A run with every kind of artefact but a checkpoint."""
+    site = make_site("binary")
+    for verb in ("train", "blend", "submit", "compare"):
+        site.ok(verb)
+    return site
+
+
+@pytest.fixture(scope="module")
+def left(make_site: Callable[..., Any]) -> Any:
+    """A run that was stopped in its first fit."""
+    site = make_site("binary")
+    with pytest.MonkeyPatch.context() as patched:
+        real = engine.do_fit
+
+        def stopped(job: Any, shared: Any, *more: Any) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            return real(job, shared, *more)
+
+        patched.setattr(engine, "do_fit", stopped)
+        assert site.run("train").code == 128 + signal.SIGINT
+    return site
+
+
+@pytest.mark.parametrize("kind", ARTEFACTS)
+def test_a_flipped_bit_is_named(kind: str, whole: Any, left: Any, tmp_path: Path) -> None:
+    site = (left if kind == "checkpoint" else whole).copy(tmp_path / "copy")
+    before = contents(site.root)
+    rng = np.random.default_rng(list(ARTEFACTS).index(kind))
+    for _ in range(FLIPS):
+        done = flip(site, kind, "mean", rng)
+        assert done.missed == [], done
+    assert contents(site.root) == before
+
+
+def test_every_file_of_a_run_is_of_a_kind_that_is_flipped(whole: Any, left: Any) -> None:
+    """But for what the tokenizer has beside its main file, which the same seal holds."""
+    names = {"member": "*"}
+    known = {
+        path
+        for site in (whole, left)
+        for pattern, _ in ARTEFACTS.values()
+        for path in site.root.glob(pattern.format_map(names))
+    }
+    files = {path for site in (whole, left) for path in site.root.rglob("*") if path.is_file()}
+    assert {path.name for path in files - known} <= {"tokenizer_config.json", "special_tokens_map.json", "vocab.txt"}
+
+
+def test_a_missing_and_a_foreign_file_are_found(whole: Any, tmp_path: Path) -> None:
+    site = whole.copy(tmp_path / "copy")
+    [part, *_] = sorted(site.root.rglob("mean.valid.parquet"))
+    part.rename(part.with_name("other.parquet"))
+    (site.root / "oof" / "notes.txt").write_text("mine")
+    said = site.run("status", "--deep").err
+    assert f"{part} is missing: remove {part.parent} and train again" in said
+    for name in (part.with_name("other.parquet"), site.root / "oof" / "notes.txt"):
+        assert f"{name} is nothing that this run made" in said
+    assert f"{part} is missing" in site.run("blend").err
+
+
+def test_a_file_of_another_run_is_not_taken_for_this_ones(whole: Any, tmp_path: Path) -> None:
+    site = whole.copy(tmp_path / "copy")
+    first, second = sorted(site.root.rglob("mean.valid.parquet"))
+    first.write_bytes(second.read_bytes())
+    assert f"{first} is damaged or was changed since it was written" in site.run("blend").err
+
+
+def test_damage_is_mended_as_the_sentence_says(whole: Any, tmp_path: Path) -> None:
+    site = whole.copy(tmp_path / "copy")
+    [part, *_] = sorted(site.root.rglob("mean.valid.parquet"))
+    part.write_bytes(b"")
+    assert f"remove {part.parent} and train again, which does that fit alone" in site.run("blend").err
+    for path in sorted(part.parent.iterdir()):
+        path.unlink()
+    part.parent.rmdir()
+    assert "mean: 1 of 2 fits to do" in site.ok("train")
+    assert contents(site.root) == contents(whole.root)
+
+
+def test_what_is_sealed_comes_back_and_no_key_can_change(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"abc")
+    sealed = seal(VALUE, checksums([file]))
+    assert unseal(json.loads(json.dumps(sealed)), file, "") == {**VALUE, "files": {"a": checksum(file)}}
+    for key in sealed:
+        without = {name: value for name, value in sealed.items() if name != key}
+        for changed in (without, {**sealed, key: 1}, {**sealed, "more": 1}):
+            with pytest.raises(PipelineError, match=r"a is damaged or was changed since it was written: mend it"):
+                unseal(changed, file, "mend it")
+
+
+def test_a_file_is_held_against_its_seal(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"abc")
+    assert check_file(file, "a", checksums([file]), "") == file
+    with pytest.raises(PipelineError, match="is not what this run wrote, its seal does not know it: mend it"):
+        check_file(file, "a", {}, "mend it")
+    with pytest.raises(PipelineError, match="b is missing: mend it"):
+        check_file(tmp_path / "b", "b", {"b": ""}, "mend it")

@@ -1,0 +1,138 @@
+"""A signal stops `train` gently: the running fit is saved and goes on later, to the same bytes."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks.sites import contents
+from models.store import CHECKPOINT
+from pipeline import engine
+from pipeline.stopping import SAID, StopRequest, stoppable
+
+EPOCHS, AT = 2, 4
+STEPS = EPOCHS * 24 // 8  # half of 48 rows are trained on, 8 at once
+
+
+class Steps:
+    """Counts the steps of fits, and raises signals at one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *signals: signal.Signals, at: int = AT) -> None:
+        self.signals, self.at, self.taken = signals, at, 0
+        self.real = engine.do_fit
+        monkeypatch.setattr(engine, "do_fit", self.do_fit)
+
+    def do_fit(self, job: Any, shared: Any, on_step: Any, *more: Any) -> Any:
+        if job.linear:
+            self.step()
+        return self.real(job, shared, lambda: (on_step(), self.step()), *more)
+
+    def step(self) -> None:
+        self.taken += 1
+        if self.taken == self.at:
+            for number in self.signals:
+                signal.raise_signal(number)
+
+
+@pytest.fixture(scope="module")
+def whole(make_site: Callable[..., Any]) -> Any:
+    """A finished run that nobody stopped."""
+    site = make_site("binary", training={"epochs": EPOCHS})
+    site.ok("train")
+    return site
+
+
+@pytest.fixture
+def site(whole: Any, make_site: Callable[..., Any]) -> Any:
+    """The same competition before its run."""
+    return make_site("binary", training={"epochs": EPOCHS})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_saves_the_running_fit_and_the_next_call_goes_on_from_it(
+    site: Any, whole: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    with monkeypatch.context() as patched:
+        Steps(patched, number)
+        done = site.run("train")
+    assert done.code == 128 + number
+    assert capfd.readouterr().err == SAID.decode()
+    assert f"saved at {AT / STEPS:.0%} of its steps" in done.out
+    assert "stopped as asked: 0 of 4 fits are done" in done.out
+    assert f"go on: python run.py train --config {site.folder / 'config.yaml'}" in done.out
+    [checkpoint] = site.root.rglob(CHECKPOINT)
+    assert f"left: mean, seed 42, fold 0 at {AT / STEPS:.0%}" in site.ok("status")
+    steps = Steps(monkeypatch)
+    site.ok("train", "--only", "mean", "--folds", "0")
+    assert steps.taken == STEPS - AT
+    assert not checkpoint.exists()
+    site.ok("train")
+    assert contents(site.root) == contents(whole.root)
+
+
+def test_the_second_signal_stops_at_once_and_harms_nothing(
+    site: Any, whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        Steps(patched, signal.SIGTERM, signal.SIGTERM)
+        done = site.run("train")
+    assert done.code == 130
+    assert "stopped; what is finished is kept: the same command goes on" in done.err
+    assert list(site.root.rglob(CHECKPOINT)) == []
+    assert "all as they were written" in site.ok("status", "--deep")
+    site.ok("train")
+    assert contents(site.root) == contents(whole.root)
+
+
+def test_a_second_signal_keeps_the_checkpoint_that_was_there(
+    site: Any, whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        Steps(patched, signal.SIGINT)
+        site.run("train")
+    [checkpoint] = site.root.rglob(CHECKPOINT)
+    saved = checkpoint.read_bytes()
+    with monkeypatch.context() as patched:
+        Steps(patched, signal.SIGINT, signal.SIGINT, at=1)
+        assert site.run("train").code == 130
+    assert checkpoint.read_bytes() == saved
+    site.ok("train")
+    assert contents(site.root) == contents(whole.root)
+
+
+def test_a_signal_during_a_linear_fit_stops_after_it(
+    linear_site: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = linear_site("binary")
+    Steps(monkeypatch, signal.SIGTERM, at=1)
+    done = site.run("train")
+    assert done.code == 128 + signal.SIGTERM
+    assert "stopped as asked: 1 of 2 fits are done" in done.out
+    assert len(site.markers()) == 1
+    site.ok("train")
+    assert len(site.markers()) == 2
+
+
+def test_a_signal_after_the_last_fit_is_told_by_the_exit_code_alone(
+    linear_site: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = linear_site("binary")
+    Steps(monkeypatch, signal.SIGINT, at=2)
+    done = site.run("train")
+    assert done.code == 128 + signal.SIGINT
+    assert "all fits done" in done.out
+
+
+def test_what_was_ignored_stays_ignored_and_what_was_heeded_comes_back() -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    heeded = signal.getsignal(signal.SIGTERM)
+    try:
+        with stoppable() as request:
+            assert signal.getsignal(signal.SIGTERM) is not heeded
+            signal.raise_signal(signal.SIGHUP)
+        assert request == StopRequest(None)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is heeded
+    finally:
+        signal.signal(signal.SIGHUP, former)
