@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pipeline.errors import OUT_OF_MEMORY, PROBLEMS, machine_problem
 
     try:
-        return VERBS[args.verb](args) or 0
+        code = VERBS[args.verb](args) or 0
+        sys.stdout.flush()  # here a reader that has gone is still told from a bug
+        return code
     except PROBLEMS as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2

@@ -17,6 +17,7 @@ ARTEFACTS: dict[str, tuple[str, str | None]] = {
     "test part": (f"{FIT}/*.test-*.parquet", "blend"),
     "fit.json": (f"{FIT}/fit.json", "blend"),
     "recipe.json": (f"{RECIPE}/recipe.json", "blend"),
+    "order.json": ("models/*/order.json", None),
     "backbone/config.json": (f"{RECIPE}/backbone/config.json", "predict"),
     "backbone/tokenizer.json": (f"{RECIPE}/backbone/tokenizer.json", "predict"),
     "folds.csv": ("folds/folds.csv", "blend"),

@@ -17,7 +17,7 @@ from pipeline.competition import TestTable
 from pipeline.display import warn
 from pipeline.files import atomic
 from pipeline.job import Job
-from pipeline.seals import checksums, seal
+from pipeline.seals import checksums, write_sealed
 
 Predictions = dict[str, np.ndarray]  # (rows, columns) by pooling name
 
@@ -56,7 +56,7 @@ def keep_test_predictions(job: Job, predictions: Predictions, table: TestTable, 
 
 def write_marker(job: Job, marker: dict[str, Any], files: dict[str, str]) -> None:
     with atomic(job.folder / MARKER) as temporary:
-        write_json(temporary, seal(marker, files))
+        write_sealed(temporary, write_json, marker, files)
 
 
 def keep_checkpoint(job: Job, checkpoint: Checkpoint) -> None:

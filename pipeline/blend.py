@@ -24,7 +24,7 @@ from pipeline.level_one import level_one, limits_of
 from pipeline.lock import only_one
 from pipeline.members import Gathered, gather
 from pipeline.run_directory import RunDirectory, run_directory
-from pipeline.seals import checksums, seal
+from pipeline.seals import checksums, write_sealed
 from pipeline.splits import Folds, chosen_folds, open_folds
 from pipeline.standings import describe
 from pipeline.trust import check_extras
@@ -129,7 +129,7 @@ def _write(
         crossed = held.crossed or held.fitted
         write_frame(oof, members[0].ids, columns, crossed.predictions, problem.fold)
         write_frame(test, competition.test.ids, columns, blended)
-        write_blend(record, seal(described, checksums([*written, oof, test])))
+        write_sealed(record, write_blend, described, checksums([*written, oof, test]))
     for name in former - set(names):  # of members that the config no longer has
         (run.oof / name).unlink(missing_ok=True)
 

@@ -24,7 +24,7 @@ from pipeline.lock import only_one
 from pipeline.members import Gathered, gather, recorded_jobs
 from pipeline.origins import Origin, origins
 from pipeline.run_directory import run_directory
-from pipeline.seals import seal
+from pipeline.seals import write_sealed
 from pipeline.splits import chosen_folds, open_folds
 from pipeline.trust import check_extras
 
@@ -55,7 +55,7 @@ def compare(config: Config, folder: Path, *, folds: Sequence[int] | None = None)
     found = {**found, "front": _front(problem, gathered, known), "folds": chosen, "fits": gathered.fits}
     found["missing_control"] = None if found["control"] else _missing_control(config, known, found, folds)
     with only_one(run.root, "blend"), atomic(run.oof / COMPARISON) as temporary:
-        write_comparison(temporary, seal(found, {}))
+        write_sealed(temporary, write_comparison, found, {})
     if len(chosen) < len(split.numbers):
         print(f"restricted to folds {', '.join(map(str, chosen))}\n")
     print(printable(describe(found)))

@@ -29,7 +29,7 @@ from pipeline.errors import PipelineError
 from pipeline.files import atomic, plainly, together
 from pipeline.job import Job
 from pipeline.recipes import anew, read_recipe
-from pipeline.seals import check_file, checksum, checksums, seal
+from pipeline.seals import check_file, checksum, checksums, write_sealed
 from pipeline.splits import Folds
 
 Score = Callable[[np.ndarray, np.ndarray], float | None]
@@ -121,7 +121,7 @@ def record_recipe(job: Job) -> None:
             write_backbone(place / BACKBONE, backbone_of(job.settings))
         files = {f"{BACKBONE}/{path.name}": checksum(path) for path in (place / BACKBONE).iterdir()}
     with atomic(place / RECIPE) as temporary:
-        write_json(temporary, seal({"recipe": job.recipe}, files))
+        write_sealed(temporary, write_json, {"recipe": job.recipe}, files)
 
 
 def _fit_neural(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch, pause: Pause) -> Fit:

@@ -17,11 +17,11 @@ from pipeline.blended import TEST, check_fresh, read_blended
 from pipeline.competition import Competition, TestTable, check_fillable, load_competition, load_sample, load_test
 from pipeline.config import Config
 from pipeline.errors import PROBLEMS, PipelineError
-from pipeline.files import together
+from pipeline.files import sweep, together
 from pipeline.job import Job
 from pipeline.members import recorded_jobs
 from pipeline.run_directory import run_directory
-from pipeline.seals import checksum, checksums, seal, unseal
+from pipeline.seals import checksum, checksums, unseal, write_sealed
 from pipeline.splits import open_folds
 from pipeline.submit import checked_frame
 from submissions.file import write_submission
@@ -72,12 +72,14 @@ def _write(
     """Write all files, with a record that vouches for them, and take away those of an earlier call that are left."""
     names = [*predictions, *([] if filled is None else [config.submission.file]), RECORD]
     former = _former(output)
+    sweep(output, below=False)
     with together(*(output / name for name in names)) as files:
         for file, values in zip(files, predictions.values(), strict=False):
             write_frame(file, table.ids, competition.targets.columns, values)
         if filled is not None:
             write_submission(files[-2], filled)
-        write_record(files[-1], seal({"blend": digest(blend), "table": table.sha256}, checksums(files[:-1])))
+        made_of = {"blend": digest(blend), "table": table.sha256}
+        write_sealed(files[-1], write_record, made_of, checksums(files[:-1]))
     for name in former - set(names):
         (output / name).unlink()
 

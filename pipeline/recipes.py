@@ -12,7 +12,7 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.files import atomic
 from pipeline.run_directory import RunDirectory
-from pipeline.seals import seal, unseal
+from pipeline.seals import unseal, write_sealed
 
 ORDER = "order.json"
 
@@ -67,7 +67,8 @@ def note_use(root: Path, name: str) -> None:
     order = _order(root)
     if order[:1] != [name]:
         with atomic(root / ORDER) as temporary:
-            write_json(temporary, seal({"order": [name, *(other for other in order if other != name)]}, {}))
+            names = [name, *(other for other in order if other != name)]
+            write_sealed(temporary, write_json, {"order": names}, {})
 
 
 def _order(root: Path) -> list[str]:

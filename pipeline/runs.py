@@ -18,7 +18,7 @@ from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.files import atomic
 from pipeline.problems import nearest
 from pipeline.run_directory import CONFIG, RunDirectory, check_config
-from pipeline.seals import seal, unseal
+from pipeline.seals import unseal, write_sealed
 
 NOTES, PLOT = "leaderboard.json", "leaderboard.svg"
 ENOUGH = 3  # leaderboard scores before a correlation says anything
@@ -125,7 +125,7 @@ def _note(root: Path, names: Sequence[str], noted: Sequence[str]) -> None:
         if not np.isfinite(scores[name]):
             raise PipelineError(f"--leaderboard must be RUN=SCORE with a number, got {note!r}")
     with atomic(root / NOTES) as temporary:
-        write_json(temporary, seal({"scores": dict(sorted(scores.items()))}, {}))
+        write_sealed(temporary, write_json, {"scores": dict(sorted(scores.items()))}, {})
 
 
 def _known(name: str, names: Sequence[str]) -> None:

@@ -5,12 +5,13 @@ under `sha256`.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from models.recipe import digest
 from pipeline.errors import PipelineError
+
+ZEROS = "0" * 64
 
 
 def checksum(path: Path) -> str:
@@ -24,18 +25,24 @@ def checksums(paths: Iterable[Path]) -> dict[str, str]:
     return {path.name: checksum(path) for path in paths}
 
 
-def seal(value: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
-    """A JSON object with the checksums of the `files` it vouches for, by name, and its own."""
-    body = {**value, "files": dict(sorted(files.items()))}
-    return {**body, "sha256": digest(body)}
+def write_sealed(
+    path: Path, write: Callable[[Path, dict[str, Any]], None], value: Mapping[str, Any], files: Mapping[str, str]
+) -> None:
+    """`write` a JSON object with the checksums of the `files` it vouches for, by name, and its own.
+
+    That is of its bytes with zeros in its place, so that not one of them can change unnoticed.
+    """
+    write(path, {**value, "files": dict(sorted(files.items())), "sha256": ZEROS})
+    text = path.read_bytes()
+    path.write_bytes(text.replace(ZEROS.encode(), hashlib.sha256(text).hexdigest().encode()))
 
 
 def unseal(value: Mapping[str, Any], path: Path, remedy: str) -> dict[str, Any]:
-    """The object that was sealed, with its `files`. Raises PipelineError if it is not as `path` was written."""
-    body = {key: entry for key, entry in value.items() if key != "sha256"}
-    if value.get("sha256") != digest(body) or not isinstance(body.get("files"), dict):
+    """What was read from a sealed `path`, with its `files`. Raises PipelineError if it is not as it was written."""
+    own, text = str(value.get("sha256")), path.read_bytes()
+    if hashlib.sha256(text.replace(own.encode(), ZEROS.encode())).hexdigest() != own or "files" not in value:
         raise PipelineError(f"{path} is damaged or was changed since it was written: {remedy}")
-    return body
+    return {key: entry for key, entry in value.items() if key != "sha256"}
 
 
 def check_file(path: Path, name: str, files: Mapping[str, str], remedy: str) -> Path:

@@ -18,7 +18,7 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.files import together
 from pipeline.run_directory import RunDirectory
-from pipeline.seals import check_file, checksums, seal, unseal
+from pipeline.seals import check_file, checksums, unseal, write_sealed
 from pipeline.tables import need_columns
 
 FOLDS, PROVENANCE = "folds.csv", "folds.json"
@@ -63,7 +63,7 @@ def open_folds(run: RunDirectory, config: Config, competition: Competition, *, m
         fold = _split(config, competition, component)
         with together(described, csv) as (provenance_file, fold_file):
             write_folds(fold_file, ids, fold)
-            write_provenance(provenance_file, seal(provenance, checksums([fold_file])))
+            write_sealed(provenance_file, write_provenance, provenance, checksums([fold_file]))
     frame, made = read_folds(csv), read_sealed(described)
     verify(made, provenance)
     check_file(csv, csv.name, made["files"], REMEDY)

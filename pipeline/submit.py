@@ -17,7 +17,7 @@ from pipeline.files import sweep, together
 from pipeline.lock import only_one
 from pipeline.members import recorded_jobs
 from pipeline.run_directory import run_directory
-from pipeline.seals import checksums, seal
+from pipeline.seals import checksums, write_sealed
 from pipeline.splits import open_folds
 from submissions.check import check
 from submissions.file import write_submission
@@ -49,7 +49,7 @@ def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
         sweep(run.submissions)
         with together(path, path.with_suffix(".json")) as (table, described):
             write_submission(table, frame)
-            write_record(described, seal(record, checksums([table])))
+            write_sealed(described, write_record, record, checksums([table]))
     if member is None and blend["thresholds"] and competition.kind != "labels":
         warn(
             [

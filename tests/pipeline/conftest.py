@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import run
-from pipeline.seals import seal, unseal
+from models.store import write_json
+from pipeline.seals import unseal, write_sealed
 
 Row = dict[str, Any]
 TRAIN, TEST = 48, 12
@@ -92,7 +93,7 @@ class Site:
         """Change keys of a marker as if its fit had written them."""
         value = json.loads(marker.read_text(encoding="utf-8"))
         body = unseal(value, marker, "")
-        marker.write_text(json.dumps(seal({**body, **changes}, body["files"])), encoding="utf-8")
+        write_sealed(marker, write_json, {**body, **changes}, body["files"])
 
     def trained(self) -> dict[str, int]:
         """When each finished fit's own predictions were written."""

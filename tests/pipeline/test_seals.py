@@ -1,6 +1,5 @@
 """A flipped bit is named, in every kind of artefact, by the verb that reads it and by `status --deep`."""
 
-import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +10,11 @@ import pytest
 
 from benchmarks.flips import ARTEFACTS, flip
 from benchmarks.sites import contents
+from models import ModelError
+from models.store import read_json, write_json
 from pipeline import engine
 from pipeline.errors import PipelineError
-from pipeline.seals import check_file, checksum, checksums, seal, unseal
+from pipeline.seals import check_file, checksum, checksums, unseal, write_sealed
 
 FLIPS = 3
 VALUE = {"method": "mean", "numbers": [0.25, 1], "none": None}
@@ -99,16 +100,25 @@ def test_damage_is_mended_as_the_sentence_says(whole: Any, tmp_path: Path) -> No
     assert contents(site.root) == contents(whole.root)
 
 
-def test_what_is_sealed_comes_back_and_no_key_can_change(tmp_path: Path) -> None:
-    file = tmp_path / "a"
+def test_what_is_sealed_comes_back_and_not_one_bit_can_change(tmp_path: Path) -> None:
+    file, record = tmp_path / "a", tmp_path / "record.json"
     file.write_bytes(b"abc")
-    sealed = seal(VALUE, checksums([file]))
-    assert unseal(json.loads(json.dumps(sealed)), file, "") == {**VALUE, "files": {"a": checksum(file)}}
-    for key in sealed:
-        without = {name: value for name, value in sealed.items() if name != key}
-        for changed in (without, {**sealed, key: 1}, {**sealed, "more": 1}):
-            with pytest.raises(PipelineError, match=r"a is damaged or was changed since it was written: mend it"):
-                unseal(changed, file, "mend it")
+    write_sealed(record, write_json, VALUE, checksums([file]))
+    whole = record.read_bytes()
+    assert unseal(read_json(record), record, "") == {**VALUE, "files": {"a": checksum(file)}}
+    for place in range(len(whole)):
+        for bit in range(8):
+            record.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            with pytest.raises((PipelineError, ModelError), match=r"record\.json is damaged"):
+                unseal(read_json(record), record, "mend it")
+
+
+@pytest.mark.parametrize("changed", ["{}", '{"sha256": ""}', '{"sha256": 1, "files": {}}', '{"files": {}}'])
+def test_what_has_no_seal_is_refused(changed: str, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text(changed)
+    with pytest.raises(PipelineError, match=r"record\.json is damaged or was changed since it was written: mend it"):
+        unseal(read_json(record), record, "mend it")
 
 
 def test_a_file_is_held_against_its_seal(tmp_path: Path) -> None:
