@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--only", type=_names, help="these variants only: mean,attention")
     add.add_argument("--folds", type=_numbers, help="these folds only: 0,1")
     add.add_argument("--budget", help="stop before this time is over, with whole members first: 8h, 90m, 1h30m, 3600s")
+    add.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="log losses and scores there, for TensorBoard")
     add.add_argument("--checkpoint", default="5m", help="save the running fit so often (default: 5m)")
     _config(add)
     add = _verb(verbs, "blend", "OOF to weights or a stacker, with honest scores", "blend blend.method=simplex")
@@ -157,7 +158,8 @@ def _train(args: argparse.Namespace) -> int:
 
     budget = Budget(parse_duration(args.budget, "--budget"), args.started) if args.budget is not None else None
     interval = parse_duration(args.checkpoint, "--checkpoint")
-    return train(*_read(args), only=args.only, folds=args.folds, budget=budget, interval=interval, again=args.typed)
+    asked = {"only": args.only, "folds": args.folds, "budget": budget, "interval": interval, "log": args.tensorboard}
+    return train(*_read(args), **asked, again=args.typed)
 
 
 def _blend(args: argparse.Namespace) -> None:

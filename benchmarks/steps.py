@@ -80,7 +80,7 @@ class StepClock:
         self.steps, self.seconds = steps, list[float]()
         self.last = time.perf_counter()
 
-    def on_step(self) -> None:
+    def on_step(self, step: object) -> None:
         """A step is done; a GPU is waited for where the steady state of an epoch begins and ends."""
         if (len(self.seconds) + 1) % self.steps in {0, skipped(self.steps)}:
             synchronize()
@@ -104,7 +104,7 @@ class FlopCount:
         self.flops, self.products = 0, list[Product]()
         self._counting = ExitStack()
 
-    def on_step(self) -> None:
+    def on_step(self, step: object) -> None:
         """Close the count of one step and open that of the next."""
         self._counting.close()
         self.done += 1
@@ -135,7 +135,7 @@ class Profile:
         self.groups: dict[str, float] = {}
         self.largest_others: dict[str, float] = {}
 
-    def on_step(self) -> None:
+    def on_step(self, step: object) -> None:
         """Start at the first steady step; stop, sum up and raise EnoughError after the last."""
         self.done += 1
         if self.done == self.first:

@@ -23,6 +23,14 @@ UNREAD = {"cpu": 1, "cuda": 50}  # losses to read at once; a GPU waits for each 
 Pause = Callable[[], Literal["go on", "save", "leave"]]
 
 
+@dataclass(frozen=True)
+class Step:
+    """A step that was taken: its tokens, and the mean losses that were read on it, by the number of their steps."""
+
+    tokens: int
+    losses: list[tuple[int, float]]
+
+
 class LeftError(Exception):
     """The training was left on request, and its checkpoint handed to whoever keeps it."""
 
@@ -57,7 +65,7 @@ class Course:
         """What the training took, those parts before it was left too."""
         return time.perf_counter() - self.started
 
-    def run_epoch(self, epoch: int, on_step: Callable[[], None]) -> float:
+    def run_epoch(self, epoch: int, on_step: Callable[[Step], None]) -> float:
         """Take the steps of an epoch that are not taken yet; returns the mean loss of all.
 
         Raises ModelError if the loss diverges, LeftError if the training is left.
@@ -75,9 +83,8 @@ class Course:
             self._total += loss
             self._unread.append(loss / sum(map(len, step)))
             self.done += len(step)
-            if len(self._unread) >= UNREAD[stepper.device.type]:
-                self._read_losses()
-            on_step()
+            due = len(self._unread) >= UNREAD[stepper.device.type]
+            on_step(Step(sum(int(lengths[rows].sum()) for rows in step), self._read_losses() if due else []))
             self.look()
         self._read_losses()
         return float(self._total) / len(self.rows)
@@ -126,19 +133,22 @@ class Course:
         for source, state in zip(self.sources, place["sources"], strict=True):
             set_state(source, state)
 
-    def _read_losses(self) -> None:
-        values, stepper = torch.stack(self._unread).tolist() if self._unread else [], self.stepper
-        first = stepper.step - len(values) + 1
+    def _read_losses(self) -> list[tuple[int, float]]:
+        """Losses that nobody has looked at yet, by the number of their steps. Raises ModelError for a diverging one."""
+        values = torch.stack(self._unread).tolist() if self._unread else []
+        read = list(enumerate(values, self.stepper.step - len(values) + 1))
         self._unread.clear()
-        for step, value in enumerate(values, first):
+        for step, value in read:
             if not (math.isfinite(value) and value < DIVERGED):
-                training = stepper.training
-                rate = training["learning_rate"] * rate_factor(
-                    step - 1, stepper.steps, training["warmup"], training["schedule"]
-                )
-                before = "" if self._last is None else f", after {self._last:.4g} the step before"
-                raise ModelError(
-                    f"the training loss became {value:.4g} at step {step} of {stepper.steps} (epoch {self.epoch + 1}), "
-                    f"at learning rate {rate:.2g}{before}: lower learning_rate or use precision fp32"
-                )
+                raise self._diverged(step, value)
             self._last = value
+        return read
+
+    def _diverged(self, step: int, value: float) -> ModelError:
+        steps, training = self.stepper.steps, self.stepper.training
+        rate = training["learning_rate"] * rate_factor(step - 1, steps, training["warmup"], training["schedule"])
+        before = "" if self._last is None else f", after {self._last:.4g} the step before"
+        return ModelError(
+            f"the training loss became {value:.4g} at step {step} of {steps} (epoch {self.epoch + 1}), "
+            f"at learning rate {rate:.2g}{before}: lower learning_rate or use precision fp32"
+        )

@@ -19,7 +19,7 @@ from torch import Tensor
 from models.backbone import Backbone
 from models.build import fresh_network
 from models.checkpoint import Checkpoint
-from models.course import Course, Pause
+from models.course import Course, Pause, Step
 from models.device import pick_device, pick_precision, prediction_precision
 from models.lean import lean
 from models.looks import looks
@@ -68,7 +68,7 @@ def fit(
     seed: int,
     score: Score,
     trunks: TrunkCache | None = None,
-    on_step: Callable[[], None] = lambda: None,
+    on_step: Callable[[Step], None] = lambda step: None,
     on_epoch: Callable[[dict[str, Any]], None] = lambda epoch: None,
     pause: Pause = lambda: "go on",
     save: Callable[[Checkpoint], None] = lambda checkpoint: None,

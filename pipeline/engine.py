@@ -14,7 +14,7 @@ import numpy as np
 from models import ModelError
 from models.backbone import Backbone, open_backbone
 from models.build import check_variant
-from models.course import Pause
+from models.course import Pause, Step
 from models.device import use_threads
 from models.fit import Fit, fit, per_thousand, updates_per_epoch
 from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
@@ -33,7 +33,7 @@ from pipeline.seals import check_file, checksum, checksums, write_sealed
 from pipeline.splits import Folds
 
 Score = Callable[[np.ndarray, np.ndarray], float | None]
-OnStep = Callable[[], None]
+OnStep = Callable[[Step], None]
 OnEpoch = Callable[[dict[str, Any]], None]
 
 

@@ -48,5 +48,10 @@ class Pace:
         return part.seconds / part.load.work * self.load.test if part.load.work else 0.0
 
     @property
+    def rest(self) -> float:
+        """Seconds from the last step to the end of the fit."""
+        return ((self.steps or 0) - self.taken) * self._step + self.closing
+
+    @property
     def _step(self) -> float:
         return (self.last - self.first) / (self.taken - 1) if self.taken > 1 else 0.0

@@ -29,13 +29,19 @@ def train(
     folds: Sequence[int] | None = None,
     budget: Budget | None = None,
     interval: float = CHECKPOINT_SECONDS,
+    log: Path | None = None,
     again: str = "",
 ) -> int:
     """Do every fit of the config that is not done, restricted to some variants and folds, and to a time, where asked.
 
-    The running fit is saved every `interval` seconds. `again` is the command that goes on where the time was not
-    enough. Returns the exit code: 0, 1 if a fit failed, 128 and the number of the signal that stopped it.
+    The running fit is saved every `interval` seconds; `log` is a folder for TensorBoard, `again` the command that goes
+    on where the time was not enough. Returns the exit code: 0, 1 if a fit failed, 128 and the number of the signal that
+    stopped it.
     """
+    if log is not None:
+        from models.board import need_board
+
+        need_board()
     competition = load_competition(config, folder)
     run = run_directory(config, folder)
     with only_one(run.root, "train"), stoppable() as stop:
@@ -56,7 +62,7 @@ def train(
         if all(job.state == "done" for job in jobs):
             print(f"nothing to do; blend next: {config.command('blend')}")
             return 0
-        done = do_jobs(jobs, competition, split, budget or Budget(), stop, interval)
+        done = do_jobs(jobs, competition, split, budget or Budget(), stop, interval, log)
     again = again or config.command("train")
     if done.left:
         why = "as asked" if stop.number else f"by the budget of {duration(budget.seconds)}" if budget else ""

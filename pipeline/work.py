@@ -3,23 +3,26 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
 from pipeline.budget import Agenda, Budget
 from pipeline.competition import Competition
-from pipeline.display import duration, number
+from pipeline.display import duration
 from pipeline.estimate import Load, earlier_fits, loads_of
 from pipeline.failures import note_failure
 from pipeline.forecast import reach, time_to_come
 from pipeline.job import Job
 from pipeline.pace import Pace
+from pipeline.progress import shown
 from pipeline.scoring import scorer, scores_line
 from pipeline.splits import Folds
 from pipeline.stopping import StopRequest
 
 if TYPE_CHECKING:
+    from models.course import Step
     from pipeline.engine import Shared
 
 
@@ -39,7 +42,7 @@ class Done:
 class Work:
     """Jobs that are not done, the agenda that knows them by number, and what every fit needs.
 
-    A running fit is saved every `interval` seconds, and left when `stop` asks for it.
+    A running fit is saved every `interval` seconds, and left when `stop` asks for it; `log` is TensorBoard's folder.
     """
 
     jobs: list[Job]
@@ -47,6 +50,7 @@ class Work:
     shared: "Shared"
     stop: StopRequest
     interval: float
+    log: Path | None
     failed: list[str] = field(default_factory=list)
     told: bool = False  # how long all of it will take is said once
 
@@ -67,7 +71,13 @@ def check_jobs(jobs: Sequence[Job], competition: Competition) -> None:
 
 
 def do_jobs(
-    jobs: Sequence[Job], competition: Competition, split: Folds, budget: Budget, stop: StopRequest, interval: float
+    jobs: Sequence[Job],
+    competition: Competition,
+    split: Folds,
+    budget: Budget,
+    stop: StopRequest,
+    interval: float,
+    log: Path | None,
 ) -> Done:
     """Do what is not done of the jobs, as far as the budget goes and until `stop` asks to stop.
 
@@ -84,7 +94,7 @@ def do_jobs(
     agenda = Agenda([load for _, load in to_do], begun, budget, earlier_fits(jobs, loads), leavable)
     caches = Caches(jobs[0].folder.parents[3])  # the models/ of the run
     shared = engine.Shared(competition, split, scorer(competition.metric, competition.spec.task), caches)
-    work = Work([job for job, _ in to_do], agenda, shared, stop, interval)
+    work = Work([job for job, _ in to_do], agenda, shared, stop, interval, log)
     count = 0
     while stop.number is None and (place := agenda.next()) is not None and _do(work, place, count := count + 1):
         pass
@@ -147,18 +157,19 @@ def _fit(work: Work, place: int, pace: Pace, title: str) -> str:
     steps = engine.steps_of(job, len(work.shared.folds.train(job.fold)))
     behind = round((steps or 0) * job.share_done)
     pace.steps = None if steps is None else steps - behind
-    with tqdm(total=steps, initial=behind, desc=title, unit="step", leave=False, disable=None, delay=1) as bar:
+
+    def left() -> float | None:
+        later = agenda.seconds_left()
+        return None if later is None or not pace.telling else later + pace.rest
+
+    with shown(job, title, steps, behind, metric, left, clock, work.log) as progress:
 
         def on_epoch(epoch: dict[str, Any]) -> None:
-            line = f"epoch {epoch['epoch']}: loss {number(epoch['loss'])}, {scores_line(epoch['scores'], metric)}"
-            if sys.stdout.isatty():
-                bar.set_postfix_str(line)
-            elif epoch["epoch"] < job.settings["epochs"]:
-                print(f"  {title}, {line}", flush=True)
+            progress.epoch(epoch, job.settings.get("epochs", 1))
 
-        def on_step() -> None:
-            bar.update()
+        def on_step(step: "Step") -> None:
             pace.step(clock())
+            progress.step(step)
             if not work.told and pace.telling:
                 work.tell(time_to_come(agenda, place, pace))
 

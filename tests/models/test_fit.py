@@ -219,7 +219,7 @@ def test_precision_is_fp32_on_a_cpu_unless_asked() -> None:
 def test_one_step_counter_tick_per_optimizer_step(run: Run) -> None:
     ticks: list[int] = []
     settings = {"batch_size": 3, "accumulation": 2, "epochs": 2}
-    run(**settings, on_step=lambda: ticks.append(1))
+    run(**settings, on_step=lambda step: ticks.append(1))
     assert len(ticks) == 2 * updates_per_epoch(16, settings) == 2 * 3
 
 

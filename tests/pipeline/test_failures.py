@@ -45,11 +45,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the first fit of `mean` raise, at its second step."""
     real = engine.do_fit
 
-    def do_fit(job: Any, shared: Any, on_step: Callable[[], None], *more: Any) -> Any:
+    def do_fit(job: Any, shared: Any, on_step: Callable[[Any], None], *more: Any) -> Any:
         steps = itertools.count(1)
 
-        def step() -> None:
-            on_step()
+        def step(taken: Any) -> None:
+            on_step(taken)
             if (job.variant, job.fold, next(steps)) == ("mean", 0, 2):
                 raise error
 

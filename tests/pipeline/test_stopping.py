@@ -26,7 +26,7 @@ class Steps:
     def do_fit(self, job: Any, shared: Any, on_step: Any, *more: Any) -> Any:
         if job.linear:
             self.step()
-        return self.real(job, shared, lambda: (on_step(), self.step()), *more)
+        return self.real(job, shared, lambda step: (on_step(step), self.step()), *more)
 
     def step(self) -> None:
         self.taken += 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import run
+from models.course import Step
 from pipeline import engine
 from pipeline.budget import Budget
 from pipeline.config import read_config
@@ -30,9 +31,9 @@ class Clock:
         def timed(*arguments: Any) -> dict[str, Any]:
             *first, on_step, on_epoch, pause = arguments
 
-            def slow_step() -> None:
+            def slow_step(taken: Step) -> None:
                 self.now += step
-                on_step()
+                on_step(taken)
 
             marker = do_fit(*first, slow_step, on_epoch, pause)
             self.now += self.fit
@@ -94,7 +95,7 @@ def test_steps_tell_how_long_the_run_takes_before_the_first_fit_ends(
 ) -> None:
     site = make_site("binary", variants={**MEAN, "max": {"pooling": "max"}}, training={"epochs": 10})
     trained(site, clock := Clock(monkeypatch, step=10.0))
-    lines = [line for line in capsys.readouterr().out.splitlines() if "epoch" not in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "epoch" not in line and ", step " not in line]
     assert clock.now == 1000.0 + 4 * 300
     [told] = [place for place, line in enumerate(lines) if line.startswith("  this fit will take about ")]
     # 5 min of steps, and what predicting would take if it took any of this clock's time
