@@ -7,6 +7,7 @@ from pipeline.competition import load_competition
 from pipeline.config import Config
 from pipeline.display import number
 from pipeline.run_directory import run_directory
+from pipeline.submit import submission_record
 from pipeline.tables import need_columns, read_table, row_ids
 from submissions.grade import align_solution, predictions_of, truth_of
 
@@ -16,6 +17,8 @@ def grade(config: Config, folder: Path, *, solution: Path, submission: Path | No
     competition = load_competition(config, folder)
     spec, targets, metric = competition.spec, competition.targets, competition.metric
     path = submission or run_directory(config, folder).submissions / config.submission.file
+    if submission is None:  # one that was edited by hand must be named
+        submission_record(path)
     answers, given = read_table(solution, "solution"), read_table(path, "submission")
     row_ids(answers, spec.id, solution, "solution")
     row_ids(given, spec.id, path, "submission")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from models.recipe import digest
 from pipeline.blended import BLEND, changed_source, read_blended
@@ -16,9 +15,8 @@ from pipeline.job import Job
 from pipeline.members import recorded_jobs
 from pipeline.plan import wanted_now
 from pipeline.run_directory import run_directory
-from pipeline.seals import check_file, unseal
 from pipeline.splits import FOLDS, Folds, open_folds
-from submissions.record import read_record
+from pipeline.submit import submission_record
 
 
 def status(config: Config, folder: Path, *, deep: bool = False) -> None:
@@ -47,7 +45,7 @@ def status(config: Config, folder: Path, *, deep: bool = False) -> None:
         print(f"every fit is done: {config.command('blend')}")
     elif source := changed_source(blend := read_blended(run), recorded, config, folder):
         print(f"the blend is older than the {source}: {config.command('blend')}")
-    elif not _submitted(path := run.submissions / config.submission.file, blend):
+    elif (submission_record(path := run.submissions / config.submission.file) or {}).get("blend") != digest(blend):
         print(f"blended; {len(competition.test.ids)} test rows: {config.command('submit')}")
     else:
         print(f"submitted: {path} holds the blend")
@@ -57,16 +55,6 @@ def _unfinished(jobs: Sequence[Job]) -> list[str]:
     """Fits that were left in the middle or failed."""
     left = [f"left: {job.title} at {job.share_done:.0%}" for job in jobs if job.state == "fit" and job.share_done]
     return left + [f"failed: {job.title}: {failure}" for job in jobs if (failure := failure_of(job))]
-
-
-def _submitted(path: Path, blend: dict[str, Any]) -> bool:
-    """Whether a submission file is there that was made of this blend. Raises PipelineError if it was changed since."""
-    record = path.with_suffix(".json")
-    if not (path.is_file() and record.is_file()):
-        return False
-    sealed = unseal(read_record(record), record, "submit again")
-    check_file(path, path.name, sealed["files"], "submit again")
-    return bool(sealed["blend"] == digest(blend))
 
 
 def _seconds(jobs: Sequence[Job], competition: Competition, split: Folds) -> list[float | None]:

@@ -1,6 +1,7 @@
 """The verb `submit`: a checked submission file."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,12 @@ from pipeline.files import sweep, together
 from pipeline.lock import only_one
 from pipeline.members import recorded_jobs
 from pipeline.run_directory import run_directory
-from pipeline.seals import checksums, write_sealed
+from pipeline.seals import check_file, checksums, unseal, write_sealed
 from pipeline.splits import open_folds
 from submissions.check import check
 from submissions.file import write_submission
 from submissions.fill import fill
-from submissions.record import write_record
+from submissions.record import read_record, write_record
 
 
 def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
@@ -60,6 +61,19 @@ def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
     if len(blend["folds"]) < len(split.numbers):
         warn([f"the blend is restricted to the models of folds {', '.join(map(str, blend['folds']))}"])
     print(f"{path}: {len(ids)} rows, {competition.kind}, checked against the sample submission")
+
+
+def submission_record(path: Path) -> dict[str, Any] | None:
+    """What the submission at `path` was made of; None if `submit` wrote none there.
+
+    Raises PipelineError or SubmissionError if file or record were changed since.
+    """
+    record, remedy = path.with_suffix(".json"), "submit again"
+    if not (path.is_file() and record.is_file()):
+        return None
+    sealed = unseal(read_record(record), record, remedy)
+    check_file(path, path.name, sealed["files"], remedy)
+    return sealed
 
 
 def checked_frame(

@@ -129,3 +129,12 @@ def test_a_file_is_held_against_its_seal(tmp_path: Path) -> None:
         check_file(file, "a", {}, "mend it")
     with pytest.raises(PipelineError, match="b is missing: mend it"):
         check_file(tmp_path / "b", "b", {"b": ""}, "mend it")
+
+
+def test_a_submission_edited_by_hand_is_graded_only_by_its_name(whole: Any, tmp_path: Path) -> None:
+    site = whole.copy(tmp_path / "copy")
+    path = site.root / "submissions" / "submission.csv"
+    path.write_text(path.read_text().replace("0.", "0.0"))
+    solution = ["--solution", str(site.folder / "solution.csv")]
+    assert f"{path} is damaged or was changed since it was written: submit again" in site.run("grade", *solution).err
+    assert "submitted roc_auc" in site.ok("grade", *solution, "--submission", str(path))
