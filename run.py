@@ -18,6 +18,9 @@ OVERRIDE = "change a key of the config for this call: training.epochs=2"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0; 1 if fits failed; 2 for bad input; 128 and a signal's number when stopped by it."""
     started, top = time.monotonic(), parser()
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show, it shows as an escape
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     args, rest = top.parse_known_args(argv)
     args.started, args.typed = started, shlex.join(["python", "run.py", *(sys.argv[1:] if argv is None else argv)])
     if rest and (not hasattr(args, "overrides") or any(word.startswith("-") or "=" not in word for word in rest)):
@@ -36,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # whoever read along, `head` for one, has gone; nothing more can be said
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if args.verb == "train":
+            print("stopped: nobody reads what is printed; what is finished is kept", file=sys.stderr)
         return 1
     except OSError as error:  # disk full, no permission: the machine's sentence, without a traceback
         print(f"error: {machine_problem(error)}", file=sys.stderr)

@@ -72,7 +72,7 @@ def read_provenance(path: Path) -> dict[str, object]:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FoldError(f"{path} does not exist, folds.csv does; restore it or use another `run:` name") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise FoldError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(provenance, dict):
         raise FoldError(f"{path} must hold a JSON object. Got {type(provenance).__name__} instead")

@@ -57,7 +57,7 @@ def share_done(path: Path, fingerprint: str) -> float:
         with safe_open(path, framework="np") as file:
             place = json.loads((file.metadata() or {})["place"])
         return float(place["step"] / place["steps"]) if place["fingerprint"] == fingerprint else 0.0
-    except (SafetensorError, OSError, ValueError, KeyError):
+    except (SafetensorError, OSError, ValueError, KeyError, RecursionError):
         return 0.0
 
 

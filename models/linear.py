@@ -106,7 +106,7 @@ def read_linear(folder: Path) -> LinearModel:
             vectorizer.idf_ = arrays[f"idf_{number}"]
             vectorizers.append(vectorizer)
         return LinearModel(described["task"], vectorizers, arrays["coefficients"], arrays["intercepts"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise ModelError(f"{folder} holds no whole linear model: move that folder away and train again") from error
 
 

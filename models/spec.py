@@ -175,7 +175,7 @@ class LinearVariantSpec(BaseModel):
     char_ngrams: int = Field(default=4, ge=0, le=8, description="longest character n-gram; 0 leaves characters out")
     min_rows: int = Field(default=2, ge=1, description="training texts a term must occur in")
     max_terms: int = Field(default=200_000, ge=100, description="terms kept, for words and characters each")
-    strength: float = Field(default=10.0, gt=0, description="inverse regularisation of the linear model")
+    strength: float = Field(default=10.0, ge=1e-6, le=1e6, description="inverse regularisation of the linear model")
     class_weights: Literal["balanced"] | None = Field(default=None, description="balanced: rare classes weigh more")
     folds: Literal["cv", "all"] = Field(default="cv", description="cv: a fit per fold; all: a fit on every row, no OOF")
 

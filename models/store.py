@@ -68,7 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises ModelError if it is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is damaged or unreadable: move its folder away and train again") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path} is damaged: it should hold a JSON object; move its folder away and train again")

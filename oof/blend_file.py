@@ -13,7 +13,7 @@ from oof.finish import apply_finish
 from oof.measures import Array
 
 NUMBERS = ("method", "members", "numbers", "finish", "thresholds", "task", "columns")  # what applying it takes
-KEYS = (*NUMBERS, "scores", "metric", "folds", "fits", "asked", "test_table")
+KEYS = (*NUMBERS, "scores", "metric", "folds", "fits", "offered", "asked", "test_table")
 
 
 def write_blend(path: Path, blend: dict[str, Any]) -> None:
@@ -30,7 +30,7 @@ def read_blend(path: Path) -> dict[str, Any]:
         blend = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise OOFError(f"{path}: there is no blend yet; blend first") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OOFError(f"{path}: not a readable JSON file; blend again") from error
     missing = [key for key in KEYS if not isinstance(blend, dict) or key not in blend]
     if missing:

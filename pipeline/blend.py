@@ -115,6 +115,7 @@ def _write(
         "sentence": climb.sentence,
         "test_table": competition.test.sha256,
         "fits": {name: fits for name, fits in gathered.fits.items() if name in {member.name for member in members}},
+        "offered": gathered.offered,
         "asked": asked(config),
     }
     blended = apply_blend(described, [tests[at] for at in chosen])

@@ -10,6 +10,7 @@ from pipeline.config import Config
 from pipeline.display import warn
 from pipeline.errors import PipelineError
 from pipeline.job import Job
+from pipeline.recipes import members_of
 from pipeline.run_directory import RunDirectory
 from pipeline.seals import check_file, checksum, unseal
 
@@ -44,12 +45,26 @@ def changed_source(blend: dict[str, Any], jobs: Sequence[Job], config: Config, f
 
     A teammate's files need not be here any more.
     """
+    own = {member for variant in config.variants for member in members_of(config, variant).values()}
     for name, source in blend["fits"].items():
         extra = config.blend.extra.get(name)
+        if extra is None and name not in own:
+            return f"members than the config's: {name} is no longer one"
         here = extra is None or ((folder / extra.oof).is_file() and (folder / extra.test).is_file())
         if here and source_of(name, jobs, blend["folds"], config, folder) != source:
-            return f"{'files' if extra else 'fits'} of {name}"
+            return f"{'files' if extra else 'fits'} of {name} than this config's"
     return None
+
+
+def not_offered(blend: dict[str, Any], jobs: Sequence[Job], config: Config) -> list[str]:
+    """Members that are whole by now, or in files, and were not when the blend was made."""
+    done: dict[str, bool] = {}
+    for job in jobs:
+        if job.fold in blend["folds"]:
+            for member in job.members.values():
+                done[member] = done.get(member, True) and job.state != "fit"
+    whole = [*(name for name, all_done in done.items() if all_done), *config.blend.extra]
+    return [name for name in whole if name not in blend["offered"]]
 
 
 def check_fresh(blend: dict[str, Any], jobs: Sequence[Job], config: Config, folder: Path) -> None:
@@ -57,4 +72,6 @@ def check_fresh(blend: dict[str, Any], jobs: Sequence[Job], config: Config, fold
     if changed := differences(blend["asked"], asked(config)):
         warn([f"the blend was made by other settings than this config's: {'; '.join(changed)}"])
     if source := changed_source(blend, jobs, config, folder):
-        raise PipelineError(f"the blend was made of other {source} than this config's: train, then blend")
+        raise PipelineError(f"the blend was made of other {source}: train, then blend")
+    if new := not_offered(blend, jobs, config):
+        warn([f"the blend does not know {', '.join(new)}: blend again to offer it"])

@@ -110,6 +110,12 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Raises PipelineError that lists every problem, each with its path.
     """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise PipelineError(f"the path of {path} is not UTF-8: rename its folder") from error
+    if path.is_dir():
+        raise PipelineError(f"config {path} is a folder: name the file in it, {path / 'config.yaml'} for one")
     if not path.is_file():
         raise PipelineError(
             f"config {path} does not exist; `python run.py init FOLDER` writes one for a competition folder"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 def number(value: float | None) -> str:
     """A score with five digits; a dash where there is none."""
-    return "-" if value is None else f"{value:.5f}"
+    return "-" if value is None else f"{round(value, 5) + 0.0:.5f}"
 
 
 def duration(seconds: float) -> str:

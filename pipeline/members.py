@@ -28,8 +28,9 @@ from pipeline.tables import read_table, row_ids
 class Gathered:
     """Members that cover every wanted fold, their training seconds, and a sentence for each one left out.
 
-    `fits` names, by member, the fits it was made of; `variants` the variant, by whose fits its members are predicted
-    together, in `predicting` seconds per 1,000 rows where that was timed.
+    `offered` are all that were whole, those left out among them. `fits` names, by member, what it was made of;
+    `variants` the variant, by whose fits its members are predicted together, in `predicting` seconds per 1,000 rows
+    where that was timed.
     """
 
     members: list[Member]
@@ -38,6 +39,7 @@ class Gathered:
     predicting: dict[str, float | None]
     fits: dict[str, str]
     left_out: list[str]
+    offered: list[str]
 
 
 def recorded_jobs(
@@ -79,6 +81,7 @@ def gather(
             variants[name] = variant
             seconds[name] = sum((job.marker or {})["provenance"]["seconds"] for job in cv)
     members += _extras(config, folder, competition, split, folds)
+    offered = [member.name for member in members]
     members = _restricted(members, config)
     useless = idle(members)
     if len(useless) == len(members) > 0:
@@ -93,7 +96,7 @@ def gather(
             f"no member covers folds {', '.join(map(str, folds))}; {'; '.join(left_out)}; train first, or blend --folds"
         )
     fits = {member.name: source_of(member.name, jobs, folds, config, folder) for member in members}
-    return Gathered(members, seconds, variants, predicting, fits, left_out)
+    return Gathered(members, seconds, variants, predicting, fits, left_out, offered)
 
 
 def _predicting(jobs: Sequence[Job]) -> float | None:

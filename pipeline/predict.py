@@ -16,11 +16,12 @@ from oof.frame import write_frame
 from pipeline.blended import TEST, check_fresh, read_blended
 from pipeline.competition import Competition, TestTable, check_fillable, load_competition, load_sample, load_test
 from pipeline.config import Config
+from pipeline.display import warn
 from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.files import sweep, together
 from pipeline.job import Job
 from pipeline.members import recorded_jobs
-from pipeline.run_directory import run_directory
+from pipeline.run_directory import RunDirectory, run_directory
 from pipeline.seals import checksum, checksums, unseal, write_sealed
 from pipeline.splits import open_folds
 from pipeline.submit import checked_frame
@@ -39,6 +40,10 @@ def predict(config: Config, folder: Path, *, test: Path, output: Path, sample: P
     split = open_folds(run, config, competition, make=False)
     blend = read_blended(run)
     table = load_test(config.competition, test)
+    names = [f"{name}.test.parquet" for name in blend["members"]] + [TEST, RECORD]
+    _check_output(output, run, [*names, config.submission.file] if sample else names)
+    if seen := len(set(table.ids) & set(competition.ids)):
+        warn([f"{seen} of the {len(table.ids)} ids are of training rows: what the models saw, they predict too well"])
     form = load_sample(sample, config.competition, table) if sample else None
     if form is not None:  # before hours of predicting, not after
         check_fillable(form, competition.spec, competition.targets, table, competition.kind)
@@ -82,6 +87,15 @@ def _write(
         write_sealed(files[-1], write_record, made_of, checksums(files[:-1]))
     for name in former - set(names):
         (output / name).unlink()
+
+
+def _check_output(output: Path, run: RunDirectory, names: Sequence[str]) -> None:
+    """Raise PipelineError for a folder of a run, or one with a file of these names that `predict` did not write."""
+    if run.root.parent.resolve() in [output.resolve(), *output.resolve().parents]:
+        raise PipelineError(f"--output {output} lies among the runs, whose files are their own: choose another folder")
+    ours = _former(output) | {RECORD}
+    if foreign := [name for name in names if (output / name).exists() and name not in ours]:
+        raise PipelineError(f"{output / foreign[0]} exists, and predict did not write it: choose another --output")
 
 
 def _former(output: Path) -> set[str]:

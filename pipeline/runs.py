@@ -10,6 +10,7 @@ import numpy as np
 from ruamel.yaml import YAML
 from scipy.stats import spearmanr
 
+from models import ModelError
 from models.recipe import differences
 from models.store import read_json, write_json
 from pipeline.blended import BLEND, read_blended
@@ -109,7 +110,11 @@ def _notes(root: Path) -> dict[str, float]:
     path = root / NOTES
     if not path.exists():
         return {}
-    notes = unseal(read_json(path), path, "remove it and note the scores again")["scores"]
+    remedy = "remove it and note the scores again"
+    try:
+        notes = unseal(read_json(path), path, remedy)["scores"]
+    except ModelError as error:
+        raise PipelineError(f"{path} is damaged: {remedy}") from error
     return {str(name): float(score) for name, score in notes.items()}
 
 

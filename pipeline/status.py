@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.recipe import digest
-from pipeline.blended import BLEND, changed_source, read_blended
+from models.recipe import differences, digest
+from pipeline.blended import BLEND, asked, changed_source, not_offered, read_blended
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
 from pipeline.deep import check_run
@@ -27,7 +27,9 @@ def status(config: Config, folder: Path, *, deep: bool = False) -> None:
         print(f"run {config.run} has not started: {config.command('train')}")
         return
     if deep:
-        print(check_run(run))
+        found = check_run(run)
+        open_folds(run, config, competition, make=False)  # whole, and of this table and config
+        print(found)
         return
     split = open_folds(run, config, competition, make=False)
     recorded = recorded_jobs(run, config, competition, split, competition.test.sha256)
@@ -44,7 +46,13 @@ def status(config: Config, folder: Path, *, deep: bool = False) -> None:
     elif not (run.oof / BLEND).exists():
         print(f"every fit is done: {config.command('blend')}")
     elif source := changed_source(blend := read_blended(run), recorded, config, folder):
-        print(f"the blend is older than the {source}: {config.command('blend')}")
+        print(f"the blend was made of other {source}: {config.command('blend')}")
+    elif new := not_offered(blend, recorded, config):
+        print(f"the blend does not know {', '.join(new)}: {config.command('blend')}")
+    elif blend["test_table"] != competition.test.sha256:
+        print(f"the blend is of another test table: {config.command('blend')}")
+    elif changed := differences(blend["asked"], asked(config)):
+        print(f"the blend was made by other settings: {'; '.join(changed)}: {config.command('blend')}")
     elif (submission_record(path := run.submissions / config.submission.file) or {}).get("blend") != digest(blend):
         print(f"blended; {len(competition.test.ids)} test rows: {config.command('submit')}")
     else:

@@ -34,9 +34,7 @@ def submit(config: Config, folder: Path, *, member: str | None = None) -> None:
     split = open_folds(run, config, competition, make=False)
     check_fresh(blend, recorded_jobs(run, config, competition, split, competition.test.sha256), config, folder)
     if blend["test_table"] != competition.test.sha256:
-        raise PipelineError(
-            "the test table is not the one that was blended: run train (it only predicts) and blend again"
-        )
+        raise PipelineError("the test table is not the one that was blended: train, which only predicts it, then blend")
     if member is not None and member not in blend["members"]:
         raise PipelineError(f"--member {member!r} is not in the blend; its members are {', '.join(blend['members'])}")
     source = blended_file(run, blend, f"{member}.test.parquet" if member else TEST)

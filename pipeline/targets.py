@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.problems import CONTROL, shown
+from pipeline.problems import CONTROL, listed, shown
 from pipeline.spec import CompetitionSpec
 from pipeline.tables import need_columns
 
@@ -69,7 +69,7 @@ def _classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path: Path
         )
     if spec.task == "binary" and len(classes) != 2:
         raise PipelineError(
-            f"{path}: column {cells.name} holds {len(classes)} classes but task binary takes 2; "
+            f"{path}: column {cells.name} holds {len(classes)} classes, {listed(classes)}, but task binary takes 2; "
             "use multiclass or ordinal"
         )
     if broken := [name for name in classes if re.search(CONTROL, name)]:

@@ -1,6 +1,7 @@
 """The verb `train`: every variant x fold, resumable."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from pipeline.budget import Budget
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
 from pipeline.display import duration, warn
+from pipeline.errors import PipelineError
 from pipeline.files import sweep
 from pipeline.forecast import stopped
 from pipeline.job import Job
@@ -52,7 +54,7 @@ def train(
         chosen = chosen_folds(split, folds)
         warn(competition.warnings + split.warnings)
         save_config(run, config)
-        jobs = plan_fits(run, config, competition, split, only, chosen)
+        jobs = [to_redo(job) for job in plan_fits(run, config, competition, split, only, chosen)]
         classes = f", {len(competition.targets.columns)} outputs" if len(competition.targets.columns) > 1 else ""
         print(f"run {config.run}: {len(competition.ids)} training rows, {len(competition.test.ids)} test rows{classes}")
         print("\n".join(f"  {line}" for line in explain(run, jobs)), flush=True)
@@ -94,6 +96,18 @@ def plan_fits(
 
     jobs = make_jobs(run, config, competition, split, recipe_of, test_sha256=competition.test.sha256, only=only)
     return wanted_now(jobs, folds)
+
+
+def to_redo(job: Job) -> Job:
+    """A finished fit whose predictions are not as they were written is to be done again: a blend would refuse it."""
+    try:
+        for name in job.files:
+            if name.endswith(".parquet"):
+                job.checked(name)
+    except PipelineError as damage:
+        warn([f"{str(damage).partition(':')[0]}: that fit is done again"])
+        return replace(job, marker=None, state="fit")
+    return job
 
 
 def drop_leftovers(run: RunDirectory) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from oof.alarm import suspicion
 from oof.problem import Problem
+from oof.turned import turned
 from pipeline.display import warn
 from pipeline.errors import PipelineError
 from pipeline.members import Gathered
@@ -27,7 +28,9 @@ def check_extras(gathered: Gathered, problem: Problem, tests: Sequence[np.ndarra
     others_test = np.stack([means[at] for at in own]) if own else np.empty((0, *means[0].shape))
     for name in extras:
         at = names.index(name)
-        reason = suspicion(
+        reason = turned(
+            problem.member(at), means[at], problem.P[own], others_test, gathered.members[at].columns
+        ) or suspicion(
             problem.member(at),
             means[at],
             problem.truth,

@@ -17,7 +17,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read a record; SubmissionError if it is missing or damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # what is no JSON or no UTF-8 is a ValueError
+    except (OSError, ValueError, RecursionError) as error:  # what is no JSON or no UTF-8 is a ValueError
         raise SubmissionError(f"{path} is missing or damaged: submit again") from error
     if not isinstance(record, dict):
         raise SubmissionError(f"{path} is damaged, it should hold a JSON object: submit again")

@@ -22,6 +22,7 @@ def blend(method="mean", numbers=None, members=("a", "b"), finish=None):
         "columns": ["y"],
         "folds": [0, 1],
         "fits": {"a": "0a", "b": "0b"},
+        "offered": ["a", "b", "c"],
         "asked": {"method": "auto"},
         "test_table": "0c",
     }

@@ -163,3 +163,44 @@ def test_scores_come_with_an_interval_and_a_figure_for_having_chosen(blended) ->
     assert "on so few rows a 95 % interval holds the truth about 9 times in 10" in out
     assert "stratified folds flatter every log loss here by about 1/rows, 0.02083" in out
     assert "flatter every log loss" not in blended("regression").ok("blend")
+
+
+def test_what_was_trained_since_is_named_until_it_is_offered(linear_site) -> None:
+    site = linear_site("multiclass")
+    more = {"tfidf": {"model": "tfidf"}, "new": {"model": "tfidf", "max_terms": 100}}
+    for verb in ("train", "blend", "submit"):
+        site.ok(verb)
+    site.configure(variants=more)
+    site.ok("train", "--folds", "0")
+    assert site.run("submit").err == ""  # half a member is none
+    site.ok("train")
+    assert "the blend does not know new: blend again to offer it" in site.run("submit").err
+    assert "the blend does not know new: python run.py blend" in site.ok("status")
+    site.ok("blend", "blend.members=[tfidf]")
+    assert "does not know" not in site.run("submit", "blend.members=[tfidf]").err
+    site.ok("blend")
+    site.configure(variants={"other": {"model": "tfidf"}})
+    assert "is no longer one: train, then blend" in site.run("submit").err
+
+
+def test_status_does_not_call_submitted_what_submit_would_refuse(linear_site) -> None:
+    site = linear_site("multiclass")
+    for verb in ("train", "blend", "submit"):
+        site.ok(verb)
+    assert "submitted: " in site.ok("status")
+    assert "the blend was made by other settings: method" in site.ok("status", "blend.method=mean")
+    site.write("test.csv", [{**row, "text": f"{row['text']} good"} for row in site.rows("test.csv")])
+    site.ok("train")
+    assert "the blend is of another test table: python run.py blend" in site.ok("status")
+
+
+def test_a_teammates_test_predictions_of_something_else_are_refused(blended) -> None:
+    site = blended("binary")
+    oof, test = (pd.read_parquet(site.root / "oof" / f"tfidf.{kind}") for kind in ("parquet", "test.parquet"))
+    oof.assign(target=0.1 + 0.8 * oof["target"]).to_csv(site.folder / "theirs.csv", index=False)
+    test.assign(target=1 - test["target"]).to_csv(site.folder / "theirs_test.csv", index=False)
+    site.configure(blend={"extra": {"theirs": {"oof": "theirs.csv", "test": "theirs_test.csv"}}})
+    done = site.run("blend")
+    assert done.code == 2
+    assert "theirs does not look out of fold: in column 'target' it goes with the run's own members" in done.err
+    assert "theirs is used, though" in site.run("blend", "--trust", "theirs").err

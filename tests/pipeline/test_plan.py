@@ -139,7 +139,7 @@ def test_a_new_test_table_is_predicted_not_trained_on(blended: Callable[[str], A
     site.write("sample_submission.csv", [{"id": row["id"], "target": 0.5} for row in site.rows("test.csv")])
     done = site.run("submit")
     assert done.code == 2
-    assert "the test table is not the one that was blended: run train (it only predicts) and blend again" in done.err
+    assert "the test table is not the one that was blended: train, which only predicts it, then blend" in done.err
     kept = {path: path.read_bytes() for path in (site.root / "oof").iterdir()}
     done = site.run("blend")
     assert done.code == 2

@@ -42,3 +42,23 @@ def test_a_submission_does_not_stay_beside_another_tables_predictions(
     (tmp_path / "submission.csv").write_text("edited by hand")
     site.ok("predict", *place)
     assert (tmp_path / "submission.csv").read_text() == "edited by hand"
+
+
+def test_predict_writes_over_nothing_that_is_not_its_own(blended: Callable[[str], Any], tmp_path: Path) -> None:
+    site = blended("multiclass")
+    test, sample = str(site.folder / "test.csv"), str(site.folder / "sample_submission.csv")
+    table = (site.folder / "train.csv").read_bytes()
+    asked = ["predict", "--test", test, "--sample", sample, "--output", str(site.folder), "submission.file=train.csv"]
+    assert "train.csv exists, and predict did not write it: choose another --output" in site.run(*asked).err
+    assert (site.folder / "train.csv").read_bytes() == table
+    for place in ("oof", "models", "."):
+        done = site.run("predict", "--test", test, "--output", str(site.root / place))
+        assert (done.code, "lies among the runs" in done.err) == (2, True)
+    assert "all as they were written" in site.ok("status", "--deep")
+
+
+def test_predicting_training_rows_is_warned_of(blended: Callable[[str], Any], tmp_path: Path) -> None:
+    site = blended("multiclass")
+    done = site.run("predict", "--test", str(site.folder / "train.csv"), "--output", str(tmp_path))
+    assert done.code == 0
+    assert "48 of the 48 ids are of training rows" in done.err

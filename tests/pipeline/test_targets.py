@@ -92,7 +92,7 @@ def test_a_value_that_is_no_finite_number_is_told_by_row_and_column(cell: str) -
         ("binary", ["0", "", "1"], {}, "train.csv, row 'r1': t is missing; every training row needs a target"),
         ("regression", ["0", ""], {}, "train.csv, row 'r1': t is missing; every training row needs a target"),
         ("multilabel", ["0", "2"], {}, "train.csv, row 'r1': t is '2'; a label must be 0 or 1"),
-        ("binary", ["a", "b", "c"], {}, "train.csv: column t holds 3 classes but task binary takes 2"),
+        ("binary", ["a", "b", "c"], {}, "train.csv: column t holds 3 classes, a, b, c, but task binary takes 2"),
         ("binary", ["1", "1"], {}, "train.csv: column t holds one class only, '1'; two or more are needed"),
         ("multiclass", ["b", "b"], {"classes": ["a", "b"]}, "train.csv: column t holds one class only, 'b'; two"),
         ("ordinal", ["low", "high"], {}, "train.csv: the grades in t are no numbers: give competition.classes"),

@@ -473,7 +473,7 @@ def test_the_scores_in_the_table_are_the_metric_on_the_pooled_oof(blended: Blend
 def test_a_blend_older_than_its_members_fits_is_told_by_status_and_refused_by_submit(blended: Blended) -> None:
     site = blended("binary")
     site.ok("train", "training.epochs=3")
-    assert "the blend is older than the fits of" in site.ok("status", "training.epochs=3")
+    assert "the blend was made of other fits of" in site.ok("status", "training.epochs=3")
     assert "the blend was made of other fits of" in site.run("submit", "training.epochs=3").err
     site.ok("blend", "training.epochs=3")
     site.ok("submit", "training.epochs=3")

@@ -1,0 +1,56 @@
+"""A member whose test predictions do not belong to its OOF is noticed, an honest one under a shift is not."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from oof.turned import _agreement, turned
+
+COLUMNS = ["a", "b"]
+
+
+def drawn(rng: np.random.Generator, rows: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """A member (rows, columns) and two others (members, rows, columns) that know of the same thing."""
+    known = rng.normal(size=(rows, 2))
+    member, *others = (known + noise * rng.normal(size=known.shape) for _ in range(3))
+    return member, np.stack(others)
+
+
+@pytest.mark.parametrize("tests", [60, 1000])
+@pytest.mark.parametrize(
+    ("spoil", "least"),
+    [
+        (lambda test, rng: -test, 60),
+        (lambda test, rng: test[:, ::-1], 1000),
+        (lambda test, rng: rng.permutation(test), 1000),
+    ],
+    ids=["turned over", "columns swapped", "rows shuffled"],
+)
+def test_test_predictions_of_something_else_are_noticed(spoil, least: int, tests: int) -> None:
+    rng = np.random.default_rng(0)
+    (oof, others), (test, others_test) = drawn(rng, 500, 0.5), drawn(rng, tests, 0.5)
+    assert turned(oof, test, others, others_test, COLUMNS) is None
+    if tests >= least:
+        assert "in column 'a' it goes with the run's own members" in str(
+            turned(oof, spoil(test, rng), others, others_test, COLUMNS)
+        )
+
+
+def test_honest_members_pass_though_the_test_rows_are_harder() -> None:
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        (oof, others), (test, others_test) = drawn(rng, 300, 0.5), drawn(rng, 60, 1.0)
+        assert turned(oof, test, others, others_test, COLUMNS) is None
+
+
+def test_without_others_or_with_constants_there_is_nothing_to_say() -> None:
+    rng = np.random.default_rng(0)
+    (oof, others), (test, others_test) = drawn(rng, 50, 0.5), drawn(rng, 50, 0.5)
+    assert turned(oof, -test, others[:0], others_test[:0], COLUMNS) is None
+    assert turned(np.zeros_like(oof), -test, others, others_test, COLUMNS) is None
+
+
+def test_the_agreement_is_spearmans() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 5, 100).astype(float), rng.normal(size=100)
+    assert _agreement(one, other) == pytest.approx(spearmanr(one, other).statistic)
