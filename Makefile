@@ -7,7 +7,7 @@ RUN := $(BIN)/python run.py
 .NOTPARALLEL:
 
 help:
-	@echo "make demo    sample competition, training, blend, submission and its grade (runs/docstrings)"
+	@echo "make demo    sample competition, training, blend, submission, its grade and a report (runs/docstrings)"
 	@echo "make test    ruff, mypy and pytest"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
@@ -19,6 +19,7 @@ demo: install
 	@$(RUN) blend
 	@$(RUN) submit
 	@$(RUN) grade --solution data/docstrings/solution.csv
+	@$(RUN) report
 
 test: lint
 	@$(BIN)/python -m pytest

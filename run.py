@@ -82,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
     add = _verb(verbs, "compare", "does pooling matter here: members, what each adds, seeds as control", "compare")
     add.add_argument("--folds", type=_numbers, help="compare on these folds only: 0,1")
     _config(add)
+    add = _verb(verbs, "report", "a page on the run: members, blend, errors, rows, cost", "report --folds 0,1")
+    add.add_argument("--folds", type=_numbers, help="report on these folds only: 0,1")
+    _config(add)
     add = _verb(verbs, "submit", "a checked submission file", "submit --member tfidf")
     add.add_argument("--member", help="submit one member instead of the blend")
     _config(add)
@@ -179,6 +182,12 @@ def _compare(args: argparse.Namespace) -> None:
     compare(*_read(args), folds=args.folds)
 
 
+def _report(args: argparse.Namespace) -> None:
+    from pipeline.report.verb import report
+
+    report(*_read(args), folds=args.folds)
+
+
 def _submit(args: argparse.Namespace) -> None:
     from pipeline.submit import submit
 
@@ -221,6 +230,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "train": _train,
     "blend": _blend,
     "compare": _compare,
+    "report": _report,
     "submit": _submit,
     "status": _status,
     "runs": _runs,

@@ -14,6 +14,7 @@ from oof.ladder import RUNGS, Climb, auto, single
 from oof.matrix import stack_tests
 from oof.member import write_member
 from oof.problem import Problem
+from oof.rungs import Rung
 from pipeline.blended import BLEND, TEST, asked, read_blended
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
@@ -108,6 +109,7 @@ def _write(
             "95 % interval": held.interval,
             "corrected for the choice": climb.corrected,
         },
+        "rungs": [_plain(rung) for rung in climb.rungs],
         "metric": competition.metric.name,
         "task": competition.spec.task,
         "columns": columns,
@@ -133,6 +135,12 @@ def _write(
         write_sealed(record, write_blend, described, checksums([*written, oof, test]))
     for name in former - set(names):  # of members that the config no longer has
         (run.oof / name).unlink(missing_ok=True)
+
+
+def _plain(rung: Rung) -> dict[str, Any]:
+    gain, error = rung.gain or (None, None)
+    scores = {"in-sample": rung.in_sample.pooled, "cross-fitted": rung.cross_fitted and rung.cross_fitted.pooled}
+    return {"method": rung.name, **scores, "interval": rung.interval, "gain": gain, "error": error}
 
 
 def _former_files(run: RunDirectory) -> set[str]:

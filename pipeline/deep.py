@@ -1,5 +1,6 @@
 """A whole run checked: every file is as it was written, none is missing, none is there that the run did not make."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from models import ModelError
 from models.checkpoint import read_checkpoint
 from models.store import CHECKPOINT, MARKER, RECIPE, read_json
 from oof.blend_file import read_blend
@@ -17,6 +19,7 @@ from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.files import PREFIX
 from pipeline.job import again
 from pipeline.recipes import ORDER, anew, read_order, read_recipe
+from pipeline.report import FOLDER, RECORD
 from pipeline.run_directory import CONFIG, RunDirectory, check_config
 from pipeline.seals import check_file, unseal
 from pipeline.splits import PROVENANCE, REMEDY, read_sealed
@@ -80,12 +83,20 @@ def _seals(run: RunDirectory) -> Iterator[tuple[Path, Read, str]]:
     for name, read, verb in ((BLEND, read_blend, "blend"), (COMPARISON, read_json, "compare")):
         if (path := run.oof / name).exists():
             yield _sealed(path, read, f"{verb} again")
+    if (record := run.root / FOLDER / RECORD).exists():
+        yield _sealed(record, read_json, "report again")
     for record in sorted(run.submissions.glob("*.json")):
         yield _sealed(record, read_record, "submit again")
 
 
 def _sealed(path: Path, read: Read, remedy: str) -> tuple[Path, Read, str]:
-    return path, lambda place: unseal(read(place), place, remedy), remedy
+    def unsealed(place: Path) -> dict[str, Any]:
+        try:
+            return unseal(read(place), place, remedy)
+        except ModelError as error:
+            raise PipelineError(f"{place} is damaged or unreadable: {remedy}") from error
+
+    return path, unsealed, remedy
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
@@ -98,7 +109,7 @@ def _check_sealed(findings: Findings, path: Path, read: Read, remedy: str) -> No
         findings.known.update(path.parent.rglob("*"))
         return
     for name in sealed["files"]:
-        file = path.parent / name
+        file = Path(os.path.normpath(path.parent / name))  # the report's page lies beside its record's folder
         findings.look(file, partial(check_file, file, name, sealed["files"], remedy))
 
 

@@ -1,0 +1,384 @@
+"""The verb `report`: a page that is whole, shows a stranger's text instead of doing it, and says what is missing."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from models.store import write_json
+from pipeline.config import read_config
+from pipeline.lock import only_one
+from pipeline.report.picture import COLOURS, picture
+from pipeline.report.reliability import reliability
+from pipeline.report.rows import _in_doubt
+from pipeline.report.shift import shift
+from pipeline.report.sources import read_sources
+from pipeline.seals import checksum, unseal, write_sealed
+
+Blended = Callable[[str], Any]
+MakeSite = Callable[..., Any]
+TASKS = ["binary", "multiclass", "multilabel", "regression", "ordinal"]
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+ATTACK = "<script>alert(1)</script>"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class Page(HTMLParser):
+    """A page taken apart: an element that is left open, or closed out of turn, is an error."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    @property
+    def ids(self) -> list[str]:
+        return [value for name, value in self.attributes if name == "id"]
+
+    @property
+    def text(self) -> str:
+        """What a reader sees, on one line."""
+        seen = (data for tag, data in self.texts if tag not in {"script", "style"})
+        return " ".join(" ".join(seen).split())
+
+
+def page(site: Any, *arguments: str) -> Page:
+    site.ok("report", *arguments)
+    return Page((site.root / "report.html").read_text(encoding="utf-8"))
+
+
+def figures(site: Any) -> set[str]:
+    return {path.stem for path in (site.root / "report").glob("*.svg")}
+
+
+EVERYWHERE = {"rungs", "correlations", "folds", "losses", "scores"}
+OF_TASK = {
+    "binary": {"reliability", "confusion"},
+    "multiclass": {"reliability", "confusion"},
+    "multilabel": {"reliability"},
+    "regression": {"residuals"},
+    "ordinal": {"confusion"},
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_gives_a_page_that_is_whole_and_asks_for_nothing(blended: Blended, task: str) -> None:
+    site = blended(task)
+    site.ok("compare")
+    found = page(site)
+    assert len(found.ids) == len(set(found.ids))
+    targets = {value for name, value in found.attributes if name in {"href", "xlink:href"}}
+    assert {target for target in targets if not target.startswith("#")} == set()
+    assert {target[1:] for target in targets} <= set(found.ids)
+    assert {name for name, _ in found.attributes} & {"src", "srcset", "action", "data", "poster"} == set()
+    others = [value for name, value in found.attributes if not name.startswith("xmlns")]
+    styles = [data for tag, data in found.texts if tag in {"style", "script"}]
+    assert [text for text in others + styles if re.search(r"https?:|//\w|url\((?!#)|@import", text)] == []
+    numbers = json.loads((site.root / "oof" / "blend.json").read_text())["numbers"]
+    assert figures(site) == EVERYWHERE | OF_TASK[task] | ({"weights"} & set(numbers))
+    assert "none yet" not in found.text
+    assert site.ok("status", "--deep").startswith("run r: ")
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_page_says_what_the_blend_and_the_comparison_hold(blended: Blended, task: str) -> None:
+    site = blended(task)
+    site.ok("compare")
+    text = page(site).text
+    blend, compared = (json.loads((site.root / "oof" / f"{name}.json").read_text()) for name in ("blend", "compare"))
+    assert blend["sentence"][1:] in text
+    scores = blend["scores"]
+    known = [scores["in-sample"], scores["cross-fitted"], scores["corrected for the choice"], *scores["95 % interval"]]
+    assert [value for value in known if f"{value:.5f}" not in text] == []
+    assert [one for one in compared["adds"] if f"{one['gain']:+.5f}" not in text] == []
+
+
+def test_the_blend_keeps_the_rungs_it_was_held_against(blended: Blended) -> None:
+    site = blended("multiclass")
+    blend = json.loads((site.root / "oof" / "blend.json").read_text())
+    rungs = {rung["method"]: rung for rung in blend["rungs"]}
+    assert [name for name in rungs if "finished" not in name] == ["mean", "subset_mean", "shrunk", "simplex", "stacker"]
+    held = rungs[f"{blend['method']}, finished" if blend["finish"] else blend["method"]]
+    assert held["in-sample"] == blend["scores"]["in-sample"]
+    assert held["cross-fitted"] == blend["scores"]["cross-fitted"]
+    assert held["interval"] == blend["scores"]["95 % interval"]
+    assert rungs["mean"]["gain"] is None
+    assert rungs["stacker"]["error"] > 0
+
+
+def test_headings_come_in_order_and_every_table_says_what_it_holds(blended: Blended) -> None:
+    found = page(blended("multiclass"))
+    levels = [int(tag[1]) for tag in found.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert found.tags.count("table") == found.tags.count("caption")
+    assert found.tags.count("svg") == found.tags.count("figure") == len([i for i in found.ids if i.endswith("-title")])
+    assert found.tags.count("th") == [name for name, _ in found.attributes].count("scope")
+
+
+def test_the_same_run_gives_the_same_bytes(blended: Blended) -> None:
+    site = blended("multilabel")
+
+    def made() -> dict[str, str]:
+        site.ok("report")
+        return {path.name: checksum(path) for path in [site.root / "report.html", *(site.root / "report").iterdir()]}
+
+    assert made() == made()
+
+
+def test_a_script_in_a_text_a_class_an_id_or_a_label_is_shown_and_not_run(linear_site: MakeSite) -> None:
+    site = linear_site("multiclass")
+    train, sample = site.rows("train.csv"), site.rows("sample_submission.csv")
+    for number, row in enumerate(train):
+        row.update(id=f"{ATTACK}{number}", text=f'{row["text"]} {ATTACK} "onload=alert(2) \x1b[31m می\u200cروم \u202e')
+        row["kind"] = row["kind"].replace("who", f"{ATTACK}&$x^2$ #0072b2")
+    site.write("train.csv", train)
+    site.write(
+        "sample_submission.csv",
+        [{f"{ATTACK}&$x^2$ #0072b2" if k == "who" else k: v for k, v in row.items()} for row in sample],
+    )
+    site.ok("train")
+    site.ok("blend")
+    html = page(site)
+    assert html.tags.count("script") == 1
+    assert {name for name, _ in html.attributes if name.startswith("on")} == set()
+    assert f"{ATTACK}&$x^2$ #0072b2" in html.text
+    assert f"{ATTACK}0" in html.text or f"{ATTACK}1" in html.text
+    assert r"\x1b[31m" in html.text
+    assert "می\u200cروم" in html.text
+    assert not {"\x1b", "\u202e"} & set(html.text)
+    for file in (site.root / "report").glob("*.svg"):
+        tree = ElementTree.fromstring(file.read_text(encoding="utf-8"))
+        assert [one.tag for one in tree.iter() if one.tag in {f"{SVG}script", "script"}] == []
+    confusion = ElementTree.fromstring((site.root / "report" / "confusion.svg").read_text(encoding="utf-8"))
+    assert "<script>a… #0072b2" in list(confusion.itertext())
+
+
+def test_the_pages_policy_lets_its_own_script_run_alone(blended: Blended) -> None:
+    found = page(blended("binary"))
+    [script] = [data for tag, data in found.texts if tag == "script"]
+    known = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    [policy] = [value for name, value in found.attributes if name == "content" and "script-src" in value]
+    assert f"script-src 'sha256-{known}'" in policy
+    assert policy.startswith("default-src 'none'")
+
+
+def test_what_is_missing_is_said_with_the_command_that_fills_it(linear_site: MakeSite) -> None:
+    site = linear_site("binary")
+    done = site.run("report")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "train" in done.err
+    assert not (site.root / "report.html").exists()
+    site.ok("train")
+    text = page(site).text
+    for said, verb in (("here is no blend yet", "blend"), ("obody has compared the members yet", "compare")):
+        assert said in text
+        assert f"python run.py {verb} --config" in text
+    assert "There is one member only" in text
+    assert "No member learns in epochs" in text
+    assert figures(site) == {"folds", "reliability", "confusion"}
+
+
+def test_a_blend_or_a_comparison_of_other_fits_counts_as_missing(blended: Blended) -> None:
+    site = blended("binary")
+    site.ok("compare")
+    assert "obody has compared" not in page(site).text
+    site.configure(variants={"tfidf": {"model": "tfidf", "word_ngrams": 1}, "mean": {"pooling": "mean"}})
+    site.ok("train")
+    text = page(site).text
+    assert "he blend is older than the fits of tfidf" in text
+    assert "of other fits or folds" in text
+    assert "the equal mean of all members" in text
+    assert "weights" not in figures(site)  # the former report's figure is gone
+    assert site.ok("status", "--deep")
+
+
+def test_one_fold_gives_a_report_that_says_what_it_lacks(blended: Blended) -> None:
+    site = blended("multiclass")
+    text = page(site, "--folds", "0").text
+    assert "There is one fold only" in text
+    assert "he blend is of folds 0, 1, this report is not" in text
+    assert "blend --config" in text
+    assert "--folds 0" in text
+    site.ok("blend", "--folds", "0")
+    assert "equal weights: with one fold"[1:] in page(site, "--folds", "0").text
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("tfidf.valid.parquet", 100),
+        ("../../../../../oof/blend.parquet", 100),
+        ("../../../../../oof/compare.json", 0),
+        ("../../../../../oof/compare.json", 40),
+    ],
+)
+def test_a_damaged_file_is_refused(blended: Blended, name: str, where: int) -> None:
+    site = blended("binary")
+    site.ok("compare")
+    [folder] = (site.root / "models" / "tfidf").glob("*/seed-0/fold-1")
+    with (folder / name).resolve().open("r+b") as file:
+        file.seek(where)
+        file.write(b"#")
+    done = site.run("report")
+    assert done.code == 2
+    assert "is damaged or" in done.err
+    assert done.err.count("\n") == 1
+    assert ("compare again" in done.err) == ("compare" in name)
+
+
+def test_a_changed_or_foreign_file_of_a_report_is_named(blended: Blended) -> None:
+    site = blended("binary")
+    site.ok("report")
+    with (site.root / "report.html").open("a") as file:
+        file.write("<!-- -->")
+    (site.root / "report" / "mine.svg").write_text("<svg/>")
+    err = site.run("status", "--deep").err
+    assert "report.html is damaged or was changed since it was written: report again" in err
+    assert "mine.svg is nothing that this run made" in err
+    (site.root / "report" / "report.json").write_text("{")
+    assert "report.json is damaged or unreadable: report again" in site.run("status", "--deep").err
+    site.ok("report")
+    (site.root / "report" / "mine.svg").unlink()
+    assert site.ok("status", "--deep")
+
+
+LOOK = {"id": "001", "tokens": ["[CLS]", "good", ATTACK], "weights": {"": {"attention": [0.1, 0.7, 0.2]}}}
+
+
+def look(site: Any) -> Path:
+    """Leave the looks of a fit as its training does."""
+    [marker] = (site.root / "models" / "mean").glob("*/seed-*/fold-0/fit.json")
+    path = marker.parent / "looks.json"
+    path.write_text(json.dumps({"rows": [LOOK]}))
+    body = unseal(json.loads(marker.read_text()), marker, "")
+    write_sealed(marker, write_json, body, {**body["files"], path.name: checksum(path)})
+    return path
+
+
+def test_what_a_pooling_looks_at_is_shaded_and_said_in_words(blended: Blended) -> None:
+    site = blended("binary")
+    assert "What poolings look at" not in page(site).text
+    path = look(site)
+    found = page(site)
+    assert "What poolings look at" in found.text
+    assert "Most weight: good 70.0 %, <script>alert(1)</script> 20.0 %, [CLS] 10.0 %" in found.text.replace(
+        " ,", ","
+    ).replace(" %", " %")
+    assert ("style", "--w:1.00") in found.attributes
+    assert ("style", "--w:0.14") in found.attributes
+    path.write_text(path.read_text().replace("good", "bad!"))
+    assert "looks.json is damaged" in site.run("report").err
+
+
+def test_two_reports_at_once_are_refused(blended: Blended) -> None:
+    site = blended("binary")
+    with only_one(site.root, "report"):
+        assert "`report` already works on run r" in site.run("report").err
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_calibration_is_that_of_a_slow_loop(blended: Blended, task: str) -> None:
+    site = blended(task)
+    sources = read_sources(read_config(site.folder / "config.yaml"), site.folder, None)
+    rows = list(zip(sources.ensemble.tolist(), sources.problem.truth.tolist(), strict=True))
+    if task == "multiclass":
+        events = [(max(p) / sum(p), p.index(max(p)) == own) for p, own in rows]
+    else:
+        events = [(one, bool(hit)) for p, own in rows for one, hit in zip(p, np.ravel(own), strict=True)]
+    bins = [[event for event in events if min(int(event[0] * 10), 9) == at] for at in range(10)]
+    apart = [abs(sum(p for p, _ in held) - sum(hit for _, hit in held)) for held in bins]
+    found = reliability(sources)
+    assert found is not None
+    assert found.counts.tolist() == [len(held) for held in bins]
+    assert found.error == pytest.approx(sum(apart) / len(events))
+
+
+def test_labels_in_doubt_are_those_of_confident_learning() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    P = rng.dirichlet(np.ones(3), 200) + 0.5 * np.eye(3)[labels]
+    P /= P.sum(1, keepdims=True)
+    expected = []
+    for at, own in enumerate(labels):
+        confident = [k for k in range(3) if P[at, k] >= P[labels == k, k].mean()]
+        likely = max(confident, key=lambda k, at=at: P[at, k], default=own)
+        if likely != own and P[at, likely] > P[at, own]:
+            expected.append((at, likely))
+    places, other = _in_doubt(P, labels)
+    assert len(expected) > 3
+    assert list(zip(places.tolist(), other.tolist(), strict=True)) == expected
+
+
+def test_a_flipped_label_stands_first_among_those_in_doubt(linear_site: MakeSite) -> None:
+    site = linear_site("binary", training={})
+    rows = site.rows("train.csv")
+    rows[7]["target"] = "0" if rows[7]["target"] == "1" else "1"
+    site.write("train.csv", rows)
+    site.ok("train")
+    html = (page(site), (site.root / "report.html").read_text())[1]
+    table = html[html.index("The labels most in doubt") :]
+    first = re.search(r'<tr><th scope="row">(\w+)</th>', table)
+    assert first is not None
+    assert first[1] == rows[7]["id"]
+
+
+def test_shift_tells_other_words_from_the_same_ones() -> None:
+    rng = np.random.default_rng(0)
+
+    def texts(words: str, rows: int) -> list[tuple[str, ...]]:
+        return [(" ".join(rng.choice(words.split(), 8)),) for _ in range(rows)]
+
+    same = shift(texts("the cat sat on a mat and ran", 300), texts("the cat sat on a mat and ran", 200))
+    other = shift(texts("the cat sat on a mat", 300), texts("the cat sat on a mat 中国", 200))
+    assert same is not None
+    assert other is not None
+    assert "no difference is shown" in same.meaning
+    assert "differ plainly" in other.meaning
+    assert set(other.test[:2]) <= {"中", "国"}
+    assert shift([("",)] * 5, [("",)] * 5) is None
+
+
+def test_a_figure_has_plain_colours_in_its_file_and_the_themes_in_the_page() -> None:
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        axes.bar([0], [1], color=COLOURS["one"])
+        axes.set_title("url(#a) #0072b2 $x$ 中")
+
+    made = picture("bars", "Bars & more", "<b>", draw, height=2, header=["a"], rows=[["b"]])
+    assert "#0072b2" in made.file
+    assert "var(--" not in made.file
+    assert "fill: var(--one)" in made.inline
+    assert "url(#a) #0072b2 $x$ 中" in "".join(ElementTree.fromstring(made.inline).itertext())
+    assert [one.text for one in ElementTree.fromstring(made.file)][:2] == ["Bars & more", "<b>"]
+    assert not re.search(r'id="(?!bars-)', made.file)
