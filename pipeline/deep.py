@@ -9,7 +9,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from models import ModelError
 from models.checkpoint import read_checkpoint
 from models.store import CHECKPOINT, MARKER, RECIPE, read_json
 from oof.blend_file import read_blend
@@ -21,7 +20,7 @@ from pipeline.job import again
 from pipeline.recipes import ORDER, anew, read_order, read_recipe
 from pipeline.report import FOLDER, RECORD
 from pipeline.run_directory import CONFIG, RunDirectory, check_config
-from pipeline.seals import check_file, unseal
+from pipeline.seals import check_file, open_sealed
 from pipeline.splits import PROVENANCE, REMEDY, read_sealed
 from submissions.record import read_record
 
@@ -90,13 +89,7 @@ def _seals(run: RunDirectory) -> Iterator[tuple[Path, Read, str]]:
 
 
 def _sealed(path: Path, read: Read, remedy: str) -> tuple[Path, Read, str]:
-    def unsealed(place: Path) -> dict[str, Any]:
-        try:
-            return unseal(read(place), place, remedy)
-        except ModelError as error:
-            raise PipelineError(f"{place} is damaged or unreadable: {remedy}") from error
-
-    return path, unsealed, remedy
+    return path, lambda place: open_sealed(place, read, remedy), remedy
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:

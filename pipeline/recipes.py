@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from models import ModelError
 from models.recipe import build_recipe, digest
 from models.spec import NeuralVariantSpec, plain_poolings
 from models.store import RECIPE, read_json, write_json
@@ -12,7 +11,7 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.files import atomic
 from pipeline.run_directory import RunDirectory
-from pipeline.seals import unseal, write_sealed
+from pipeline.seals import open_sealed, write_sealed
 
 ORDER = "order.json"
 
@@ -74,22 +73,19 @@ def note_use(root: Path, name: str) -> None:
 def _order(root: Path) -> list[str]:
     try:
         return [str(name) for name in read_order(root / ORDER)["order"]]
-    except (ModelError, PipelineError):  # missing or damaged: it costs no more than the order
+    except PipelineError:  # missing or damaged: it costs no more than the order
         return []
 
 
 def read_order(path: Path) -> dict[str, Any]:
-    """The names of a variant's recipes, the last used first. Raises ModelError or PipelineError if it is damaged."""
-    return unseal(read_json(path), path, "train again, which writes it anew")
+    """The names of a variant's recipes, the last used first. Raises PipelineError if it is damaged."""
+    return open_sealed(path, read_json, "train again, which writes it anew")
 
 
 def read_recipe(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """A recorded recipe, and the checksums of its backbone's files. Raises PipelineError if it is damaged."""
     remedy = anew(path)
-    try:
-        record = unseal(read_json(path), path, remedy)
-    except ModelError as error:
-        raise PipelineError(f"{path} is damaged or unreadable: {remedy}") from error
+    record = open_sealed(path, read_json, remedy)
     if digest(record.get("recipe"))[:8] != path.parent.name:
         raise PipelineError(f"{path} is the record of another recipe: {remedy}")
     return record["recipe"], record["files"]

@@ -10,7 +10,6 @@ import numpy as np
 from ruamel.yaml import YAML
 from scipy.stats import spearmanr
 
-from models import ModelError
 from models.recipe import differences
 from models.store import read_json, write_json
 from pipeline.blended import BLEND, read_blended
@@ -19,7 +18,7 @@ from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.files import atomic
 from pipeline.problems import nearest
 from pipeline.run_directory import CONFIG, RunDirectory, check_config
-from pipeline.seals import unseal, write_sealed
+from pipeline.seals import open_sealed, write_sealed
 
 NOTES, PLOT = "leaderboard.json", "leaderboard.svg"
 ENOUGH = 3  # leaderboard scores before a correlation says anything
@@ -110,11 +109,7 @@ def _notes(root: Path) -> dict[str, float]:
     path = root / NOTES
     if not path.exists():
         return {}
-    remedy = "remove it and note the scores again"
-    try:
-        notes = unseal(read_json(path), path, remedy)["scores"]
-    except ModelError as error:
-        raise PipelineError(f"{path} is damaged: {remedy}") from error
+    notes = open_sealed(path, read_json, "remove it and note the scores again")["scores"]
     return {str(name): float(score) for name, score in notes.items()}
 
 

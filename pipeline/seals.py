@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from models import ModelError
 from pipeline.errors import PipelineError
 
 ZEROS = "0" * 64
@@ -43,6 +44,14 @@ def unseal(value: Mapping[str, Any], path: Path, remedy: str) -> dict[str, Any]:
     if hashlib.sha256(text.replace(own.encode(), ZEROS.encode())).hexdigest() != own or "files" not in value:
         raise PipelineError(f"{path} is damaged or was changed since it was written: {remedy}")
     return {key: entry for key, entry in value.items() if key != "sha256"}
+
+
+def open_sealed(path: Path, read: Callable[[Path], Mapping[str, Any]], remedy: str) -> dict[str, Any]:
+    """What `read` gives of a sealed `path`, with its `files`. Raises PipelineError if it is damaged or was changed."""
+    try:
+        return unseal(read(path), path, remedy)
+    except ModelError as error:  # whose own remedy is for fits
+        raise PipelineError(f"{path} is damaged or unreadable: {remedy}") from error
 
 
 def check_file(path: Path, name: str, files: Mapping[str, str], remedy: str) -> Path:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from models import ModelError
 from models.recipe import differences
 from models.store import read_json
 from oof.frame import read_frame
@@ -25,7 +24,7 @@ from pipeline.job import Job
 from pipeline.level_one import level_one
 from pipeline.members import Gathered, gather, recorded_jobs
 from pipeline.run_directory import RunDirectory, run_directory
-from pipeline.seals import unseal
+from pipeline.seals import open_sealed
 from pipeline.splits import Folds, chosen_folds, open_folds
 
 Plain = dict[str, Any]
@@ -121,10 +120,7 @@ def _comparison(
     path = run.oof / COMPARISON
     if not path.exists():
         return None, "nobody has compared the members yet"
-    try:
-        found = unseal(read_json(path), path, "compare again")
-    except ModelError as error:
-        raise PipelineError(f"{path} is damaged or unreadable: compare again") from error
+    found = open_sealed(path, read_json, "compare again")
     if (found["fits"], found["folds"], found["metric"]) != (gathered.fits, folds, metric):
         return None, "the members were compared when they were made of other fits or folds"
     return found, None
