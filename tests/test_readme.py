@@ -1,4 +1,6 @@
-"""The README tells of every module and no other, and each command in it names a verb, option or target that exists."""
+"""The README tells of every module and no other; in all pages each command names a verb, option or target that exists,
+and each link leads somewhere; the Chinese README says what the English one says.
+"""
 
 import fnmatch
 import re
@@ -7,8 +9,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("pipeline", "folds", "models", "oof", "submissions")
+PAGES = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def readme() -> str:
@@ -109,10 +114,17 @@ def unknown_words(command: list[str]) -> list[str]:
     return [option for option in options if not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text)]
 
 
-def test_every_command_in_the_readme_exists() -> None:
+def test_the_readme_shows_the_product() -> None:
     found = commands(readme())
     assert ["make", "demo"] in found
     assert {"train", "blend", "submit"} <= {words[2] for words in found if words[:2] == ["python", "run.py"]}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_in_a_page_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    made = re.findall(r"^```python\n# (.*)$", text, re.M)  # scripts that the page itself shows
+    found = [command for command in commands(text) if command[1] not in made]
     assert {" ".join(command): unknown_words(command) for command in found if unknown_words(command)} == {}
 
 
@@ -123,3 +135,55 @@ def test_an_unknown_verb_option_target_or_script_is_found() -> None:
     )
     wrong = [["tset"], ["trian"], ["--onyl"], ["--pere"], ["benchmarks/egnine.py"]]
     assert [unknown_words(command) for command in commands(text)] == wrong
+
+
+def links(markdown: str) -> list[str]:
+    """Return the targets of a page's links, but not those to other sites."""
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.M | re.S)
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", prose) if "://" not in target]
+
+
+def anchors(markdown: str) -> set[str]:
+    """Return the names of a page's headings as links spell them."""
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.M | re.S)
+    titles = re.findall(r"^#+ (.*)$", prose, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def broken(page: Path) -> list[str]:
+    """Return the links of a page that lead to no file, or to no heading."""
+    found = []
+    for link in links(page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_in_a_page_leads_somewhere(page: str) -> None:
+    assert broken(ROOT / page) == []
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# The `one`\n[a](page.md) [b](#the-one) [c](page.md#two) [d](no.md) [e](https://no.no)\n")
+    assert broken(page) == ["page.md#two", "no.md"]
+
+
+def test_every_guide_is_linked_from_the_readme() -> None:
+    guides = {page for page in PAGES if page.startswith("docs/")}
+    assert guides - set(links(readme())) == set()
+
+
+def figures(markdown: str) -> set[str]:
+    """Return every number with a decimal point, a thousands' comma or a percent sign."""
+    return set(re.findall(r"\d+,\d{3}|\d*\.\d+|\d+ ?(?=%)", markdown))
+
+
+def test_the_chinese_readme_has_the_commands_and_figures_of_the_english_one() -> None:
+    chinese = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+    assert commands(chinese) == commands(readme())
+    assert figures(chinese) == figures(readme())
+    assert {link for link in links(readme()) if link != "README.zh.md"} <= set(links(chinese))

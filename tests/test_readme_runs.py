@@ -1,17 +1,33 @@
-"""Every `python run.py` command printed in the README runs, in its order, on a tiny encoder."""
+"""Every `python run.py` command printed in the README and in the guides runs, in its order, on a tiny encoder."""
 
+import json
 import re
+import runpy
 import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 import run
+from models import pools
+from tests.models import test_pooling_contract as contract
 
 ROOT = Path(__file__).resolve().parents[1]
 TAKES_CONFIG = {"train", "blend", "submit", "status", "predict", "grade"}
+RUN = "data/my-competition/runs/my-competition"
+LEAVES = {  # a file that is there at a guide's end only if all of it was done
+    "first-competition.md": "kaggle/working/submission.csv",
+    "choosing-poolings.md": f"{RUN}/oof/compare.json",
+    "reading-the-report.md": f"{RUN}/report.html",
+    "blending-with-teammates.md": f"{RUN}/oof/bert.parquet",
+    "extending.md": f"{RUN}/oof/blend.json",
+}
+GUIDES = list(LEAVES)
+SOURCES = ("models/", "tests/")  # what a guide shows of the repository is no file of the competition
 
 
 def printed_commands() -> list[list[str]]:
@@ -24,11 +40,13 @@ def printed_commands() -> list[list[str]]:
 def write_competition(folder: Path) -> None:
     """A folder as a host hands it out."""
     folder.mkdir(parents=True)
-    texts = [f"the {'kind and happy' if row % 2 else 'sad and broken'} story of number {row}" for row in range(40)]
-    frame = pd.DataFrame({"id": range(40), "text": texts, "happy": [row % 2 for row in range(40)]})
-    frame[:30].to_csv(folder / "train.csv", index=False)
-    frame[30:].drop(columns="happy").to_csv(folder / "test.csv", index=False)
-    frame[30:].drop(columns="text").assign(happy=0.5).to_csv(folder / "sample_submission.csv", index=False)
+    texts = [f"the {'kind and happy' if row % 2 else 'sad and broken'} story of number {row}" for row in range(60)]
+    frame = pd.DataFrame({"id": range(60), "text": texts, "target": [row // 2 % 5 > row % 2 * 2 for row in range(60)]})
+    frame = frame.astype({"target": int})
+    frame[:48].to_csv(folder / "train.csv", index=False)
+    frame[48:].drop(columns="target").to_csv(folder / "test.csv", index=False)
+    frame[48:].drop(columns="text").assign(target=0.5).to_csv(folder / "sample_submission.csv", index=False)
+    frame[48:].drop(columns="text").to_csv(folder / "solution.csv", index=False)
 
 
 def test_every_command_in_the_readme_runs(
@@ -53,3 +71,69 @@ def test_make_demo_runs_commands_of_the_readme() -> None:
     assert recipe is not None
     made = [line.split("$(RUN)")[1].split() for line in recipe[1].splitlines()]
     assert [command for command in made if command not in printed_commands()] == []
+
+
+def blocks(markdown: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a page: language and text."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", markdown, re.M | re.S)
+
+
+def put(config: Path, text: str) -> None:
+    """What a reader does with a config shown: each section's keys are put into theirs, variants in place of theirs."""
+    yaml = YAML(typ="safe")
+    values = yaml.load(config)
+    for name, section in yaml.load(text).items():
+        values[name] = section if name == "variants" else {**values.get(name, {}), **section}
+    config.write_text(json.dumps(values), encoding="utf-8")
+
+
+def follow(line: str, place: Path, overrides: list[str]) -> None:
+    """Do one line of a bash block; Kaggle's folders are in `place`."""
+    words = shlex.split(line.replace("/kaggle", str(place / "kaggle")), comments=True)
+    match words:
+        case ["python", "run.py", verb, *_]:
+            assert run.main([*words[2:], *(overrides if verb != "init" else [])]) == 0, line
+        case ["python", script]:
+            runpy.run_path(script)
+        case ["cp" | "mkdir", *_]:
+            subprocess.run(words, check=True)
+        case _:
+            assert words in ([], ["make", "test"]), f"nobody can follow {line!r}"
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_guide_can_be_followed(
+    guide: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_backbone: Callable[[str], str]
+) -> None:
+    for folder in ("data/my-competition", "kaggle/input/my-competition"):
+        write_competition(tmp_path / folder)
+    (tmp_path / "kaggle/working").mkdir()
+    (tmp_path / "kaggle/input/my-run").symlink_to(tmp_path / "kaggle/working")
+    monkeypatch.chdir(tmp_path)
+    if "run.py init" not in (text := (ROOT / "docs" / guide).read_text(encoding="utf-8")):
+        assert run.main(["init", "data/my-competition"]) == 0
+    small = [f"training.backbone={tiny_backbone('bert')}", "training.epochs=1", "training.batch_size=64"]
+    small += ["training.threads=1", "folds.count=2"]
+    for language, block in blocks(text):
+        head, _, rest = block.partition("\n")
+        file = Path(head.removeprefix("# "))
+        if language == "bash":
+            for line in block.splitlines():
+                follow(line, tmp_path, small)
+        elif language == "yaml":
+            put(file, rest)
+        elif not str(file).startswith(SOURCES):
+            file.write_text(block, encoding="utf-8")
+    assert (tmp_path / LEAVES[guide]).is_file()
+
+
+def test_the_pool_of_the_guide_keeps_its_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    shown = dict(block.split("\n", 1) for language, block in blocks(text) if language == "python")
+    made = dict(vars(pools))
+    exec(shown["# models/pools.py"], made)
+    references = eval(f"{{{shown['# tests/models/test_pooling_contract.py']}}}", vars(contract))
+    monkeypatch.setitem(pools.TOKEN_POOLS, "midrange", made["MidrangePool"])
+    monkeypatch.setitem(contract.POOL_REFERENCES, "midrange", references["midrange"])
+    for check in contract.CHECKS.values():
+        check(contract.build("weighted", "midrange"), "weighted", "midrange")
