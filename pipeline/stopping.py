@@ -56,7 +56,9 @@ def _watch(arrivals: int, heeded: Sequence[int], ended: threading.Event) -> None
     """Answer the first signal, and end the process after the second if nobody else does. Ends when the pipe does."""
     seen = 0
     while number := os.read(arrivals, 1):
-        seen += number[0] in heeded
+        if number[0] not in heeded:
+            continue
+        seen += 1
         if seen == 1:
             os.write(2, SAID)
         elif seen == 2 and not ended.wait(PATIENCE):

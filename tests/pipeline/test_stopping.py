@@ -1,7 +1,11 @@
 """A signal stops `train` gently: the running fit is saved and goes on later, to the same bytes."""
 
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +17,8 @@ from pipeline.stopping import SAID, StopRequest, stoppable
 
 EPOCHS, AT = 2, 4
 STEPS = EPOCHS * 24 // 8  # half of 48 rows are trained on, 8 at once
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Steps:
@@ -136,3 +142,27 @@ def test_what_was_ignored_stays_ignored_and_what_was_heeded_comes_back() -> None
         assert signal.getsignal(signal.SIGTERM) is heeded
     finally:
         signal.signal(signal.SIGHUP, former)
+
+
+DEEP = """
+import hashlib
+from pipeline.stopping import stoppable
+with stoppable():
+    print("in", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2 * 10**9)  # minutes in C code, where Python hears of no signal
+"""
+
+
+def test_a_second_signal_ends_a_process_that_is_deep_in_c_code() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEEP], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert said.count("stopping after this step") == 1
