@@ -203,7 +203,9 @@ def _status(args: argparse.Namespace) -> None:
 def _runs(args: argparse.Namespace) -> None:
     from pipeline.runs import runs
 
-    runs(args.config.parent, differing=args.diff, noted=args.leaderboard)
+    named = [] if args.config == Path("config.yaml") else ["--config", str(args.config)]
+    again = shlex.join(["python", "run.py", "runs", *named])
+    runs(args.config.parent, again=again, differing=args.diff, noted=args.leaderboard)
 
 
 def _predict(args: argparse.Namespace) -> None:

@@ -92,7 +92,11 @@ def shown(
     """Show a fit of so many `steps`, of which some are `behind` it, while it runs; `log` is TensorBoard's folder."""
     from models.board import open_board
 
-    board = None if log is None else open_board(log / job.variant / f"seed-{job.seed}-fold-{job.fold}")
+    # runs and recipes apart, or their curves would be one
+    place = Path(
+        job.folder.parents[4].name, job.variant, job.folder.parents[1].name, f"seed-{job.seed}_fold-{job.fold}"
+    )
+    board = None if log is None else open_board(log / place)
     try:
         with tqdm(total=steps, initial=behind, desc=title, unit="step", leave=False, disable=None, delay=1) as bar:
             yield Progress(bar, title, behind, metric, left, clock, board)

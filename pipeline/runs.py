@@ -43,12 +43,15 @@ class Row:
         return None if value is None else float(value)
 
 
-def runs(folder: Path, *, differing: Sequence[str] = (), noted: Sequence[str] = ()) -> None:
-    """List the runs in `folder`/runs; or note leaderboard scores (`name=score`); or say how two runs differ."""
+def runs(folder: Path, *, again: str, differing: Sequence[str] = (), noted: Sequence[str] = ()) -> None:
+    """List the runs in `folder`/runs; or note leaderboard scores (`name=score`); or say how two runs differ.
+
+    `again` is the command line of this verb.
+    """
     root = folder / "runs"
     names = sorted(path.parent.name for path in root.glob(f"*/{CONFIG}"))
     if not names:
-        raise PipelineError(f"{root} holds no run yet: python run.py train")
+        raise PipelineError(f"{root} holds no run yet: train first, or name a config beside another with --config")
     if noted:
         _note(root, names, noted)
     kept = _notes(root)
@@ -57,7 +60,7 @@ def runs(folder: Path, *, differing: Sequence[str] = (), noted: Sequence[str] = 
         print("\n".join(_differing(rows, *differing)))
         return
     print(table(["run", "metric", "members", "blend", "in-sample", "cross-fitted", "leaderboard"], _cells(rows)))
-    print("\n".join(_remarks(root, rows)))
+    print("\n".join(_remarks(root, rows, again)))
 
 
 def _row(root: Path, name: str, leaderboard: float | None) -> Row:
@@ -84,7 +87,7 @@ def _cells(rows: Sequence[Row]) -> list[list[str]]:
     return cells
 
 
-def _remarks(root: Path, rows: Sequence[Row]) -> list[str]:
+def _remarks(root: Path, rows: Sequence[Row], again: str) -> list[str]:
     tried = sum(row.blend is not None for row in rows)
     lines = [f"{len(rows)} run(s), {tried} blended"]
     if tried > 1:
@@ -99,9 +102,9 @@ def _remarks(root: Path, rows: Sequence[Row]) -> list[str]:
             f"rank correlation of own score and leaderboard over {len(pairs)} runs: {agreement:.2f}; {root / PLOT}"
         )
     elif pairs:
-        lines.append(f"{ENOUGH - len(pairs)} more leaderboard score(s) and they are set against your own")
+        lines.append(f"{ENOUGH} leaderboard scores are needed to set them against your own; {len(pairs)} noted")
     else:
-        lines.append("note what the leaderboard says: python run.py runs --leaderboard RUN=SCORE")
+        lines.append(f"note what the leaderboard says: {again} --leaderboard RUN=SCORE")
     return lines
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from oof.parts import KEYS
 from pipeline.errors import PipelineError
 from pipeline.problems import CONTROL, listed, shown
 from pipeline.spec import CompetitionSpec
@@ -30,6 +31,15 @@ class Targets:
 
 def read_targets(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
     """Read the targets of a training table. Raises PipelineError for a cell that the task does not allow."""
+    targets = _read(frame, spec, ids, path)
+    if taken := [column for column in targets.columns if column in KEYS]:
+        raise PipelineError(
+            f"{path}: a class or target cannot be named {taken[0]!r}, which the files of predictions need: rename it"
+        )
+    return targets
+
+
+def _read(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
     need_columns(frame, spec.targets, path, "training table")
     for column in spec.targets:
         missing = (frame[column] == "").to_numpy()

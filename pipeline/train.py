@@ -74,8 +74,13 @@ def train(
         warn([f"{len(done.failed)} of {len(jobs)} fits failed; the same command tries them again: {again}{listed}"])
     elif not done.left:
         what = "all fits" if only is None and folds is None else "the fits asked for are"
-        print(f"{what} done; blend next: {config.command('blend')}")
+        print(f"{what} done; blend next: {config.command('blend')}{_these(folds)}")
     return 128 + stop.number if stop.number else int(bool(done.failed))
+
+
+def _these(folds: Sequence[int] | None) -> str:
+    """The option that restricts a blend to what was trained."""
+    return "" if folds is None else f" --folds {','.join(map(str, sorted(set(folds))))}"
 
 
 def plan_fits(

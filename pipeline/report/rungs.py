@@ -40,9 +40,8 @@ def rungs(sources: Sources) -> list[Plain]:
 def next_steps(sources: Sources) -> list[tuple[str, str]]:
     """What to do next: a reason and a command for each step."""
     left = sum(job.state == "fit" for job in sources.all_jobs)
-    steps = (
-        [(f"{left} fits are not done", sources.config.command("train"))] if left or sources.gathered.left_out else []
-    )
+    undone = [f"{left} fits are not done"] if left else sources.gathered.left_out[:1]
+    steps = [(reason, sources.config.command("train")) for reason in undone]
     for name, verb in VERBS.items():
         if name in sources.missing:
             steps.append((sources.missing[name], sources.command(verb)))

@@ -59,8 +59,9 @@ def test_tensorboard_reads_the_losses_and_scores_of_every_fit(make_site: MakeSit
     site = make_site("binary", training={"epochs": 2}, variants={"both": {"poolings": {"a": "mean", "b": "max"}}})
     log = site.folder / "logs"
     site.ok("train", "--tensorboard", str(log))
-    folders = sorted(path for path in (log / "both").iterdir())
-    assert [path.name for path in folders] == ["seed-42-fold-0", "seed-42-fold-1"]
+    [recipe] = (log / "r" / "both").iterdir()  # of this run and recipe alone
+    folders = sorted(recipe.iterdir())
+    assert [path.name for path in folders] == ["seed-42_fold-0", "seed-42_fold-1"]
     for folder in folders:
         events = EventAccumulator(str(folder))
         events.Reload()

@@ -26,7 +26,7 @@ def test_each_run_has_a_line_with_its_scores(three: Any) -> None:
     assert lines["s"][3] == "mean"
     assert lines["unblended"][1:] == ["-"] * 6
     assert "4 run(s), 3 blended; the best of 3 scores flatters" in out
-    assert "python run.py runs --leaderboard RUN=SCORE" in out
+    assert f"python run.py runs --config {three.folder / 'config.yaml'} --leaderboard RUN=SCORE" in out
 
 
 def test_two_runs_differ_by_the_keys_of_their_configs(three: Any) -> None:
@@ -37,7 +37,9 @@ def test_two_runs_differ_by_the_keys_of_their_configs(three: Any) -> None:
 
 
 def test_noted_scores_stay_and_are_set_against_ones_own(three: Any) -> None:
-    assert "2 more leaderboard score(s)" in three.ok("runs", "--leaderboard", "r=0.5")
+    assert "3 leaderboard scores are needed to set them against your own; 1 noted" in three.ok(
+        "runs", "--leaderboard", "r=0.5"
+    )
     out = three.ok("runs", "--leaderboard", "s=0.6", "t=0.4")
     assert "rank correlation of own score and leaderboard over 3 runs: " in out
     plot = (three.folder / "runs" / "leaderboard.svg").read_bytes()
@@ -62,7 +64,7 @@ def test_what_makes_no_sense_is_one_sentence(blended: Blended, arguments: list[s
 
 
 def test_without_runs_it_says_what_to_do(linear_site: Callable[..., Any]) -> None:
-    assert "holds no run yet: python run.py train" in linear_site("binary").run("runs").err
+    assert "holds no run yet: train first" in linear_site("binary").run("runs").err
 
 
 def test_a_damaged_file_is_named(blended: Blended) -> None:

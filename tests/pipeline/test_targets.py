@@ -109,3 +109,26 @@ def test_a_target_that_the_task_does_not_allow_is_refused(
     task: str, cells: list[str], more: dict[str, Any], sentence: str
 ) -> None:
     assert refusal(task, cells, **more).startswith(sentence)
+
+
+@pytest.mark.parametrize("name", ["id", "fold", "seed"])
+def test_a_class_named_like_a_key_of_the_parts_is_refused_before_anything_trains(linear_site, name: str) -> None:
+    site = linear_site("multiclass")
+    site.write(
+        "train.csv", [{**row, "kind": name if row["kind"] == "who" else row["kind"]} for row in site.rows("train.csv")]
+    )
+    sample = [
+        {name if key == "who" else key: cell for key, cell in row.items()} for row in site.rows("sample_submission.csv")
+    ]
+    site.write("sample_submission.csv", sample)
+    if name != "id":  # a sample cannot have two columns of that name
+        assert f"a class or target cannot be named {name!r}" in site.run("train").err
+    assert site.run("train").code == 2
+    assert not site.markers()
+
+
+def test_the_next_command_after_some_folds_is_one_that_works(linear_site) -> None:
+    site = linear_site("binary")
+    out = site.ok("train", "--folds", "0")
+    assert out.rstrip().endswith("--folds 0")
+    site.ok("blend", "--folds", "0")
