@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shlex
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+    from pipeline.engines.choice import Choice
 
 OVERRIDE = "change a key of the config for this call: training.epochs=2"
 
@@ -71,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--folds", type=_numbers, help="these folds only: 0,1")
     add.add_argument("--budget", help="stop before this time is over, with whole members first: 8h, 90m, 1h30m, 3600s")
     add.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="log losses and scores there, for TensorBoard")
+    _engine(add)
     add.add_argument("--checkpoint", default="5m", help="save the running fit so often (default: 5m)")
     _config(add)
     add = _verb(verbs, "blend", "OOF to weights or a stacker, with honest scores", "blend blend.method=simplex")
@@ -129,6 +132,20 @@ def _config(add: argparse.ArgumentParser) -> None:
     add.add_argument("overrides", nargs="*", metavar="key=value", help=OVERRIDE)
 
 
+def _engine(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--engine", choices=["local", "ray"], default="local", help="this machine, or a Ray cluster")
+    add.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="fits at a time (default: one for each GPU; on a cluster: all it holds)",
+    )
+    add.add_argument("--address", help="of the Ray cluster: auto, or host:port of its head (default: this machine)")
+    add.add_argument("--gpus", type=_amount, help="of a fit on a Ray cluster: 1, 0.5, 0")
+    add.add_argument("--cpus", type=_amount, help="of a fit on a Ray cluster, and its threads")
+    add.add_argument("--memory", type=_size, help="of a fit on a Ray cluster: 16GB")
+
+
 def _names(text: str) -> list[str]:
     if not all(names := text.split(",")):
         raise argparse.ArgumentTypeError(f"must be names such as mean,attention, got {text!r}")
@@ -140,6 +157,39 @@ def _numbers(text: str) -> list[int]:
         return [int(number) for number in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be fold numbers such as 0,1, got {text!r}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 up, got {text!r}")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        if 0 <= (amount := float(text)) < 10_000:
+            return amount
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"must be a number from 0 up, got {text!r}")
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,6})(MB|GB)", text)
+    if match is None or not int(match[1]):
+        raise argparse.ArgumentTypeError(f"must be a size such as 16GB or 500MB, got {text!r}")
+    return int(match[1]) * {"MB": 10**6, "GB": 10**9}[match[2]]
+
+
+def _choice(args: argparse.Namespace) -> "Choice":
+    from pipeline.engines.choice import Choice
+    from pipeline.engines.needs import Needs
+    from pipeline.errors import PipelineError
+
+    for_ray = {f"--{name}": getattr(args, name) for name in ("address", "gpus", "cpus", "memory")}
+    if args.engine != "ray" and (named := [option for option, value in for_ray.items() if value is not None]):
+        raise PipelineError(f"{named[0]} is for --engine ray: leave it out, or name that engine")
+    return Choice(args.engine, args.workers, args.address, Needs(args.cpus, args.gpus, args.memory))
 
 
 def _read(args: argparse.Namespace) -> "tuple[Config, Path]":
@@ -167,7 +217,7 @@ def _train(args: argparse.Namespace) -> int:
     budget = Budget(parse_duration(args.budget, "--budget"), args.started) if args.budget is not None else None
     interval = parse_duration(args.checkpoint, "--checkpoint")
     asked = {"only": args.only, "folds": args.folds, "budget": budget, "interval": interval, "log": args.tensorboard}
-    return train(*_read(args), **asked, again=args.typed)
+    return train(*_read(args), **asked, choice=_choice(args), again=args.typed)
 
 
 def _blend(args: argparse.Namespace) -> None:

@@ -59,11 +59,11 @@ def measure_fits(site: Path, args: argparse.Namespace) -> None:
 
     out, real, held = sys.stdout, engine.do_fit, []
 
-    def watched(*given: Any) -> Any:
-        marker = real(*given)
+    def watched(*given: Any, **more: Any) -> Any:
+        outcome = real(*given, **more)
         held.append(resident_mib())
         print(f"fit {len(held):2} of {args.fits}: {held[-1]:,.1f} MiB", file=out, flush=True)
-        return marker
+        return outcome
 
     with patch.object(engine, "do_fit", watched), contextlib.redirect_stdout(sys.stderr):
         if code := run.main(["train", "--config", str(site / "config.yaml")]):

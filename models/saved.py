@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from models import ModelError
@@ -21,11 +22,15 @@ from models.encoder import empty_encoder
 from models.network import Network
 
 
-def write_weights(path: Path, weights: dict[str, Tensor], precision: str) -> None:
-    """Write weights in `precision` fp32 or fp16; only float32 is halved, not the scale of a regression's targets."""
-    if precision == "fp16":
-        weights = {name: t.half() if t.dtype == torch.float32 else t for name, t in weights.items()}
-    save_file(weights, path)
+def plain_weights(weights: dict[str, Tensor], precision: str) -> dict[str, np.ndarray]:
+    """Weights as arrays to keep, in `precision` fp32 or fp16, or none of them; those on the CPU are not copied.
+
+    Only float32 is halved, not the scale of a regression's targets.
+    """
+    if precision == "none":
+        return {}
+    halve = precision == "fp16"
+    return {n: (t.half() if halve and t.dtype == torch.float32 else t).numpy() for n, t in weights.items()}
 
 
 def write_backbone(folder: Path, backbone: Backbone) -> None:

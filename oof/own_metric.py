@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_file_location
 from numbers import Real
 from pathlib import Path
 from types import ModuleType
@@ -30,18 +29,48 @@ def own_metric(path: Path, function: str, *, higher_is_better: bool, needs: Need
     """
     if function in METRICS:
         raise OOFError(f"metric file {path}: {function} is the name of a known metric; give the function another name")
-    found, where = _function(path, function), f"metric file {path}, function {function}"
+    if not path.is_file():
+        raise OOFError(f"metric file {path} does not exist")
+    found = OwnFunction(str(path), path.read_bytes(), function)
+    return Metric(function, found, higher_is_better, needs_of(needs, task), frozenset({task}))
 
-    def guarded(truth: Truth, predictions: Any) -> float:
+
+class OwnFunction:
+    """A function of a Python file, called as metrics are. It travels to other processes and machines as its source.
+
+    Raises OOFError if the file cannot be run or has no such function.
+    """
+
+    def __init__(self, path: str, source: bytes, name: str) -> None:
+        self._path, self._source, self._name = path, source, name
+        self._function = self._load()
+
+    def __reduce__(self) -> tuple[type["OwnFunction"], tuple[str, bytes, str]]:
+        return OwnFunction, (self._path, self._source, self._name)
+
+    def __call__(self, truth: Truth, predictions: Any) -> float:
+        """The metric of copies. Raises OOFError if the function raises or gives no finite number."""
+        where = f"metric file {self._path}, function {self._name}"
         with _told(where):
-            value = found(truth.copy(), predictions.copy())
+            value = self._function(truth.copy(), predictions.copy())
         if not isinstance(value, Real):
             raise OOFError(f"{where}: returned {type(value).__name__}; it must return a number")
         if not math.isfinite(value):
             raise OOFError(f"{where}: returned {value}; it must return a finite number")
         return float(value)
 
-    return Metric(function, guarded, higher_is_better, needs_of(needs, task), frozenset({task}))
+    def _load(self) -> Callable[[Truth, Any], Any]:
+        module = ModuleType("own_metric")
+        module.__file__ = self._path
+        with _told(f"metric file {self._path}"):
+            # not by a loader: it writes bytecode, and takes old one for a file edited twice within a second
+            exec(SourceFileLoader("own_metric", self._path).source_to_code(self._source, self._path), vars(module))
+        found: Any = getattr(module, self._name, None)
+        if not callable(found):
+            own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+            known = ", ".join(own) or "none"
+            raise OOFError(f"metric file {self._path} has no function {self._name!r}; it has {known}")
+        return found  # type: ignore[no-any-return]
 
 
 def needs_of(needs: Needs | None, task: str) -> Needs:
@@ -67,28 +96,6 @@ def rehearse(metric: Metric, task: str, truth: Truth, columns: int) -> None:
     if task != "regression":  # halfway to knowing nothing
         predictions = predictions / 2 + 1 / (2 * columns if task in ("multiclass", "ordinal") else 4)
     metric.function(truth, judged(metric, task, predictions))
-
-
-def _function(path: Path, name: str) -> Callable[[Truth, Any], Any]:
-    if not path.is_file():
-        raise OOFError(f"metric file {path} does not exist")
-    module = _module(path)
-    found: Any = getattr(module, name, None)
-    if not callable(found):
-        own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-        raise OOFError(f"metric file {path} has no function {name!r}; it has {', '.join(own) or 'none'}")
-    return found  # type: ignore[no-any-return]
-
-
-def _module(path: Path) -> ModuleType:
-    loader = SourceFileLoader("own_metric", str(path))
-    spec = spec_from_file_location("own_metric", path, loader=loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    with _told(f"metric file {path}"):
-        # not loader.exec_module: it writes bytecode, and takes old one for a file edited twice within a second
-        exec(loader.source_to_code(path.read_bytes(), str(path)), vars(module))
-    return module
 
 
 @contextmanager

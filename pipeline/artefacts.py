@@ -8,18 +8,51 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from models import ModelError
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from models.store import CHECKPOINT, LOOKS, MARKER, test_part, valid_part, write_json
+from models.linear import NUMBERS, TERMS, write_linear
+from models.store import CHECKPOINT, FAILURE, LOOKS, MARKER, WEIGHTS, test_part, valid_part, write_json
 from oof.parts import write_part
 from pipeline.competition import TestTable
 from pipeline.display import warn
-from pipeline.files import atomic
+from pipeline.files import atomic, together
 from pipeline.job import Job
+from pipeline.orders import Outcome
 from pipeline.seals import checksums, write_sealed
+from pipeline.shared import Shared
 
 Predictions = dict[str, np.ndarray]  # (rows, columns) by pooling name
+
+
+def keep(job: Job, outcome: Outcome, shared: Shared) -> dict[str, Any]:
+    """Write all that a fit gave, and return its marker."""
+    files = write_looks(job, outcome.looks, shared.ids)
+    if outcome.weights:
+        with atomic(job.folder / WEIGHTS) as temporary:
+            save_file(outcome.weights, temporary)
+        files.append(job.folder / WEIGHTS)
+    if outcome.linear is not None:
+        paths = [job.folder / TERMS, job.folder / NUMBERS]
+        with together(*paths) as (terms, numbers):
+            write_linear(terms, numbers, outcome.linear)
+        files += paths
+    if len(rows := shared.folds.valid(job.fold)):
+        files += write_parts(job, outcome.valid, [shared.ids[row] for row in rows], shared.columns, None)
+    files += write_parts(job, outcome.test, shared.test.ids, shared.columns, shared.test.sha256)
+    marker = {
+        "fingerprint": job.fingerprint,
+        "variant": job.variant,
+        "seed": job.seed,
+        "fold": job.fold,
+        "provenance": outcome.provenance,
+        "epochs": outcome.epochs,
+    }
+    write_marker(job, marker, checksums(files))
+    for left in (CHECKPOINT, FAILURE):
+        (job.folder / left).unlink(missing_ok=True)
+    return marker
 
 
 def write_parts(

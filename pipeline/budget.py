@@ -7,8 +7,9 @@ that will, one that is begun comes first. Without a budget the order is the plan
 import math
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 
 from pipeline.errors import PipelineError
 from pipeline.estimate import Estimates, Load
@@ -43,10 +44,13 @@ class Budget:
         return self.started + self.seconds - self.closing - self.clock()
 
 
-def next_fit(waiting: Mapping[int, Load], begun: Collection[str], left: float, estimates: Estimates) -> int | None:
+def next_fit(
+    waiting: Mapping[int, Load], begun: Collection[str], left: float, estimates: Estimates, at_once: int = 1
+) -> int | None:
     """The number of the fit to start next, or None where none fits into the seconds that are left.
 
-    Fits of members that will be whole in time come first, among them those in `begun`, then the plan's order.
+    Fits of members that will be whole in time come first, `at_once` being done at a time, among them those in `begun`,
+    then the plan's order.
     """
     if left == math.inf:
         return next(iter(waiting), None)
@@ -57,13 +61,13 @@ def next_fit(waiting: Mapping[int, Load], begun: Collection[str], left: float, e
 
     def rank(number: int) -> tuple[bool, bool]:
         variant = waiting[number].variant
-        return rest[variant] > left, variant not in begun
+        return rest[variant] > left * at_once, variant not in begun
 
     return min((number for number in waiting if left > 0 and needs[number] <= left), key=rank, default=None)
 
 
 class Agenda:
-    """Hands out fits by number, each once, and is told how each ended; several may be out at a time."""
+    """Hands out fits by number, each once, and is told how each ended; about `at_once` are out at a time."""
 
     def __init__(
         self,
@@ -72,10 +76,11 @@ class Agenda:
         budget: Budget,
         estimates: Estimates,
         leavable: Collection[int] = (),
+        at_once: int = 1,
     ) -> None:
         self.waiting, self.out = dict(enumerate(loads)), dict[int, Load]()
         self.begun, self.budget, self.estimates = set(begun), budget, estimates
-        self._leavable = set(leavable)
+        self._leavable, self.at_once = set(leavable), at_once
 
     def next(self) -> int | None:
         """The number of the fit to start now; None where none is left that fits into the budget.
@@ -83,7 +88,7 @@ class Agenda:
         If not even the first one fits, it is a `leavable` one, that can be saved in the middle: a run whose fits are
         longer than its budget comes to an end all the same.
         """
-        number = next_fit(self.waiting, self.begun, self.budget.left, self.estimates)
+        number = next_fit(self.waiting, self.begun, self.budget.left, self.estimates, self.at_once)
         if number is None and self.budget.left > 0:
             number = min(self._leavable & set(self.waiting), default=None)
         self._leavable.clear()
@@ -106,23 +111,44 @@ class Agenda:
         """A fit that was handed out is not done: it waits again, in its place."""
         self.waiting = dict(sorted({**self.waiting, number: self.out.pop(number)}.items()))
 
-    def seconds_left(self) -> float | None:
-        """Seconds that the waiting fits will take; None while that of one is unknown."""
-        return total(self.waiting.values(), self.estimates)
+    def seconds_left(self, running: Collection[float] = ()) -> float | None:
+        """Seconds until all is done, if those that are out need the `running` ones; None while some are unknown."""
+        return time_for(self.waiting.values(), self.estimates, self.at_once, running)
 
 
-def total(loads: Collection[Load], estimates: Estimates) -> float | None:
-    """Seconds that loads will take together; None where that of one is unknown."""
-    seconds = [estimates.seconds(load) for load in loads]
-    return None if None in seconds else sum(one for one in seconds if one is not None)
+def time_for(
+    loads: Iterable[Load], estimates: Estimates, at_once: int = 1, running: Collection[float] = ()
+) -> float | None:
+    """Seconds until loads are done in their order, `at_once` at a time; None where the seconds of one are unknown.
+
+    Those that are `running` need so many seconds more.
+    """
+    free = _places(at_once, running)
+    for load in loads:
+        if (need := estimates.seconds(load)) is None:
+            return None
+        heapreplace(free, free[0] + need)
+    return max(free)
 
 
-def foresee(waiting: Mapping[int, Load], begun: Collection[str], left: float, estimates: Estimates) -> list[int]:
+def foresee(
+    waiting: Mapping[int, Load],
+    begun: Collection[str],
+    left: float,
+    estimates: Estimates,
+    at_once: int = 1,
+    running: Collection[float] = (),
+) -> list[int]:
     """The fits that will be done in the seconds that are left, in their order, if the estimates are right."""
-    rest, members, order = dict(waiting), set(begun), list[int]()
-    while (number := next_fit(rest, members, left, estimates)) is not None:
+    rest, members, order, free = dict(waiting), set(begun), list[int](), _places(at_once, running)
+    while (number := next_fit(rest, members, left - free[0], estimates, at_once)) is not None:
         load = rest.pop(number)
         order.append(number)
         members.add(load.variant)
-        left -= estimates.seconds(load) or 0.0
+        heapreplace(free, free[0] + (estimates.seconds(load) or 0.0))
     return order
+
+
+def _places(at_once: int, running: Collection[float]) -> list[float]:
+    """A heap of the seconds after which each of the places is free."""
+    return sorted([*running, *[0.0] * max(at_once - len(running), 0 if running else 1)])

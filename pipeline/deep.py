@@ -17,6 +17,7 @@ from pipeline.compare import COMPARISON
 from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.files import PREFIX
 from pipeline.job import again
+from pipeline.live import LIVE
 from pipeline.recipes import ORDER, anew, read_order, read_recipe
 from pipeline.report import FOLDER, RECORD
 from pipeline.run_directory import CONFIG, RunDirectory, check_config
@@ -66,8 +67,8 @@ def check_run(run: RunDirectory) -> str:
 
 
 def _passing(path: Path) -> bool:
-    """Whether a file is a lock, or one that is just being written."""
-    return path.suffix == ".lock" or path.parent.name.startswith(PREFIX)
+    """Whether a file is a lock, one that is just being written, or what a running `train` says of itself."""
+    return path.suffix == ".lock" or path.name == LIVE or path.parent.name.startswith(PREFIX)
 
 
 def _seals(run: RunDirectory) -> Iterator[tuple[Path, Read, str]]:

@@ -1,12 +1,7 @@
-"""The local engine: does one fit after the other in this process and leaves each in the run directory.
-
-A fit is written weights, parts, marker; the marker last, so that whatever a crash leaves before it never happened.
-"""
+"""One fit of a job: from what all fits share to what this one gives, wherever it is done."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,72 +9,73 @@ import numpy as np
 from models import ModelError
 from models.backbone import Backbone, open_backbone
 from models.build import check_variant
+from models.checkpoint import Checkpoint
 from models.course import Pause, Step
 from models.device import use_threads
-from models.fit import Fit, fit, per_thousand, updates_per_epoch
-from models.linear import NUMBERS, TERMS, fit_linear, read_linear, write_linear
+from models.fit import fit, per_thousand, updates_per_epoch
+from models.linear import NUMBERS, TERMS, fit_linear, read_linear
 from models.memory import gives_back
 from models.predict import predict
-from models.saved import load_network, write_backbone, write_weights
-from models.store import BACKBONE, CHECKPOINT, FAILURE, RECIPE, WEIGHTS, write_json
-from pipeline.artefacts import Predictions, keep_checkpoint, left_off, write_looks, write_marker, write_parts
+from models.saved import load_network, plain_weights, write_backbone
+from models.store import BACKBONE, RECIPE, WEIGHTS, write_json
+from pipeline.artefacts import Predictions
 from pipeline.caches import Caches
 from pipeline.competition import Competition, TestTable
 from pipeline.errors import PipelineError
-from pipeline.files import atomic, plainly, together
+from pipeline.files import atomic, plainly
 from pipeline.job import Job
+from pipeline.orders import Outcome
 from pipeline.recipes import anew, read_recipe
-from pipeline.seals import check_file, checksum, checksums, write_sealed
-from pipeline.splits import Folds
+from pipeline.seals import check_file, checksum, write_sealed
+from pipeline.shared import Shared
 
-Score = Callable[[np.ndarray, np.ndarray], float | None]
 OnStep = Callable[[Step], None]
 OnEpoch = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What all fits of a run have in common."""
+def do_fit(
+    job: Job,
+    shared: Shared,
+    on_step: OnStep,
+    on_epoch: OnEpoch,
+    pause: Pause,
+    *,
+    caches: Caches,
+    save: Callable[[Checkpoint], None],
+    start: Checkpoint | None,
+) -> Outcome:
+    """Train one job, from a checkpoint of it where there is one. `caches` are those of the process.
 
-    competition: Competition
-    folds: Folds
-    score: Score
-    caches: Caches
-
-
-def backbone_of(settings: dict[str, Any]) -> Backbone:
-    """The backbone that a neural variant starts from."""
-    return open_backbone(settings["backbone"], tuple(settings["extra_tokens"]))
-
-
-@gives_back()
-def do_fit(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch, pause: Pause) -> dict[str, Any]:
-    """Train one job, from its checkpoint if it has one, write all it gives, and return its marker.
-
-    Raises LeftError where `pause` asks to leave; the checkpoint is saved then.
+    Raises LeftError where `pause` asks to leave; the checkpoint went to `save` then.
     """
-    competition, table = shared.competition, shared.competition.test
     if job.linear:
-        valid, test, marker, files = _fit_linear(job, shared)
-    else:
-        with use_threads(job.settings["threads"]):
-            result = _fit_neural(job, shared, on_step, on_epoch, pause)
-        valid, test, files = result.valid, result.test, []
-        marker = {"provenance": result.provenance, "epochs": result.epochs}
-        files += write_looks(job, result.looks, competition.ids)
-        if job.settings["save_weights"] != "none":
-            with atomic(job.folder / WEIGHTS) as temporary:
-                write_weights(temporary, result.weights, job.settings["save_weights"])
-            files.append(job.folder / WEIGHTS)
-    rows = shared.folds.valid(job.fold)
-    if len(rows):
-        files += write_parts(job, valid, [competition.ids[row] for row in rows], competition.targets.columns, None)
-    files += write_parts(job, test, table.ids, competition.targets.columns, table.sha256)
-    marker = {"fingerprint": job.fingerprint, "variant": job.variant, "seed": job.seed, "fold": job.fold, **marker}
-    write_marker(job, marker, checksums(files))
-    for left in (CHECKPOINT, FAILURE):
-        (job.folder / left).unlink(missing_ok=True)
-    return marker
+        return _fit_linear(job, shared)
+    with use_threads(job.settings["threads"]):
+        backbone, table = caches.backbone(job.settings), shared.test
+        result = fit(
+            backbone=backbone,
+            poolings=job.poolings,
+            training=job.settings,
+            task=shared.task,
+            columns=shared.columns,
+            classes=shared.classes,
+            tokens=caches.tokens(backbone, job.settings, shared.texts, shared.ids, shared.sha256),
+            truth=shared.truth,
+            row_weights=shared.weights,
+            train_rows=shared.folds.train(job.fold),
+            valid_rows=shared.folds.valid(job.fold),
+            test=caches.tokens(backbone, job.settings, table.texts, table.ids, table.sha256),
+            seed=job.derived_seed,
+            trunks=caches.trunks,
+            score=shared.score,
+            on_step=on_step,
+            on_epoch=on_epoch,
+            pause=pause,
+            save=save,
+            start=start,
+        )
+    weights = plain_weights(result.weights, job.settings["save_weights"])
+    return Outcome(result.valid, result.test, result.epochs, result.provenance, result.looks, weights)
 
 
 @gives_back()
@@ -99,6 +95,11 @@ def do_predict(job: Job, table: TestTable, caches: Caches, task: str, columns: i
         network = load_network(job.folder / WEIGHTS, backbone, job.poolings, job.settings, task, columns)
         tokens = caches.tokens(backbone, job.settings, table.texts, table.ids, table.sha256)
         return predict(network, tokens, np.arange(len(tokens)), job.settings, backbone)
+
+
+def backbone_of(settings: dict[str, Any]) -> Backbone:
+    """The backbone that a neural variant starts from."""
+    return open_backbone(settings["backbone"], tuple(settings["extra_tokens"]))
 
 
 def record_recipe(job: Job) -> None:
@@ -124,62 +125,29 @@ def record_recipe(job: Job) -> None:
         write_sealed(temporary, write_json, {"recipe": job.recipe}, files)
 
 
-def _fit_neural(job: Job, shared: Shared, on_step: OnStep, on_epoch: OnEpoch, pause: Pause) -> Fit:
-    competition, folds, caches = shared.competition, shared.folds, shared.caches
-    backbone, test = backbone_of(job.settings), competition.test
-    return fit(
-        backbone=backbone,
-        poolings=job.poolings,
-        training=job.settings,
-        task=competition.spec.task,
-        columns=competition.targets.columns,
-        classes=competition.targets.classes,
-        tokens=caches.tokens(backbone, job.settings, competition.texts, competition.ids, competition.sha256),
-        truth=competition.targets.truth,
-        row_weights=competition.weights,
-        train_rows=folds.train(job.fold),
-        valid_rows=folds.valid(job.fold),
-        test=caches.tokens(backbone, job.settings, test.texts, test.ids, test.sha256),
-        seed=job.derived_seed,
-        trunks=caches.trunks,
-        score=shared.score,
-        on_step=on_step,
-        on_epoch=on_epoch,
-        pause=pause,
-        save=lambda checkpoint: keep_checkpoint(job, checkpoint),
-        start=left_off(job),
-    )
-
-
-def _fit_linear(job: Job, shared: Shared) -> tuple[Predictions, Predictions, dict[str, Any], list[Path]]:
-    started, competition, truth = time.perf_counter(), shared.competition, shared.competition.targets.truth
+def _fit_linear(job: Job, shared: Shared) -> Outcome:
+    started, truth = time.perf_counter(), shared.truth
     train, valid_rows = shared.folds.train(job.fold), shared.folds.valid(job.fold)
     model = fit_linear(
         settings=job.settings,
-        task=competition.spec.task,
-        columns=len(competition.targets.columns),
-        texts=[competition.texts[row] for row in train],
+        task=shared.task,
+        columns=len(shared.columns),
+        texts=[shared.texts[row] for row in train],
         truth=truth[train],
-        row_weights=competition.weights[train],
+        row_weights=shared.weights[train],
         seed=job.derived_seed,
     )
-    valid = model.predict([competition.texts[row] for row in valid_rows]) if len(valid_rows) else np.zeros((0, 1))
+    valid = model.predict([shared.texts[row] for row in valid_rows]) if len(valid_rows) else np.zeros((0, 1))
     predicting = time.perf_counter()
-    test = model.predict(competition.test.texts)
+    test = model.predict(shared.test.texts)
     predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))
-    files = [job.folder / TERMS, job.folder / NUMBERS]
-    with together(*files) as (terms, numbers):
-        write_linear(terms, numbers, model)
     scores = {"": shared.score(truth[valid_rows], valid)} if len(valid_rows) else {}
-    marker = {
-        "provenance": {
-            "seconds": round(time.perf_counter() - started, 2),
-            "predict_seconds": predict_seconds,
-            "device": "cpu",
-        },
-        "epochs": [{"epoch": 1, "scores": scores}],
+    provenance = {
+        "seconds": round(time.perf_counter() - started, 2),
+        "predict_seconds": predict_seconds,
+        "device": "cpu",
     }
-    return {"": valid}, {"": test}, marker, files
+    return Outcome({"": valid}, {"": test}, [{"epoch": 1, "scores": scores}], provenance, linear=model)
 
 
 def steps_of(job: Job, rows: int) -> int | None:

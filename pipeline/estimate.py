@@ -5,8 +5,9 @@ twice as much backward), a predicted one once. Tokens are guessed from character
 neither a tokenizer nor torch is needed to say how long a run will take.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -50,10 +51,17 @@ class Timed:
     load: Load
     seconds: float
 
+    def __add__(self, other: "Timed") -> "Timed":
+        mine, theirs = self.load, other.load
+        both = replace(
+            mine, train=mine.train + theirs.train, valid=mine.valid + theirs.valid, test=mine.test + theirs.test
+        )
+        return Timed(both, self.seconds + other.seconds)
+
 
 @dataclass(frozen=True)
 class Estimates:
-    """What timed fits say of others: those `earlier` calls did and those `measured` in this one.
+    """What timed fits say of others: those `earlier` calls did and those `measured` in this one, summed by variant.
 
     The closest fits decide: the variant's own of this call, its earlier ones, then any of its kind. `errors` keeps how
     far each kind of estimate was off (seconds taken by seconds guessed).
@@ -63,11 +71,12 @@ class Estimates:
     measured: tuple[Timed, ...] = ()
     starts: tuple[float, ...] = ()
     errors: tuple[tuple[Basis, float], ...] = ()
+    _known: dict[tuple[str, str], tuple[float, Basis] | None] = field(init=False, default_factory=dict, compare=False)
 
     def seconds(self, load: Load) -> float | None:
         """The seconds to expect, corrected by the mean error; None while no fit of the kind was timed."""
         guess = self._guess(load)
-        return None if guess is None else self.start + guess[0] * float(np.mean(self._recent(guess[1]) or 1.0))
+        return None if guess is None else self.start + guess[0] * (fmean(self._recent(guess[1]) or [1.0]))
 
     def safe(self, load: Load) -> float:
         """Seconds that will hardly be exceeded: by the largest recent error, and more while few are known.
@@ -87,20 +96,34 @@ class Estimates:
     def learn(self, load: Load, seconds: float, start: float = 0.0) -> "Estimates":
         """Estimates after a whole fit that took `seconds`, of which `start` before the first step."""
         guess, taken = self._guess(load), max(seconds - start, 0.0)
-        error = ((guess[1], taken / guess[0]),) if guess and guess[0] > 0 else ()
-        measured = (*self.measured, Timed(load, taken))
-        return replace(self, measured=measured, starts=(*self.starts, start), errors=(*self.errors, *error))
+        errors = list(self.errors)
+        if guess and guess[0] > 0:
+            errors.append((guess[1], taken / guess[0]))
+            if len(self._recent(guess[1])) == RECENT:
+                errors.remove(next(error for error in errors if error[0] == guess[1]))
+        starts = (*self.starts[:1], min([*self.starts[1:], start])) if self.starts else (start,)
+        return replace(self, measured=summed([*self.measured, Timed(load, taken)]), starts=starts, errors=tuple(errors))
 
     def glimpse(self, part: Timed) -> "Estimates":
         """Estimates that know a part of a running fit as well."""
-        return replace(self, measured=(*self.measured, part))
+        return replace(self, measured=summed([*self.measured, part]))
 
     def _guess(self, load: Load) -> tuple[float, Basis] | None:
+        """Seconds without the start, not corrected, and what they are guessed from."""
+        key = (load.variant, load.kind)
+        if key not in self._known:
+            self._known[key] = self._pace(*key)
+        found = self._known[key]
+        return None if found is None else (load.work * found[0], found[1])
+
+    def _pace(self, variant: str, kind: str) -> tuple[float, Basis] | None:
+        """Seconds for a unit of work."""
+
         def of_variant(timed: Sequence[Timed]) -> list[Timed]:
-            return [one for one in timed if one.load.variant == load.variant]
+            return [one for one in timed if one.load.variant == variant]
 
         def of_kind(timed: Sequence[Timed]) -> list[Timed]:
-            return [one for one in timed if one.load.kind == load.kind]
+            return [one for one in timed if one.load.kind == kind]
 
         found: list[tuple[Basis, list[Timed]]] = [
             ("measured", of_variant(self.measured)),
@@ -109,11 +132,20 @@ class Estimates:
         ]
         for basis, timed in found:
             if work := sum(one.load.work for one in timed):
-                return load.work * sum(one.seconds for one in timed) / work, basis
-        return (load.work * PRIOR[load.kind], "prior") if load.kind in PRIOR else None
+                return sum(one.seconds for one in timed) / work, basis
+        return (PRIOR[kind], "prior") if kind in PRIOR else None
 
     def _recent(self, basis: Basis) -> list[float]:
         return [error for about, error in self.errors if about == basis][-RECENT:]
+
+
+def summed(timed: Iterable[Timed]) -> tuple[Timed, ...]:
+    """One for each variant and kind, however many fits there were."""
+    sums: dict[tuple[str, str], Timed] = {}
+    for one in timed:
+        key = (one.load.variant, one.load.kind)
+        sums[key] = sums[key] + one if key in sums else one
+    return tuple(sums.values())
 
 
 def loads_of(
@@ -142,4 +174,4 @@ def loads_of(
 def earlier_fits(jobs: Sequence[Job], loads: Sequence[Load]) -> Estimates:
     """What the finished ones among the jobs say of the others."""
     done = [(job.marker, load) for job, load in zip(jobs, loads, strict=True) if job.marker is not None]
-    return Estimates(tuple(Timed(load, float(marker["provenance"]["seconds"])) for marker, load in done))
+    return Estimates(summed(Timed(load, float(marker["provenance"]["seconds"])) for marker, load in done))

@@ -7,19 +7,25 @@ from models.store import FAILURE, read_json, write_json
 from pipeline.errors import OUT_OF_MEMORY, PROBLEMS
 from pipeline.files import atomic
 from pipeline.job import Job
+from pipeline.orders import Failed
 
 
-def note_failure(job: Job, error: Exception) -> str:
-    """Write down why a fit failed, with the traceback of what nobody foresaw; returns the sentence."""
+def told(error: Exception) -> Failed:
+    """What went wrong in a fit as a sentence, with the traceback of what nobody foresaw."""
     foreseen = isinstance(error, (*PROBLEMS, MemoryError))
     said = OUT_OF_MEMORY if isinstance(error, MemoryError) else " ".join(str(error).split())
-    said = said if foreseen else f"{type(error).__name__}: {said}"
-    note = {"fingerprint": job.fingerprint, "error": said}
-    if not foreseen:
-        note["traceback"] = "".join(traceback.format_exception(error))
+    if foreseen:
+        return Failed(said)
+    return Failed(f"{type(error).__name__}: {said}", "".join(traceback.format_exception(error)))
+
+
+def note_failure(job: Job, failed: Failed) -> None:
+    """Write down why a fit failed."""
+    note = {"fingerprint": job.fingerprint, "error": failed.said}
+    if failed.traceback is not None:
+        note["traceback"] = failed.traceback
     with atomic(job.folder / FAILURE) as temporary:
         write_json(temporary, note)
-    return said
 
 
 def failure_of(job: Job) -> str | None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from pipeline.budget import Agenda, foresee, total
+from pipeline.budget import Agenda, foresee, time_for
 from pipeline.display import duration
 from pipeline.estimate import Estimates, Load
 from pipeline.job import Job
@@ -14,28 +14,30 @@ def time_to_come(agenda: Agenda, place: int, pace: Pace) -> list[str]:
     """How long the running fit and all after it will take, by the steps it has done, and how far the budget goes."""
     estimates = agenda.estimates.glimpse(pace.part)
     this = pace.start + (estimates.seconds(agenda.out[place]) or 0.0)
-    later, count = total(agenda.waiting.values(), estimates), len(agenda.waiting)
+    out = [this] * len(agenda.out)  # those that run beside it began with it
+    whole = time_for(agenda.waiting.values(), estimates, agenda.at_once, out)
     lines = [f"this fit will take about {duration(this)}"]
-    if count and later is not None:
-        lines[0] += f"; it and the {count} after it, about {duration(this + later)}"
-    return lines + _reach(agenda, estimates, this - (pace.last - pace.began))
+    if (count := len(agenda.waiting) + len(out) - 1) and whole is not None:
+        beside = f" and beside it, {agenda.at_once} at a time" if agenda.at_once > 1 else " it"
+        lines[0] += f"; it and the {count} after{beside}, about {duration(whole)}"
+    return lines + _reach(agenda, estimates, [this - (pace.last - pace.began)] * len(out))
 
 
 def reach(agenda: Agenda) -> list[str]:
     """How far the budget goes, where there is one, with no fit running."""
-    return _reach(agenda, agenda.estimates, 0.0)
+    return _reach(agenda, agenda.estimates, [])
 
 
-def _reach(agenda: Agenda, estimates: Estimates, running: float) -> list[str]:
-    """A sentence on the budget; `running` is what the fits that are out still need."""
-    budget, left = agenda.budget, agenda.budget.left - running
+def _reach(agenda: Agenda, estimates: Estimates, running: list[float]) -> list[str]:
+    """A sentence on the budget; those `running` still need so many seconds."""
+    budget, left = agenda.budget, agenda.budget.left - max(running, default=0.0)
     if budget.seconds == math.inf:
         return []
     name = f"the budget of {duration(budget.seconds)}"
     if left < 0:
         short = f"about {duration(-left)} too early for this fit"
         return [f"{name} ends {short}: it goes on until then, and is kept only if it is done before"]
-    done = set(foresee(agenda.waiting, agenda.begun, left, estimates))
+    done = set(foresee(agenda.waiting, agenda.begun, agenda.budget.left, estimates, agenda.at_once, running))
     if len(done) == len(agenda.waiting):
         return [f"{name} is enough for all of it"]
     unfinished = {load.variant for place, load in agenda.waiting.items() if place not in done}
@@ -46,11 +48,12 @@ def _reach(agenda: Agenda, estimates: Estimates, running: float) -> list[str]:
     return [f"{name} is enough for {len(done)} of the {len(agenda.waiting)} fits to come; whole: {', '.join(whole)}"]
 
 
-def _shortest(agenda: Agenda, estimates: Estimates, running: float) -> str:
+def _shortest(agenda: Agenda, estimates: Estimates, running: list[float]) -> str:
     """The member that would be whole first, and what it still needs."""
-    needs: dict[str, float] = {load.variant: running for load in agenda.out.values()}
-    for load in agenda.waiting.values():
-        needs[load.variant] = needs.get(load.variant, 0.0) + (estimates.seconds(load) or 0.0)
+    needs: dict[str, float] = {load.variant: max(running, default=0.0) for load in agenda.out.values()}
+    for variant in _variants(agenda.waiting.values()):
+        own = [load for load in agenda.waiting.values() if load.variant == variant]
+        needs[variant] = needs.get(variant, 0.0) + (time_for(own, estimates, agenda.at_once) or 0.0)
     variant = min(needs, key=lambda name: needs[name])
     return f"{variant} needs about {duration(needs[variant])} more, and {duration(agenda.budget.left)} are left"
 

@@ -40,6 +40,20 @@ def only_one(root: Path, verb: str) -> Iterator[None]:
                 root.rmdir()
 
 
+def held(root: Path, verb: str) -> bool:
+    """Whether a process holds a run for a verb now."""
+    path = root / f".{verb}.lock"
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
 def _holder(path: Path) -> str:
     try:
         return path.read_text() or "another process"

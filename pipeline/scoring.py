@@ -1,6 +1,6 @@
 """Scores of a fit: the competition's metric as a function, and how a line shows what it gave."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,16 +10,18 @@ from oof.metrics import Metric
 from pipeline.display import number
 
 
-def scorer(metric: Metric, task: str) -> Callable[[np.ndarray, np.ndarray], float | None]:
-    """The metric as a function of truth and predictions; None where it is undefined on the rows at hand."""
+@dataclass(frozen=True)
+class Scorer:
+    """The metric of a task as a function of truth and predictions; None where it is undefined on the rows at hand."""
 
-    def score(truth: np.ndarray, predictions: np.ndarray) -> float | None:
+    metric: Metric
+    task: str
+
+    def __call__(self, truth: np.ndarray, predictions: np.ndarray) -> float | None:
         try:
-            return metric.function(truth, judged(metric, task, predictions))
+            return self.metric.function(truth, judged(self.metric, self.task, predictions))
         except OOFError:
             return None
-
-    return score
 
 
 def scores_line(scores: dict[str, float | None], metric: Metric) -> str:

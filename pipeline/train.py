@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.budget import Budget
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
 from pipeline.display import duration, warn
+from pipeline.engines.choice import Choice, make_engine
 from pipeline.errors import PipelineError
 from pipeline.files import sweep
 from pipeline.forecast import stopped
@@ -20,7 +22,7 @@ from pipeline.recipes import note_use, wanted_recipe
 from pipeline.run_directory import RunDirectory, run_directory, save_config
 from pipeline.splits import Folds, chosen_folds, open_folds
 from pipeline.stopping import stoppable
-from pipeline.work import CHECKPOINT_SECONDS, check_jobs, do_jobs
+from pipeline.work import CHECKPOINT_SECONDS, Terms, check_jobs, do_jobs
 
 
 def train(
@@ -32,13 +34,14 @@ def train(
     budget: Budget | None = None,
     interval: float = CHECKPOINT_SECONDS,
     log: Path | None = None,
+    choice: Choice = Choice(),  # noqa: B008 - frozen
     again: str = "",
 ) -> int:
     """Do every fit of the config that is not done, restricted to some variants and folds, and to a time, where asked.
 
-    The running fit is saved every `interval` seconds; `log` is a folder for TensorBoard, `again` the command that goes
-    on where the time was not enough. Returns the exit code: 0, 1 if a fit failed, 128 and the number of the signal that
-    stopped it.
+    `choice` says where. Running fits are saved every `interval` seconds; `log` is a folder for TensorBoard, `again` the
+    command that goes on where the time was not enough. Returns the exit code: 0, 1 if a fit failed, 128 and the number
+    of the signal that stopped it.
     """
     if log is not None:
         from models.board import need_board
@@ -64,7 +67,8 @@ def train(
         if all(job.state == "done" for job in jobs):
             print(f"nothing to do; blend next: {config.command('blend')}")
             return 0
-        done = do_jobs(jobs, competition, split, budget or Budget(), stop, interval, log)
+        engine = partial(make_engine, choice, run.models)
+        done = do_jobs(jobs, competition, split, budget or Budget(), Terms(stop, interval, log), engine)
     again = again or config.command("train")
     if done.left:
         why = "as asked" if stop.number else f"by the budget of {duration(budget.seconds)}" if budget else ""

@@ -1,32 +1,40 @@
-"""The work of `train`: takes fits from the agenda, does one after the other, and says how long the rest will take."""
+"""The work of `train`: hands fits from the agenda to an engine, hears how they go, and says how long the rest takes."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Protocol
 
 from tqdm import tqdm
 
+from oof.metrics import Metric
 from pipeline.budget import Agenda, Budget
 from pipeline.competition import Competition
 from pipeline.display import duration
+from pipeline.engines import Engine, Hear, Wish
 from pipeline.estimate import Load, earlier_fits, loads_of
 from pipeline.failures import note_failure
 from pipeline.forecast import reach, time_to_come
 from pipeline.job import Job
+from pipeline.live import Live, Running, Snapshot
+from pipeline.orders import Began, EpochEnded, Event, Failed, Finished, Left, Lost, Order, Saved, Stepped
 from pipeline.pace import Pace
-from pipeline.progress import shown
-from pipeline.scoring import scorer, scores_line
+from pipeline.progress import FEW, Overview, Progress, board_of
+from pipeline.scoring import scores_line
+from pipeline.shared import Shared, shared_of
 from pipeline.splits import Folds
 from pipeline.stopping import StopRequest
 
-if TYPE_CHECKING:
-    from models.course import Step
-    from pipeline.engine import Shared
-
-
 CHECKPOINT_SECONDS = 300.0
+TRIES = 5  # times that a fit may be lost without a checkpoint in between
+
+
+class MakeEngine(Protocol):
+    """Makes the engine that does the fits."""
+
+    def __call__(self, *, shared: Shared, hear: Hear, wish: Wish, clock: Callable[[], float]) -> Engine: ...
 
 
 @dataclass(frozen=True)
@@ -39,27 +47,177 @@ class Done:
 
 
 @dataclass
-class Work:
-    """Jobs that are not done, the agenda that knows them by number, and what every fit needs.
+class Out:
+    """A fit that is handed out: the steps that are left of it, how it goes, and where, empty until it has begun."""
 
-    A running fit is saved every `interval` seconds, and left when `stop` asks for it; `log` is TensorBoard's folder.
-    """
+    steps: int | None
+    pace: Pace
+    progress: Progress
+    where: str = ""
 
-    jobs: list[Job]
-    agenda: Agenda
-    shared: "Shared"
+
+@dataclass(frozen=True)
+class Terms:
+    """How fits are done: saved every `interval` seconds, left when `stop` asks for it, logged in `log`."""
+
     stop: StopRequest
-    interval: float
-    log: Path | None
-    failed: list[str] = field(default_factory=list)
-    told: bool = False  # how long all of it will take is said once
+    interval: float = CHECKPOINT_SECONDS
+    log: Path | None = None
+
+
+class Work:
+    """Jobs that are not done, which the agenda knows by their places. Hears of each what an engine tells."""
+
+    def __init__(self, jobs: list[Job], agenda: Agenda, terms: Terms, metric: Metric, live: Live) -> None:
+        self.jobs, self.agenda, self.terms, self.metric, self.live = jobs, agenda, terms, metric, live
+        self.clock = agenda.budget.clock
+        self.out: dict[int, Out] = {}
+        self.failed: list[str] = []
+        self.ended = 0
+        self.lost: Counter[int] = Counter()  # since the last checkpoint
+        self.again = 0  # fits handed out again
+        self.told = False  # how long all of it will take is said once
+        self.leaving = False  # once a fit was left no other is handed out
+        self.overview: Overview | None = None
+
+    def do(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> None:
+        """Do them all, as far as the budget goes; `steps_of` says how many steps a whole fit has."""
+        if engine.at_once > 1:
+            self.overview = Overview(len(self.jobs), self.seconds_left, self.clock)
+        try:
+            while self._hand_out(engine, steps_of):
+                engine.wait()
+                self._show()
+        finally:
+            engine.close()
+            self.live.close()
+            for shown in [self.overview, *(out.progress for out in self.out.values())]:
+                if shown is not None:
+                    shown.close()
+
+    def wish(self, place: int) -> bool:
+        """Whether a fit is to be saved and left: somebody asked to stop, or the budget is at its end."""
+        return self.terms.stop.number is not None or self.agenda.budget.left < self.out[place].pace.closing
+
+    def hear(self, place: int, event: Event) -> None:
+        """Take note of what an engine tells of a fit."""
+        out = self.out[place]
+        match event:
+            case Began(where):
+                out.where = where
+            case Stepped():
+                out.pace = event.pace
+                out.progress.step(event)
+                if not self.told and event.pace.telling:
+                    self.tell(time_to_come(self.agenda, place, event.pace))
+            case EpochEnded(epoch):
+                out.progress.epoch(epoch, self.jobs[place].settings.get("epochs", 1))
+            case Saved():
+                self.lost[place] = 0
+            case Lost(why):
+                self._lost(place, why)
+            case Left(seconds):
+                self._left(place, seconds)
+            case Failed():
+                self._failed(place, event)
+            case Finished():
+                self._finished(place, event)
+        if self.overview is None:
+            self.live.note(self.snapshot)
 
     def tell(self, lines: Sequence[str]) -> None:
-        """Say it, above the progress bar."""
+        """Say how long it will take, above the progress bar."""
         self.told = True
         for line in lines:
             tqdm.write(f"  {line}")
         sys.stdout.flush()
+
+    def seconds_left(self) -> float | None:
+        """Seconds until all is done; None while unknown."""
+        running = [
+            out.pace.rest if out.pace.telling else self.agenda.estimates.seconds(out.pace.load)
+            for out in self.out.values()
+        ]
+        known = [rest for rest in running if rest is not None]
+        return self.agenda.seconds_left(known) if len(known) == len(running) else None
+
+    def snapshot(self) -> Snapshot:
+        """How it stands."""
+        running = [
+            Running(self.jobs[place].title, out.where, out.progress.taken, out.progress.steps)
+            for place, out in self.out.items()
+        ]
+        return Snapshot(self.ended, len(self.jobs), self.again, self.seconds_left(), running)
+
+    def _hand_out(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> bool:
+        """Give the engine all it has room for; returns whether anything is out."""
+        self.agenda.at_once = engine.at_once
+        while not self.leaving and self.terms.stop.number is None and engine.room:
+            if (place := self.agenda.next()) is None:
+                break
+            job, load = self.jobs[place], self.agenda.out[place]
+            whole = steps_of(job)
+            behind = round((whole or 0) * job.share_done)
+            steps = None if whole is None else whole - behind
+            self.out[place] = Out(steps, Pace(load, steps, self.clock()), self._progress(job, whole, behind))
+            engine.start(place, Order(job, load, steps, self.terms.interval))
+        return bool(self.out)
+
+    def _progress(self, job: Job, steps: int | None, behind: int) -> Progress:
+        title = job.title
+        if alone := self.overview is None:
+            title = f"fit {self.ended + 1} of {len(self.jobs)}: {title}"
+        board, quiet = board_of(job, self.terms.log), self.agenda.at_once > FEW
+        return Progress(title, steps, behind, self.metric, self.seconds_left, self.clock, board, bar=alone, quiet=quiet)
+
+    def _show(self) -> None:
+        if self.overview is not None:
+            running = [(out.where, out.progress) for out in self.out.values()]
+            self.overview.show(self.ended, running, self.again)
+            self.live.note(self.snapshot)
+
+    def _take(self, place: int) -> tuple[Job, str]:
+        """A fit that is out no more: its job, and which it is of all that end."""
+        self.out.pop(place).progress.close()
+        self.ended += 1
+        return self.jobs[place], f"[{self.ended}/{len(self.jobs)}]"
+
+    def _finished(self, place: int, event: Finished) -> None:
+        job, which = self._take(place)
+        self.agenda.done(place, event.seconds, event.start)
+        left = self.seconds_left() if self.agenda.waiting else None
+        about = "" if left is None else f", about {duration(left)} left"
+        print(f"{which} {job.title}: {_said(job, event, self.metric)}, {duration(event.seconds)}{about}", flush=True)
+        if not self.told and left is not None:
+            self.tell(reach(self.agenda))
+
+    def _failed(self, place: int, event: Failed) -> None:
+        job, which = self._take(place)
+        self.agenda.drop(place)
+        note_failure(job, event)
+        self.failed.append(f"{job.title}: {event.said}")
+        print(f"{which} failed: {self.failed[-1]}; the others go on", flush=True)
+
+    def _left(self, place: int, seconds: float) -> None:
+        self.out.pop(place).progress.close()
+        self.agenda.put_back(place)
+        self.leaving = True
+        job = self.jobs[place]
+        if share := job.share_done:
+            print(f"{job.title}: left after {duration(seconds)}, saved at {share:.0%} of its steps", flush=True)
+
+    def _lost(self, place: int, why: str) -> None:
+        job, begun = self.jobs[place], bool(self.out[place].where)
+        self.lost[place] += begun  # of one that had not begun nothing is lost
+        if self.lost[place] == TRIES:
+            self._failed(place, Failed(f"lost {TRIES} times, the last time because {why}"))
+            return
+        self.out.pop(place).progress.close()
+        self.agenda.put_back(place)
+        self.again += begun
+        if begun:
+            share = f"{job.share_done:.0%} of its steps"
+            print(f"{job.title}: lost, {why}; it is done again from {share}", flush=True)
 
 
 def check_jobs(jobs: Sequence[Job], competition: Competition) -> None:
@@ -75,29 +233,29 @@ def do_jobs(
     competition: Competition,
     split: Folds,
     budget: Budget,
-    stop: StopRequest,
-    interval: float,
-    log: Path | None,
+    terms: Terms,
+    make_engine: MakeEngine,
 ) -> Done:
-    """Do what is not done of the jobs, as far as the budget goes and until `stop` asks to stop.
+    """Do what is not done of the jobs, as far as the budget goes and until somebody asks to stop.
 
     Each is handed out by an agenda that learns from what the others took. One that fails leaves a note and the others
     go on, but what the machine refuses, such as room on the disk, ends all: OSError.
     """
     from pipeline import engine
-    from pipeline.caches import Caches
 
     loads = loads_of(jobs, competition, split, _token_size)
     to_do = [(job, _rest(job, load)) for job, load in zip(jobs, loads, strict=True) if job.state != "done"]
     begun = {job.variant for job in jobs if job.state != "fit"}
     leavable = [place for place, (job, _) in enumerate(to_do) if job.state == "fit" and not job.linear]
     agenda = Agenda([load for _, load in to_do], begun, budget, earlier_fits(jobs, loads), leavable)
-    caches = Caches(jobs[0].folder.parents[3])  # the models/ of the run
-    shared = engine.Shared(competition, split, scorer(competition.metric, competition.spec.task), caches)
-    work = Work([job for job, _ in to_do], agenda, shared, stop, interval, log)
-    count = 0
-    while stop.number is None and (place := agenda.next()) is not None and _do(work, place, count := count + 1):
-        pass
+    live = Live(jobs[0].folder.parents[4], budget.clock)
+    work = Work([job for job, _ in to_do], agenda, terms, competition.metric, live)
+
+    def steps_of(job: Job) -> int | None:
+        return engine.steps_of(job, len(split.train(job.fold)))
+
+    shared = shared_of(competition, split)
+    work.do(make_engine(shared=shared, hear=work.hear, wish=work.wish, clock=budget.clock), steps_of)
     return Done([work.jobs[place] for place in agenda.waiting], agenda.seconds_left(), work.failed)
 
 
@@ -108,84 +266,13 @@ def _rest(job: Job, load: Load) -> Load:
     return replace(load, train=load.train * (1 - job.share_done))
 
 
-def _do(work: Work, place: int, count: int) -> bool:
-    """Do one job and say so; returns whether others may follow: not after one that was left in the middle."""
-    from models.course import LeftError
-
-    job, agenda = work.jobs[place], work.agenda
-    clock, of_all = agenda.budget.clock, f"{count} of {len(work.jobs)}"
-    pace = Pace(agenda.out[place], None, began := clock())
-    try:
-        said = _predict(work, job) if job.state == "predict" else _fit(work, place, pace, f"fit {of_all}: {job.title}")
-    except LeftError:
-        agenda.put_back(place)
-        share = job.share_done
-        print(f"{job.title}: left after {duration(clock() - began)}, saved at {share:.0%} of its steps", flush=True)
-        return False
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other fits go on
-        agenda.drop(place)
-        work.failed.append(f"{job.title}: {note_failure(job, error)}")
-        print(f"[{of_all.replace(' of ', '/')}] failed: {work.failed[-1]}; the others go on", flush=True)
-        return True
-    agenda.done(place, spent := clock() - began, pace.start)
-    left = agenda.seconds_left() if agenda.waiting else None
-    about = "" if left is None else f", about {duration(left)} left"
-    print(f"[{of_all.replace(' of ', '/')}] {job.title}: {said}, {duration(spent)}{about}", flush=True)
-    if not work.told and left is not None:
-        work.tell(reach(agenda))
-    return True
-
-
-def _predict(work: Work, job: Job) -> str:
-    """Predict the test table with a finished fit."""
-    from pipeline import artefacts, engine
-
-    competition, columns = work.shared.competition, work.shared.competition.targets.columns
-    predictions = engine.do_predict(job, competition.test, work.shared.caches, competition.spec.task, len(columns))
-    artefacts.keep_test_predictions(job, predictions, competition.test, columns)
-    return "test table predicted"
-
-
-def _fit(work: Work, place: int, pace: Pace, title: str) -> str:
-    """Train a job under a progress bar; returns its scores. Raises LeftError where it is left."""
-    from pipeline import engine
-
-    job, agenda, metric = work.jobs[place], work.agenda, work.shared.competition.metric
-    clock, saved = agenda.budget.clock, agenda.budget.clock()
-    steps = engine.steps_of(job, len(work.shared.folds.train(job.fold)))
-    behind = round((steps or 0) * job.share_done)
-    pace.steps = None if steps is None else steps - behind
-
-    def left() -> float | None:
-        later = agenda.seconds_left()
-        return None if later is None or not pace.telling else later + pace.rest
-
-    with shown(job, title, steps, behind, metric, left, clock, work.log) as progress:
-
-        def on_epoch(epoch: dict[str, Any]) -> None:
-            progress.epoch(epoch, job.settings.get("epochs", 1))
-
-        def on_step(step: "Step") -> None:
-            pace.step(clock())
-            progress.step(step)
-            if not work.told and pace.telling:
-                work.tell(time_to_come(agenda, place, pace))
-
-        def pause() -> Literal["go on", "save", "leave"]:
-            nonlocal saved
-            if work.stop.number is not None or agenda.budget.left < pace.closing:
-                return "leave"
-            if clock() - saved < work.interval:
-                return "go on"
-            saved = clock()
-            return "save"
-
-        marker = engine.do_fit(job, work.shared, on_step, on_epoch, pause)
-    halved = marker["provenance"].get("micro_batch_tokens")
-    parts = f", memory was short: {halved} tokens at once" if halved else ""
-    return scores_line(marker["epochs"][-1]["scores"], metric) + parts
+def _said(job: Job, event: Finished, metric: Metric) -> str:
+    """What a finished fit gave."""
+    if job.state == "predict":
+        return "test table predicted"
+    halved = event.marker["provenance"].get("micro_batch_tokens")
+    short = f", memory was short: {halved} tokens at once" if halved else ""
+    return scores_line(event.marker["epochs"][-1]["scores"], metric) + short
 
 
 def _token_size(job: Job) -> float:

@@ -20,6 +20,8 @@ NEVER_TORCH = ("models", "models.spec", "models.recipe", "models.store", "models
 ENGINES = (
     "pipeline.engine",
     "pipeline.caches",
+    "pipeline.worker",
+    "pipeline.engines.node",
 )  # call what trains and predicts; whoever needs one imports it inside a function
 
 

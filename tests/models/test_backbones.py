@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from models import ModelError
 from models.backbone import Backbone, open_backbone
@@ -25,7 +26,7 @@ from models.network import Network
 from models.optimizer import LAYER, build_optimizer
 from models.pools import TOKEN_POOLS
 from models.predict import pad_id, predict
-from models.saved import load_network, read_backbone, write_backbone, write_weights
+from models.saved import load_network, plain_weights, read_backbone, write_backbone
 from models.spec import TrainingSpec
 from models.tokens import Tokens, encode
 
@@ -242,7 +243,7 @@ def test_a_saved_fit_predicts_the_same_without_the_original(
     opened = open_backbone(str(original), extra)
     poolings = every_pool(family)
     result = fitted(opened, poolings, [*TEXTS, "[TITLE] the movie"])
-    write_weights(tmp_path / "weights.safetensors", result.weights, "fp32")
+    save_file(plain_weights(result.weights, "fp32"), tmp_path / "weights.safetensors")
     write_backbone(tmp_path / "backbone", opened)
     shutil.rmtree(original)
 

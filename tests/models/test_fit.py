@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from models import ModelError
@@ -20,7 +21,7 @@ from models.device import pick_precision
 from models.fit import Fit, updates_per_epoch
 from models.network import Network
 from models.predict import predict
-from models.saved import load_network, write_weights
+from models.saved import load_network, plain_weights
 from models.spec import NeuralVariantSpec, TrainingSpec, plain_poolings
 from models.tokens import Tokens, encode
 
@@ -438,7 +439,7 @@ def test_saved_weights_predict_the_same(
     result = run(task, poolings=poolings, freeze_layers=frozen)
     for precision in ("fp32", "fp16"):
         path = tmp_path / f"{precision}.safetensors"
-        write_weights(path, result.weights, precision)
+        save_file(plain_weights(result.weights, precision), path)
         network, settings = loaded(path, tiny, task, result.test["idf"].shape[1], poolings=poolings)
         told = predict(network, tokens_of(5, seed=9), np.arange(5), settings, tiny)
         for name, expected in result.test.items():
@@ -454,7 +455,7 @@ def test_half_precision_keeps_the_scale_of_a_regression(
 ) -> None:
     truth = np.random.default_rng(0).normal(size=(24, 2)) * [1e-6, 1e3] + [0, 1e6]  # beyond float16 on both ends
     result = run("regression", truth=truth)
-    write_weights(tmp_path / "w.safetensors", result.weights, "fp16")
+    save_file(plain_weights(result.weights, "fp16"), tmp_path / "w.safetensors")
     network, settings = loaded(tmp_path / "w.safetensors", tiny, "regression", 2, pooling="mean")
     told = predict(network, tokens_of(5, seed=9), np.arange(5), settings, tiny)[""]
     assert (np.abs(told - result.test[""]) < 0.05 * truth.std(0)).all()
@@ -464,7 +465,7 @@ def test_weights_that_are_missing_damaged_or_foreign_are_refused(run: Run, tiny:
     path = tmp_path / "w.safetensors"
     with pytest.raises(ModelError, match="does not exist: this fit was trained with save_weights none"):
         loaded(path, tiny, "binary", 1, pooling="mean")
-    write_weights(path, run().weights, "fp32")
+    save_file(plain_weights(run().weights, "fp32"), path)
     with pytest.raises(ModelError, match="holds the weights of another network") as caught:
         loaded(path, tiny, "binary", 1, pooling="attention")
     assert "\n" not in str(caught.value)

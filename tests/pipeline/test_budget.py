@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.budget import Agenda, Budget, foresee, next_fit, parse_duration, total
+from pipeline.budget import Agenda, Budget, foresee, next_fit, parse_duration, time_for
 from pipeline.errors import PipelineError
 from pipeline.estimate import MARGINS, RECENT, Estimates, Load, Timed, loads_of
 
@@ -174,12 +174,12 @@ def test_the_end_of_the_process_is_inside_the_budget() -> None:
 def test_an_unknown_fit_is_tried_while_time_is_left_and_no_longer() -> None:
     waiting = {0: Load("a", "neural", 1e9)}
     assert Estimates().seconds(waiting[0]) is None
-    assert total(list(waiting.values()), Estimates()) is None
+    assert time_for(waiting.values(), Estimates()) is None
     assert next_fit(waiting, [], 0.1, Estimates()) == 0
     assert next_fit(waiting, [], 0.0, Estimates()) is None
 
 
-@given(st.floats(1.5, 20), st.integers(1, 9))
+@given(st.floats(1.5, 20), st.integers(1, RECENT))
 def test_the_margin_learns_how_far_estimates_were_off(factor: float, fits: int) -> None:
     load, estimates = Load("new", "neural", 10.0), known([Load("a", "neural", 10.0)])
     assert estimates.safe(load) == pytest.approx(10 * (1 + MARGINS["scaled"]))

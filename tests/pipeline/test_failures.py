@@ -45,7 +45,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the first fit of `mean` raise, at its second step."""
     real = engine.do_fit
 
-    def do_fit(job: Any, shared: Any, on_step: Callable[[Any], None], *more: Any) -> Any:
+    def do_fit(job: Any, shared: Any, on_step: Callable[[Any], None], *more: Any, **kept: Any) -> Any:
         steps = itertools.count(1)
 
         def step(taken: Any) -> None:
@@ -53,7 +53,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
             if (job.variant, job.fold, next(steps)) == ("mean", 0, 2):
                 raise error
 
-        return real(job, shared, step, *more)
+        return real(job, shared, step, *more, **kept)
 
     monkeypatch.setattr(engine, "do_fit", do_fit)
 

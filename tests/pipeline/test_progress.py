@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tqdm import tqdm
 
-from models.course import Step
 from oof.metrics import metric
+from pipeline.estimate import Load
+from pipeline.orders import Stepped
+from pipeline.pace import Pace
 from pipeline.progress import SILENCE, Progress
 
 MakeSite = Callable[..., Any]
@@ -24,20 +25,23 @@ class Clock:
 
 
 def progress(clock: Clock, left: float | None = None) -> Progress:
-    bar: Any = tqdm(total=10, disable=True)
-    return Progress(bar, "mean, seed 0, fold 1", 0, metric("roc_auc", "binary"), lambda: left, clock, None)
+    return Progress("mean, seed 0, fold 1", 10, 0, metric("roc_auc", "binary"), lambda: left, clock)
+
+
+def stepped(tokens: int, losses: list[tuple[int, float]]) -> Stepped:
+    return Stepped(1, tokens, losses, Pace(Load("mean", "neural", 1.0), 10, 0.0))
 
 
 def test_a_line_says_loss_speed_score_and_time_left() -> None:
     shown = progress(clock := Clock(), left=600.0)
     assert shown.line() == "about 10 min left for all"
     clock.now += 2.0
-    shown.step(Step(500, [(1, 0.5)]))
+    shown.step(stepped(500, [(1, 0.5)]))
     assert shown.line() == "loss 0.500, 250 tokens/s, about 10 min left for all"
     shown.epoch({"epoch": 1, "loss": 0.5, "scores": {"": 0.75}}, last=1)
-    shown.step(Step(500, []))  # a GPU's losses are read now and then
+    shown.step(stepped(500, []))  # a GPU's losses are read now and then
     assert shown.line() == "loss 0.500, 500 tokens/s, roc_auc 0.75000, about 10 min left for all"
-    shown.step(Step(500, [(2, 1.5), (3, 0.5)]))
+    shown.step(stepped(500, [(2, 1.5), (3, 0.5)]))
     assert shown.loss == pytest.approx(0.9 * (0.9 * 0.5 + 0.1 * 1.5) + 0.1 * 0.5)
 
 
@@ -45,13 +49,13 @@ def test_without_a_terminal_there_is_a_line_a_minute(capsys: Lines, monkeypatch:
     shown = progress(clock := Clock())
     for _ in range(9):
         clock.now += SILENCE / 3
-        shown.step(Step(100, [(1, 0.25)]))
+        shown.step(stepped(100, [(1, 0.25)]))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "  mean, seed 0, fold 1, step 3 of 10: loss 0.250, 5 tokens/s"
     assert len(lines) == 3
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     clock.now += 10 * SILENCE
-    shown.step(Step(100, []))
+    shown.step(stepped(100, []))
     assert capsys.readouterr().out == ""
 
 

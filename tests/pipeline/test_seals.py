@@ -36,9 +36,9 @@ def left(make_site: Callable[..., Any]) -> Any:
     with pytest.MonkeyPatch.context() as patched:
         real = engine.do_fit
 
-        def stopped(job: Any, shared: Any, *more: Any) -> Any:
+        def stopped(job: Any, shared: Any, *more: Any, **kept: Any) -> Any:
             signal.raise_signal(signal.SIGINT)
-            return real(job, shared, *more)
+            return real(job, shared, *more, **kept)
 
         patched.setattr(engine, "do_fit", stopped)
         assert site.run("train").code == 128 + signal.SIGINT

@@ -29,10 +29,10 @@ class Steps:
         self.real = engine.do_fit
         monkeypatch.setattr(engine, "do_fit", self.do_fit)
 
-    def do_fit(self, job: Any, shared: Any, on_step: Any, *more: Any) -> Any:
+    def do_fit(self, job: Any, shared: Any, on_step: Any, *more: Any, **kept: Any) -> Any:
         if job.linear:
             self.step()
-        return self.real(job, shared, lambda step: (on_step(step), self.step()), *more)
+        return self.real(job, shared, lambda step: (on_step(step), self.step()), *more, **kept)
 
     def step(self) -> None:
         self.taken += 1

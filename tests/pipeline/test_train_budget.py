@@ -28,16 +28,16 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fit: float = 0.0, step: float = 0.0) -> None:
         self.now, self.fit, do_fit = 1000.0, fit, engine.do_fit
 
-        def timed(*arguments: Any) -> dict[str, Any]:
+        def timed(*arguments: Any, **more: Any) -> Any:
             *first, on_step, on_epoch, pause = arguments
 
             def slow_step(taken: Step) -> None:
                 self.now += step
                 on_step(taken)
 
-            marker = do_fit(*first, slow_step, on_epoch, pause)
+            outcome = do_fit(*first, slow_step, on_epoch, pause, **more)
             self.now += self.fit
-            return marker
+            return outcome
 
         monkeypatch.setattr(engine, "do_fit", timed)
 

@@ -1,0 +1,60 @@
+"""The connection to a Ray cluster, whose nodes get the code from here. Imports Ray, an extra, inside alone."""
+
+import logging
+import os
+import socket
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("pipeline", "folds", "models", "oof", "submissions")
+PROBE_SECONDS = 5.0
+
+
+def connect(address: str | None) -> Any:
+    """Ray, connected to a cluster, its own messages off. Raises PipelineError."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+        import ray.util.scheduling_strategies
+    except ImportError:
+        raise PipelineError("--engine ray needs Ray, which is not installed: pip install 'ray>=2.40,<3'") from None
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None:
+        probe(address)
+    ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of deaths
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address is None:
+        options["include_dashboard"] = False
+    # As working_dir, not as py_modules: beside those, nodes look at the driver's own paths, and there first.
+    with TemporaryDirectory() as code:
+        for name in PACKAGES:
+            copytree(ROOT / name, Path(code, name), ignore=ignore_patterns("__pycache__"))
+        try:
+            ray.init(address or "local", runtime_env={"working_dir": code}, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = "on this machine" if address is None else f"at {address}"
+            raise PipelineError(f"--engine ray cannot work {where}: {first_line(error)}") from None
+    return ray
+
+
+def probe(address: str) -> None:
+    """Refuse a cluster that does not answer: Ray itself would try for minutes. Raises PipelineError."""
+    if address == "auto":
+        return
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal() and "/" not in host):
+        raise PipelineError(f"--address must be auto, host:port or ray://host:port of a Ray cluster, got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise PipelineError(f"--address {address}: no Ray cluster answers there ({error})") from None
+
+
+def first_line(error: Exception) -> str:
+    """What Ray says, without its stories."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
