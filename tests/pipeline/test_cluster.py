@@ -1,0 +1,226 @@
+"""The engine of a Ray cluster, on three nodes of this machine: every fit finishes, whatever dies on the way."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.sites import contents
+from models.store import CHECKPOINT, MARKER
+from pipeline.orders import EpochEnded, Event
+from pipeline.work import Work
+
+MakeSite = Callable[..., Any]
+ROOT = Path(__file__).resolve().parents[2]
+VARIANTS = {"mean": {"pooling": "mean"}, "max": {"pooling": "max"}, "tfidf": {"model": "tfidf"}}
+SMALL = 80 * 2**20  # bytes of an object store; Ray takes no smaller one
+QUICK = {  # a node that went silent is given up in seconds
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 1000,
+    "health_check_failure_threshold": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A head, where the driver is and no fit runs, and three nodes with room for one fit each."""
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "object_store_memory": SMALL, "include_dashboard": False, "_system_config": QUICK}
+    found = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(3):
+        add_node(found)
+    found.wait_for_nodes()
+    yield found
+    found.shutdown()
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+folders: list[str] = []  # each node has its own for the code, as on a machine of its own
+
+
+def add_node(nodes: Any, **more: Any) -> Any:
+    folders.append(tempfile.mkdtemp(prefix="ray-"))  # not pytest's: the path of a socket must be short
+    more = {"num_cpus": 1, "num_gpus": 1, **more}
+    return nodes.add_node(wait=False, object_store_memory=SMALL, temp_dir=folders[-1], **more)
+
+
+@pytest.fixture(scope="module")
+def alone(make_site: MakeSite) -> Any:
+    """A run that one process did."""
+    site = make_site("binary", variants=VARIANTS, training={"epochs": 2})
+    site.ok("train", "--workers", "1")
+    return site
+
+
+@pytest.fixture
+def site(alone: Any, make_site: MakeSite) -> Any:
+    """The same competition before its run."""
+    return make_site("binary", variants=VARIANTS, training={"epochs": 2})
+
+
+def on(nodes: Any) -> list[str]:
+    return ["--engine", "ray", "--address", nodes.address]
+
+
+def test_a_cluster_leaves_the_bytes_that_one_process_leaves(nodes: Any, site: Any, alone: Any) -> None:
+    out = site.ok("train", *on(nodes))
+    assert contents(site.root) == contents(alone.root)
+    ends = re.findall(r"^\[(\d)/6\] (\w+), seed \d+, fold \d: roc_auc", out, re.MULTILINE)
+    assert sorted(number for number, _ in ends) == [str(number) for number in range(1, 7)]
+
+
+LONG = {"variants": {"mean": {"pooling": "mean"}, "max": {"pooling": "max"}}, "training": {"epochs": 60}}
+
+
+@pytest.fixture(scope="module")
+def long(make_site: MakeSite) -> Any:
+    """A run of longer fits that one process did."""
+    site = make_site("binary", **LONG)
+    site.ok("train", "--workers", "1")
+    return site
+
+
+def at_first_epochs(monkeypatch: pytest.MonkeyPatch, times: int, act: Callable[[Work, int], None]) -> None:
+    """Act on fits, each in the middle, so many times."""
+    hear, seen = Work.hear, set[int]()
+
+    def heard(work: Work, place: int, event: Event) -> None:
+        hear(work, place, event)
+        if isinstance(event, EpochEnded) and len(seen) < times and place not in seen:
+            seen.add(place)
+            act(work, place)
+
+    monkeypatch.setattr(Work, "hear", heard)
+
+
+def test_the_fits_of_killed_nodes_are_done_again_and_nothing_twice(
+    nodes: Any, make_site: MakeSite, long: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(work: Work, place: int) -> None:
+        [node] = [node for node in nodes.worker_nodes if work.out[place].where.endswith(node.node_id[:6])]
+        nodes.remove_node(node, allow_graceful=False)
+        add_node(nodes)
+
+    site = make_site("binary", **LONG)
+    with monkeypatch.context() as patched:
+        at_first_epochs(patched, 3, kill)
+        out = site.ok("train", *on(nodes))
+    again = r"^\w+, seed 42, fold \d: lost, .*; it is done again from \d+% of its steps$"
+    assert len(re.findall(again, out, re.MULTILINE)) == 3
+    assert re.findall(r"^\[(\d)/4\]", out, re.MULTILINE) == ["1", "2", "3", "4"]
+    assert contents(site.root) == contents(long.root)
+    assert "all as they were written" in site.ok("status", "--deep")
+
+
+def test_a_signal_saves_the_running_fits_and_the_next_call_goes_on_from_there(
+    nodes: Any, make_site: MakeSite, long: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site("binary", **LONG)
+    with monkeypatch.context() as patched:
+        at_first_epochs(patched, 1, lambda work, place: signal.raise_signal(signal.SIGINT))
+        done = site.run("train", *on(nodes))
+    assert done.code == 128 + signal.SIGINT
+    assert "stopped as asked: 0 of 4 fits are done; no member is whole yet\nleft: 2 of mean, 2 of max" in done.out
+    assert 1 <= len(list(site.root.rglob(CHECKPOINT))) <= 3
+    assert not list(site.root.rglob(MARKER))
+    site.ok("train", *on(nodes))
+    assert contents(site.root) == contents(long.root)
+
+
+def test_after_a_killed_driver_only_what_is_missing_is_done(nodes: Any, make_site: MakeSite, long: Any) -> None:
+    site = make_site("binary", **LONG)
+    command = [sys.executable, "run.py", "train", "--config", str(site.folder / "config.yaml"), *on(nodes)]
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=settings) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("[1/4]") for line in process.stdout)
+        process.kill()
+    before = site.markers()
+    out = site.ok("train", *on(nodes))
+    assert 1 <= len(before) < 4
+    assert len(re.findall(r"^\[\d/\d\]", out, re.MULTILINE)) == 4 - len(before)
+    assert {path: site.markers()[path] for path in before} == before
+    assert contents(site.root) == contents(long.root)
+
+
+def test_a_fit_that_fails_on_a_node_is_noted_and_the_others_go_on(nodes: Any, linear_site: MakeSite) -> None:
+    rare, tfidf = {"model": "tfidf", "min_rows": 1000, "char_ngrams": 0}, {"model": "tfidf"}
+    site = linear_site("binary", variants={"rare": rare, "tfidf": tfidf})
+    done = site.run("train", *on(nodes))
+    assert done.code == 1
+    assert "2 of 4 fits failed" in done.err
+    assert "rare, seed 0, fold 1: " in done.err
+    assert sorted(Path(path).parts[1] for path in site.markers()) == ["tfidf", "tfidf"]
+
+
+def test_a_new_test_table_is_predicted_where_the_weights_are(nodes: Any, site: Any) -> None:
+    site.ok("train", "--workers", "1")
+    site.write("test.csv", [{**row, "text": f"{row['text']} good"} for row in site.rows("test.csv")])
+    out = site.ok("train", *on(nodes))
+    assert out.count("test table predicted") == 6
+    assert "every fit is done" in site.ok("status")
+
+
+def test_fits_that_no_node_can_carry_wait_for_one_that_can(
+    nodes: Any, linear_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, hand_out, added = linear_site("binary"), Work._hand_out, []
+
+    def late(work: Work, *given: Any) -> bool:
+        if work.out and not added:
+            added.append(add_node(nodes, num_cpus=3))
+        return hand_out(work, *given)
+
+    monkeypatch.setattr(Work, "_hand_out", late)
+    done = site.run("train", *on(nodes), "--cpus", "3", "--gpus", "0")
+    nodes.remove_node(added[0])
+    assert done.code == 0
+    assert "a fit is to have 3 CPUs, 0 GPUs, which no node of the cluster has: fits wait until one joins" in done.err
+
+
+def test_without_ray_the_option_says_what_to_install(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = site.run("train", "--engine", "ray")
+    assert done.code == 2
+    assert done.err == "error: --engine ray needs Ray, which is not installed: pip install 'ray>=2.40,<3'\n"
+    assert not site.markers()
+
+
+@pytest.mark.parametrize("address", ["head", "head:port", "http://head:10001", "head:99999999"])
+def test_an_address_that_is_none_is_refused_at_once(site: Any, address: str) -> None:
+    done = site.run("train", "--engine", "ray", "--address", address)
+    assert done.code == 2
+    assert done.err.startswith("error: --address")
+    assert done.err.count("\n") == 1
+
+
+def test_a_cluster_that_does_not_answer_is_told_at_once(site: Any) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    started = time.monotonic()
+    done = site.run("train", "--engine", "ray", "--address", address)
+    assert (done.code, time.monotonic() - started < 30) == (2, True)
+    assert f"--address {address}: no Ray cluster answers there" in done.err
+
+
+@pytest.mark.parametrize("option", [["--address", "auto"], ["--gpus", "1"], ["--cpus", "2"], ["--memory", "1GB"]])
+def test_options_of_a_cluster_are_refused_without_one(site: Any, option: list[str]) -> None:
+    done = site.run("train", *option)
+    assert (done.code, done.err) == (
+        2,
+        f"error: {option[0]} is for --engine ray: leave it out, or name that engine\n",
+    )
