@@ -95,7 +95,9 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--deep", action="store_true", help="read every file of the run and check that it is as written")
     _config(add)
     add = _verb(verbs, "runs", "all runs, what differs between two, and what the leaderboard said", "runs --diff a b")
-    add.add_argument("--diff", nargs=2, default=[], metavar="RUN", help="how the configs of two runs differ")
+    add.add_argument(
+        "--diff", nargs=2, default=[], metavar="RUN", help="how two runs differ: configs, fits, members, scores"
+    )
     add.add_argument(
         "--leaderboard", nargs="+", default=[], metavar="RUN=SCORE", help="note a run's score on the leaderboard"
     )

@@ -64,10 +64,11 @@ def _blend(
     check_extras(gathered, problem, tests, trusted)
     climb = _climb(config, problem, limits_of(config, gathered, len(competition.test.ids)))
     _write(run, config, competition, gathered, tests, climb, problem, chosen)
-    if len(chosen) < len(split.numbers):
+    part = f" --folds {','.join(map(str, chosen))}" if len(chosen) < len(split.numbers) else ""
+    if part:
         print(f"restricted to folds {', '.join(map(str, chosen))}: members, scores and test means are of these alone\n")
     print(printable(describe(climb, gathered, problem, split.kind)))
-    print(f"submit next: {config.command('submit')}")
+    print(f"look at it: {config.command('report')}{part}\nsubmit next: {config.command('submit')}")
 
 
 def _climb(config: Config, problem: Problem, limits: Limits | None) -> Climb:

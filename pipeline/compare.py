@@ -101,5 +101,5 @@ def _missing_control(config: Config, known: Sequence[Origin], found: Plain, fold
     return (
         f"{lead}; about {cost} would make it, and no finished fit is repeated:\n"
         f"  {config.command('train')} --only {one.variant}{chosen} {shlex.quote(override)}\n"
-        f"then compare with the same override, or with these seeds in the config"
+        f"  {config.command('compare')}{chosen} {shlex.quote(override)}"
     )

@@ -7,16 +7,17 @@ import numpy as np
 
 from oof.diversity import by_likeness
 from pipeline.display import duration, number, table
+from pipeline.standings import correlation
 
 MATRIX, SHOWN = 10, 5  # members in a matrix of correlations; of more, the pairs shown from either end
 Plain = dict[str, Any]
 
 VERDICTS = {
-    "matters": "Pooling matters here: {lead}, and seeds alone make more than {limit} once in twenty.",
-    "within seed noise": "Pooling is not shown to matter here: {lead}, but seeds alone can make {limit}.",
-    "no seed yardstick": "Pooling may matter here: {lead}, but there is no seed yardstick: one seed each, and another "
-    "might turn it around.",
-    "not told apart": "Pooling is not shown to matter here: these rows do not tell {count} poolings apart ({lead}).",
+    "matters": "Pooling matters among {group}: {lead}, and seeds alone make more than {limit} once in twenty.",
+    "within seed noise": "Pooling is not shown to matter among {group}: {lead}, but seeds alone can make {limit}.",
+    "no seed yardstick": "Pooling may matter among {group}: {lead}, but there is no seed yardstick: one seed each, and "
+    "another might turn it around.",
+    "not told apart": "Pooling is not shown to matter among {group}: these rows do not tell them apart ({lead}).",
 }
 
 
@@ -33,13 +34,17 @@ def describe(found: Plain) -> str:
 def _verdicts(found: Plain) -> str:
     if not found["verdicts"]:
         return "This run cannot tell whether pooling matters: no two members differ in their pooling alone."
-    return "\n".join(_verdict(one, found["metric"]) for one in found["verdicts"])
+    heads = {one["name"] for one in found["adds"] if one["shared"] > 1}
+    return "\n".join(_verdict(one, found["metric"], heads) for one in found["verdicts"])
 
 
-def _verdict(one: Plain, metric: str) -> str:
-    limit, count = one["seed_limit"], len(one["poolings"])
+def _verdict(one: Plain, metric: str, heads: set[str]) -> str:
+    limit, names = one["seed_limit"], one["poolings"]
+    count = len(names)
+    kind = "heads of one encoder" if names[0] in heads else "variants with fits of their own"
+    group = f"{count} {kind} ({', '.join(names)})"
     lead = f"{one['better']} over {one['worse']} {_gain(one)} {metric}"
-    said = VERDICTS[one["finding"]].format(lead=lead, count=count, limit=number(limit))
+    said = VERDICTS[one["finding"]].format(group=group, lead=lead, limit=number(limit))
     if one["finding"] == "not told apart" and limit is None:
         said += " There is no seed yardstick."
     return said + (f" This holds for all pairs of the {count} at once." if count > 2 else "")
@@ -89,10 +94,10 @@ def _gain(one: Plain | None) -> str:
 def _correlations(found: Plain) -> str:
     names, alike = [one["name"] for one in found["members"]], np.array(found["error_correlations"])
     if len(names) <= MATRIX:
-        cells = [[f"{value:.2f}" if n < at else "" for n, value in enumerate(row[:-1])] for at, row in enumerate(alike)]
+        cells = [[correlation(one) if n < at else "" for n, one in enumerate(row[:-1])] for at, row in enumerate(alike)]
         return table(["error correlation", *names[:-1]], [[n, *row] for n, row in zip(names, cells, strict=True)])
     pairs = by_likeness(alike)
-    rows = [[f"{names[a]}, {names[b]}", f"{alike[a, b]:.2f}"] for a, b in [*pairs[:SHOWN], *pairs[-SHOWN:]]]
+    rows = [[f"{names[a]}, {names[b]}", correlation(alike[a, b])] for a, b in [*pairs[:SHOWN], *pairs[-SHOWN:]]]
     return table([f"the {SHOWN} pairs most alike, then the {SHOWN} least", "error correlation"], rows)
 
 
@@ -106,7 +111,7 @@ def _ambiguity(found: Plain) -> str:
 
 
 def _adds(found: Plain) -> str:
-    header = ["member", "adds to the equal mean (95 %)", "training", "a minute", "megabytes", "a megabyte"]
+    header = ["member", "adds to the equal mean (95 %)", "training", "per training minute", "MB", "per MB"]
     rows = []
     for one in sorted(found["adds"], key=lambda one: -float(one["gain"])):
         minutes, megabytes = one["minutes"], one["megabytes"]
@@ -114,7 +119,7 @@ def _adds(found: Plain) -> str:
         costs = [training, _rate(one, minutes), _amount(megabytes, 1), _rate(one, megabytes)]
         rows.append([one["name"], _gain(one), *costs])
     shared = [one["name"] for one in found["adds"] if one["shared"] > 1]
-    note = f"\nshared: {', '.join(shared)} each have a part of the time and the megabytes of one fit" if shared else ""
+    note = f"\nshared: {', '.join(shared)} each have a part of the time and the MB of one fit" if shared else ""
     return table(header, rows) + note
 
 
@@ -144,5 +149,5 @@ def _front(found: Plain) -> str:
     for count, one in enumerate(found["front"], 1):
         name = f"{count}: {'+ ' * (count > 1)}{one['members'][-1]}"
         rows.append([name, number(one["score"]), _amount(one["seconds"], 2), _amount(one["megabytes"], 1)])
-    header = ["best equal mean of", f"cross-fitted {found['metric']}", "seconds per 1,000 rows", "megabytes"]
-    return f"{table(header, rows)}\nthe members named are chosen on all rows, those scored on the other folds"
+    header = ["best equal mean of", f"cross-fitted {found['metric']}", "seconds per 1,000 rows", "MB"]
+    return f"{table(header, rows)}\nnamed are members chosen on all rows; a score is of those that other folds choose"

@@ -2,45 +2,22 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
 from scipy.stats import spearmanr
 
-from models.recipe import differences
 from models.store import read_json, write_json
-from pipeline.blended import BLEND, read_blended
-from pipeline.display import number, table, warn
-from pipeline.errors import PROBLEMS, PipelineError
+from pipeline.display import number, table
+from pipeline.errors import PipelineError
 from pipeline.files import atomic
 from pipeline.problems import nearest
-from pipeline.run_directory import CONFIG, RunDirectory, check_config
+from pipeline.results import Result, difference, read_result
+from pipeline.run_directory import CONFIG
 from pipeline.seals import open_sealed, write_sealed
 
 NOTES, PLOT = "leaderboard.json", "leaderboard.svg"
 ENOUGH = 3  # leaderboard scores before a correlation says anything
-
-
-@dataclass(frozen=True)
-class Row:
-    """A run: its effective config as plain values, its blend if there is one, its leaderboard score if it was noted."""
-
-    name: str
-    config: dict[str, Any]
-    blend: dict[str, Any] | None
-    leaderboard: float | None
-
-    @property
-    def score(self) -> float | None:
-        """The blend's cross-fitted score, or where nothing could be cross-fitted the one in-sample."""
-        if self.blend is None:
-            return None
-        scores = self.blend["scores"]
-        value = scores["in-sample"] if scores["cross-fitted"] is None else scores["cross-fitted"]
-        return None if value is None else float(value)
 
 
 def runs(folder: Path, *, again: str, differing: Sequence[str] = (), noted: Sequence[str] = ()) -> None:
@@ -55,27 +32,17 @@ def runs(folder: Path, *, again: str, differing: Sequence[str] = (), noted: Sequ
     if noted:
         _note(root, names, noted)
     kept = _notes(root)
-    rows = [_row(root, name, kept.get(name)) for name in names]
+    rows = [read_result(root, name, kept.get(name)) for name in names]
+    for name in differing:
+        _known(name, names)
     if differing:
-        print("\n".join(_differing(rows, *differing)))
+        print(difference(*(rows[names.index(name)] for name in differing)))
         return
     print(table(["run", "metric", "members", "blend", "in-sample", "cross-fitted", "leaderboard"], _cells(rows)))
     print("\n".join(_remarks(root, rows, again)))
 
 
-def _row(root: Path, name: str, leaderboard: float | None) -> Row:
-    run, blend = RunDirectory(root / name), None
-    check_config(run.root / CONFIG)
-    config = YAML(typ="safe", pure=True).load((run.root / CONFIG).read_text(encoding="utf-8"))
-    if (run.oof / BLEND).exists():
-        try:
-            blend = read_blended(run)
-        except PROBLEMS as problem:
-            warn([str(problem)])
-    return Row(name, config, blend, leaderboard)
-
-
-def _cells(rows: Sequence[Row]) -> list[list[str]]:
+def _cells(rows: Sequence[Result]) -> list[list[str]]:
     cells = []
     for row in rows:
         if row.blend is None:
@@ -87,7 +54,7 @@ def _cells(rows: Sequence[Row]) -> list[list[str]]:
     return cells
 
 
-def _remarks(root: Path, rows: Sequence[Row], again: str) -> list[str]:
+def _remarks(root: Path, rows: Sequence[Result], again: str) -> list[str]:
     tried = sum(row.blend is not None for row in rows)
     lines = [f"{len(rows)} run(s), {tried} blended"]
     if tried > 1:
@@ -136,24 +103,7 @@ def _known(name: str, names: Sequence[str]) -> None:
         raise PipelineError(f"there is no run {name!r}{nearest(name, list(names))}; runs are {', '.join(names)}")
 
 
-def _differing(rows: Sequence[Row], first: str, second: str) -> list[str]:
-    """What the configs of two runs differ in, by the paths of the keys."""
-    by_name = {row.name: row for row in rows}
-    for name in (first, second):
-        _known(name, list(by_name))
-    one, other = (_flat(by_name[name].config) for name in (first, second))
-    lines = [f"  {line}" for line in differences(one, other) if not line.startswith("run ")]
-    scores = f"{first} {number(by_name[first].score)}, {second} {number(by_name[second].score)}"
-    return [f"{first} -> {second}: " + (f"{len(lines)} key(s) differ" if lines else "the same config"), *lines, scores]
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {path: value}
-    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{path}.{key}" if path else key).items()}
-
-
-def _plot(rows: Sequence[Row]) -> str:
+def _plot(rows: Sequence[Result]) -> str:
     """Own score against the leaderboard's, a named dot for each run, as SVG; the same runs give the same bytes."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure

@@ -1,5 +1,6 @@
 """A blend in tables and sentences: members, rungs, and what the tables do not show."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,7 +43,7 @@ def _member_table(gathered: Gathered, problem: Problem, alone: Sequence[Score]) 
     for at, (member, own) in enumerate(zip(gathered.members, alone, strict=True)):
         seconds = gathered.seconds.get(member.name)
         others = np.delete(alike[at], at)
-        shared = f"{others.mean():.2f}" if len(others) else "-"
+        shared = correlation(float(others.mean())) if len(others) else "-"
         spent = duration(seconds) if seconds is not None else "-"
         rows.append([member.name, number(own.pooled), _spread(own), shared, spent])
     return table(["member", f"OOF {metric.name}", "folds: mean +- deviation", "error correlation", "training"], rows)
@@ -112,3 +113,11 @@ def _spread(value: Score) -> str:
     if value.mean is None or value.deviation is None:
         return "-"
     return f"{number(value.mean)} +- {number(value.deviation)}"
+
+
+def correlation(value: float, digits: int = 2) -> str:
+    """A correlation; one below 1 never reads 1, but gets another digit and is cut off there."""
+    if round(abs(value), digits) < 1 or abs(value) > 1 - 1e-9:
+        return f"{value:.{digits}f}"
+    scale = 10 ** (digits + 1)
+    return f"{math.trunc(scale * value) / scale:.{digits + 1}f}"

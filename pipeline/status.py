@@ -54,6 +54,8 @@ def status(config: Config, folder: Path, *, deep: bool = False) -> None:
     elif changed := differences(blend["asked"], asked(config)):
         print(f"the blend was made by other settings: {'; '.join(changed)}: {config.command('blend')}")
     elif (submission_record(path := run.submissions / config.submission.file) or {}).get("blend") != digest(blend):
+        part = "" if blend["folds"] == split.numbers else f" --folds {','.join(map(str, blend['folds']))}"
+        print(f"look at it: {config.command('report')}{part}")
         print(f"blended; {len(competition.test.ids)} test rows: {config.command('submit')}")
     else:
         print(f"submitted: {path} holds the blend")

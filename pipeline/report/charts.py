@@ -53,8 +53,11 @@ def reliability(found: Reliability) -> Picture:
             axes.grid(linewidth=0.5)
             axes.set_axisbelow(True)
 
-    text = f"Of {found.of}. On average the two are {found.error:.3f} apart, weighted by counts (expected calibration "
-    text += "error, Guo et al. 2017). Below the dashed line predictions are too sure of it, above not sure enough."
+    text = f"Shown for {found.of}. Probability and observed share are {found.error:.3f} apart on average, weighted by "
+    text += (
+        "counts (expected calibration error, Guo et al. 2017). Below the dashed line predictions are too high, above "
+    )
+    text += "it too low."
     columns = zip(found.counts, found.predicted, found.observed, strict=True)
     rows = [
         [f"{at / BINS:.1f} to {(at + 1) / BINS:.1f}", int(n), float(p), float(o)]
@@ -78,7 +81,9 @@ def residuals(found: Sequence[Residuals]) -> Picture:
         figure.supylabel("truth minus prediction", fontsize=9, color=COLOURS["soft"])
 
     text = "Light dots are rows, evenly picked along the predictions where there are many; dark ones are means of all "
-    text += "rows by tenths. A slope of the dark line says that predictions are drawn too far together, or too little."
+    text += (
+        "rows by tenths. Where the dark line rises, predictions are drawn too far together; where it falls, not enough."
+    )
     rows = [[one.name, *map(float, mean)] for one in shown for mean in one.means]
     height = 2.2 * math.ceil(len(shown) / ACROSS) + 0.6 + 0.8 * (len(shown) == 1)
     header = ["target", "mean prediction", "mean residual"]

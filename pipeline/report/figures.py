@@ -26,8 +26,11 @@ def weights(found: dict[str, float]) -> Picture:
         axes.set_xlim(0, max(values) * 1.12)
         axes.set_xlabel("weight in the blend")
 
-    text = f"The largest weight is {values[0]:.3f}, of {ranked[0][0]}; {sum(v > 0 for v in values)} of {len(values)} "
-    text += "members have one." if values[0] > values[-1] else "members have one, all the same."
+    idle = sum(value == 0 for value in values)
+    text = f"The largest weight is {values[0]:.3f}, of {ranked[0][0]}"
+    text += f"; {idle} of {len(values)} members {'weigh' if idle > 1 else 'weighs'} nothing." if idle else "."
+    if values[0] == values[-1]:
+        text = f"The {len(values)} members have the same weight." if len(values) > 1 else "There is one member only."
     return picture(
         "weights",
         "Weights of the blend",
@@ -59,7 +62,10 @@ def rungs(found: Sequence[Plain], metric: str) -> Picture:
     rows = [[_between(rung[key]) if key == "interval" else rung[key] for key in keys] for rung in found]
     held = next((rung["method"] for rung in found if rung["held"]), "none")
     text = f"In the order in which they were tried, each learning more than the one before; held: {held}. The distance "
-    text += "between the two scores of a blend is what choosing its weights on the rows it is scored on flatters."
+    text += "between the two scores of a blend is what choosing its weights on the rows it is scored on flatters. A "
+    text += "gain is cross-fitted, over the blend held until then, and positive for the better one."
+    if len(found) == 1:
+        text = f"No other blend than {held} was tried."
     header = ["blend", "in-sample", "cross-fitted", "95 % interval", "gain", "standard error of it"]
     height = _height(len(found)) + 0.25
     return picture("rungs", "Blends that were tried", text, draw, height=height, header=header, rows=rows)
@@ -86,6 +92,8 @@ def folds(ranked: Sequence[Standing], numbers: Sequence[int], metric: str) -> Pi
     rows = [[one.name, *one.score.by_fold] for one in ranked]
     text = "Where one fold stands apart for every member, its rows are harder; where the dots of members cross, their "
     text += "order hangs on the rows."
+    if len(numbers) == 1:
+        text = "One fold does not show how much the order of the members hangs on the rows."
     height = _height(len(ranked)) + 0.25 * math.ceil((len(numbers) + 1) / BESIDE)
     return picture("folds", "Score by fold", text, draw, height=height, header=header, rows=rows)
 

@@ -8,6 +8,7 @@ import numpy as np
 from oof.diversity import by_likeness
 from oof.measures import Array
 from pipeline.report.picture import COLOURS, Picture, label, listed, picture
+from pipeline.standings import correlation
 
 NUMBERED, CLASSES = 12, 12  # members up to which cells hold numbers; classes in a confusion matrix
 DEEPEST = 0.55  # the shade that ink is still read on, in both themes
@@ -24,19 +25,22 @@ def correlations(names: Sequence[str], alike: Array) -> Picture:
             value = float(alike[row, column])
             _shade(axes, column, row, 0.1 + 0.9 * (value - low) / spread, COLOURS["one"])
             if count <= NUMBERED:
-                axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=_size(len(names)))
+                axes.text(column, row, correlation(value), ha="center", va="center", fontsize=_size(len(names)))
         _grid(axes, [label(name, 18) for name in names], [label(name, 18) for name in names])
 
     pairs = [(names[a], names[b], float(alike[a, b])) for a, b in by_likeness(alike)]
+    rows = [(*both, correlation(value, 5)) for *both, value in pairs[:100]]
     (first, second, most), (third, fourth, least) = pairs[0], pairs[-1]
-    text = f"Errors of {first} and {second} go together most ({most:.2f}), those of {third} and {fourth} least "
-    text += f"({least:.2f}); the deeper the shade, the more. "
+    text = (
+        f"Errors of {first} and {second} go together most ({correlation(most)}), those of {third} and {fourth} least "
+    )
+    text += f"({correlation(least)}); the deeper the shade, the more. "
     if count == 2:
-        text = f"Errors of {first} and {second} correlate by {most:.2f}. "
+        text = f"Errors of {first} and {second} correlate by {correlation(most)}. "
     text += "What a blend can gain lies where errors do not go together."
     header = ["member", "and member", "correlation of errors"]
     height, title = min(0.3 * count + 1.1, 7.5), "Correlations of errors"
-    return picture("correlations", title, text, draw, height=height, header=header, rows=pairs[:100])
+    return picture("correlations", title, text, draw, height=height, header=header, rows=rows)
 
 
 def confusion(matrix: Array, classes: Sequence[str]) -> Picture:

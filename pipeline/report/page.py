@@ -4,7 +4,7 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def render(facts: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, duration=duration, cell=_cell, inline=_inline)
+    environment.filters.update(number=number, duration=duration, cell=_cell, inline=_inline, opening=_opening)
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
     known = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = environment.get_template("template.html.j2")
@@ -42,6 +42,12 @@ def _shown(value: Any) -> Any:
     if type(value) is not str:
         return value
     return "".join(part if part in JOINERS else printable(part) for part in re.split(f"([{JOINERS}])", value))
+
+
+def _opening(sentence: str, names: Container[str]) -> str:
+    """A sentence with a capital, unless it opens with a name, which is another one with a capital."""
+    first = re.split(r"[ ,:;]", sentence, maxsplit=1)[0]
+    return sentence if first in names else sentence[:1].upper() + sentence[1:]
 
 
 def _cell(value: Any) -> str:

@@ -13,7 +13,7 @@ BINS = 10
 POINTS = 600  # of a target that are drawn
 RANKS = {"rank_mean"}  # blends whose output is no probability
 WORDS = {
-    "binary": "the probability of the positive class",
+    "binary": "the probability of class {}",
     "multilabel": "the probabilities of all labels together",
     "multiclass": "the probability of the class that was chosen",
 }
@@ -54,7 +54,9 @@ def reliability(sources: Sources) -> Reliability | None:
     filled = np.where(rows > 0, rows, np.nan)
     predicted, observed = sums / filled, hits / filled
     error = float(np.nansum(rows * np.abs(predicted - observed)) / rows.sum())
-    return Reliability(WORDS[task], rows.astype(np.int64), predicted, observed, error)
+    return Reliability(
+        WORDS[task].format(*sources.competition.targets.classes[1:]), rows.astype(np.int64), predicted, observed, error
+    )
 
 
 def _events(task: str, predictions: Array, truth: Truth) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Single rows to read: those that the ensemble gets most wrong, and those whose labels look wrong."""
+"""Single rows to read: those that the ensemble gets most wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,12 @@ from oof.measures import EPSILON, Array, true_probability
 from pipeline.report.sources import Sources
 
 MOST, LENGTH = 15, 300
+TRUTHS = {"regression": "Value", "ordinal": "Grade", "multilabel": "Labels"}  # what a table calls the truth
+SIZES = {  # and what the rows are chosen by
+    "regression": "Error, in standard deviations of the target",
+    "ordinal": "Error, in grades",
+    "multilabel": "Log loss, mean over labels",
+}
 
 
 @dataclass(frozen=True)
@@ -28,26 +34,26 @@ def worst(sources: Sources) -> list[Row]:
     """The rows with the largest loss: negative log probability of the truth, or the error of a value or a grade."""
     loss = _losses(sources)
     order = np.argsort(-loss, kind="stable")[:MOST]
-    return [_row(sources, int(at), _truth(sources, int(at)), _predicted(sources, int(at)), loss[at]) for at in order]
+    return [
+        described(sources, int(at), _truth(sources, int(at)), _predicted(sources, int(at)), loss[at]) for at in order
+    ]
 
 
-def doubtful(sources: Sources) -> tuple[int, list[Row]]:
-    """How many labels look wrong, and the rows of the plainest of them.
+def headings(sources: Sources) -> tuple[str, str]:
+    """What a table calls the truth of its rows, and their `size`."""
+    task = sources.competition.spec.task
+    size = SIZES.get(task, "Log loss")
+    if task == "regression" and len(sources.competition.targets.columns) > 1:
+        size = "Error, mean over targets, each in its standard deviations"
+    return TRUTHS.get(task, "Class"), size
 
-    Confident learning in its simple form (Northcutt, Jiang and Chuang 2021): a class is confident where its probability
-    reaches the mean of that class over the rows labelled so. A label is in doubt where the most probable confident
-    class is another; here it must be more probable than the label too, and the rows with the largest difference stand
-    first.
-    """
-    found: list[tuple[float, int, str, str]] = []
-    for names, P, labels in _questions(sources):
-        places, other = _in_doubt(P, labels)
-        margins = P[places, other] - P[places, labels[places]]
-        for margin, at, to in zip(margins.tolist(), places.tolist(), other.tolist(), strict=True):
-            own = labels[at]
-            found.append((margin, at, f"{names[own]} ({P[at, own]:.2f})", f"{names[to]} ({P[at, to]:.2f})"))
-    found.sort(key=lambda one: (-one[0], one[1]))
-    return len(found), [_row(sources, at, given, likely, margin) for margin, at, given, likely in found[:MOST]]
+
+def described(sources: Sources, at: int, truth: str, prediction: str, size: float) -> Row:
+    """A row of the problem, by its place in it, in words."""
+    place = int(sources.rows[at])
+    text = shortened(" / ".join(sources.competition.texts[place]))
+    fold = int(sources.problem.fold[at])
+    return Row(sources.competition.ids[place], fold, text, truth, prediction, float(size))
 
 
 def shortened(text: str, length: int = LENGTH) -> str:
@@ -67,36 +73,6 @@ def _losses(sources: Sources) -> Array:
         loss = -np.log(true_probability(truth, P).clip(EPSILON))
     mean: Array = loss.reshape(len(truth), -1).mean(1)
     return mean
-
-
-def _questions(sources: Sources) -> list[tuple[Sequence[str], Array, np.ndarray]]:
-    """Class names, probabilities (rows, classes) and labels (rows,): once, or for each label; none for values."""
-    targets, truth, P = sources.competition.targets, sources.problem.truth, sources.ensemble
-    task = sources.competition.spec.task
-    if task == "regression":
-        return []
-    if task in ("binary", "multilabel"):
-        named = [targets.classes] if task == "binary" else [(f"not {name}", name) for name in targets.columns]
-        pairs = zip(named, P.T, truth.reshape(P.shape).T, strict=True)
-        return [(names, np.column_stack([1 - p, p]), labels) for names, p, labels in pairs]
-    return [(targets.classes, P / P.sum(1, keepdims=True), truth)]
-
-
-def _in_doubt(P: Array, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the rows in doubt, and the class that each seems to be of."""
-    means = [P[labels == k, k].mean() if (labels == k).any() else np.inf for k in range(P.shape[1])]
-    confident = np.where(np.array(means) <= P, P, -1.0)
-    best = confident.argmax(1)
-    own = P[np.arange(len(P)), labels]
-    places = np.flatnonzero((best != labels) & (confident.max(1) > own))
-    return places, best[places]
-
-
-def _row(sources: Sources, at: int, truth: str, prediction: str, size: float) -> Row:
-    place = int(sources.rows[at])
-    text = shortened(" / ".join(sources.competition.texts[place]))
-    fold = int(sources.problem.fold[at])
-    return Row(sources.competition.ids[place], fold, text, truth, prediction, float(size))
 
 
 def _truth(sources: Sources, at: int) -> str:

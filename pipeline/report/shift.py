@@ -14,10 +14,13 @@ ROWS, TERMS, FOLDS = 10_000, 10, 3
 # Words, and each character of a script without spaces for itself
 WORD = r"(?u)[\u3040-\u30ff\u4e00-\u9fff]|[^\W\u3040-\u30ff\u4e00-\u9fff]+"
 MEANINGS = (
-    (0.6, "the texts look alike, as far as words tell"),
-    (0.75, "the texts differ a little: expect the hidden score a little off the cross-fitted one"),
-    (0.9, "the texts differ plainly: the cross-fitted score tells less about the test table than it seems"),
-    (1.1, "the two are nearly told apart: the cross-fitted score says little about the test table"),
+    (0.55, "hardly any difference to see, so as far as words tell the cross-fitted score holds for the test table too"),
+    (0.65, "the texts differ a little: expect a hidden score somewhat off the cross-fitted one"),
+    (
+        0.8,
+        "the texts differ clearly: the hidden score may be worse than the cross-fitted one by more than its interval",
+    ),
+    (1.1, "the texts differ strongly: the cross-fitted score is no forecast of the hidden one"),
 )
 
 
@@ -43,7 +46,7 @@ class Shift:
     def meaning(self) -> str:
         """What the area under the curve means in words."""
         if not self.differs:
-            return "no difference is shown: one that size comes by chance"
+            return "no difference is shown, for one of that size comes by chance"
         return next(said for limit, said in MEANINGS if self.auc < limit)
 
 

@@ -36,7 +36,7 @@ class Sources:
     cross-fitted where they can be, or of the equal mean of members where there is no blend, as `of` says.
 
     `jobs` are the finished fits of `folds`, refits on every row among them; `all_jobs` those of the whole config.
-    `missing` says why "blend" or "comparison" is None.
+    `missing` says why "blend" or "comparison" is None, unless there is nothing to compare.
     """
 
     config: Config
@@ -63,9 +63,12 @@ class Sources:
         return "the blend, cross-fitted" if len(self.folds) > 1 else "the blend"
 
     def command(self, verb: str) -> str:
-        """The command line of another verb for the same config and folds."""
+        """The command line of another verb for the same config, folds and, for `train`, variants."""
+        whole = [variant for variant in self.config.variants if variant in self.gathered.variants.values()]
+        only = verb == "train" and 0 < len(whole) < len(self.config.variants)
         restricted = verb != "submit" and len(self.folds) < len(self.split.numbers)
-        return self.config.command(verb) + (f" --folds {','.join(map(str, self.folds))}" if restricted else "")
+        line = self.config.command(verb) + (f" --only {','.join(whole)}" if only else "")
+        return line + (f" --folds {_listed(self.folds)}" if restricted else "")
 
 
 def read_sources(config: Config, folder: Path, wanted: Sequence[int] | None) -> Sources:
@@ -74,9 +77,10 @@ def read_sources(config: Config, folder: Path, wanted: Sequence[int] | None) -> 
     run = run_directory(config, folder)
     split = open_folds(run, config, competition, make=False)
     folds = chosen_folds(split, wanted)
+    jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
+    _need_member(config, jobs, folds)
     gathered = gather(run, config, folder, competition, split, folds)
     problem = level_one(gathered, competition, split, folds)
-    jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
     blend, no_blend = _blend(run, config, folder, jobs, folds)
     comparison, no_comparison = _comparison(run, gathered, folds, competition.metric.name)
     missing = {"blend": no_blend, "comparison": no_comparison}
@@ -99,6 +103,22 @@ def read_sources(config: Config, folder: Path, wanted: Sequence[int] | None) -> 
     )
 
 
+def _need_member(config: Config, jobs: Sequence[Job], folds: Sequence[int]) -> None:
+    """Raise PipelineError if no member is whole; it names the folds that one covers."""
+    undone = {(job.variant, job.fold) for job in jobs if job.state == "fit"}
+    names = dict.fromkeys(job.variant for job in jobs)
+    covered = max(([fold for fold in folds if (name, fold) not in undone] for name in names), key=len, default=[])
+    if config.blend.extra or len(covered) == len(folds):
+        return
+    part = f"report on what is there, {config.command('report')} --folds {_listed(covered)}, or " if covered else ""
+    wanted = ", ".join(map(str, folds))
+    raise PipelineError(f"no member covers folds {wanted}: {part}train first, {config.command('train')}")
+
+
+def _listed(folds: Sequence[int]) -> str:
+    return ",".join(map(str, folds))
+
+
 def _blend(
     run: RunDirectory, config: Config, folder: Path, jobs: Sequence[Job], folds: Sequence[int]
 ) -> tuple[Plain | None, str | None]:
@@ -119,7 +139,7 @@ def _comparison(
 ) -> tuple[Plain | None, str | None]:
     path = run.oof / COMPARISON
     if not path.exists():
-        return None, "nobody has compared the members yet"
+        return None, "nobody has compared the members yet" if len(gathered.members) > 1 else None
     found = open_sealed(path, read_json, "compare again")
     if (found["fits"], found["folds"], found["metric"]) != (gathered.fits, folds, metric):
         return None, "the members were compared when they were made of other fits or folds"

@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from models.store import read_json, write_json
+from oof.blends import BLENDS
 from pipeline.config import Config, effective_yaml
 from pipeline.errors import PROBLEMS
 from pipeline.files import sweep, together
@@ -18,6 +19,7 @@ from pipeline.report import (
     RECORD,
     charts,
     cost,
+    doubts,
     figures,
     learning,
     looks,
@@ -58,6 +60,7 @@ def _members(sources: Sources) -> Facts:
     weighed, tried = members.weights(sources), rungs.rungs(sources)
     return {
         "members": ranked,
+        "names": {*BLENDS, *sources.config.variants, *(one.name for one in ranked)},  # none begins with a capital
         "scores": rungs.scores(sources),
         "steps": rungs.next_steps(sources),
         "weights": figures.weights(weighed) if weighed else None,
@@ -80,15 +83,14 @@ def _predictions(sources: Sources) -> Facts:
     calibration, matrix = reliability.reliability(sources), reliability.confusion(sources)
     left = reliability.residuals(sources)
     classes = sources.competition.targets.classes
-    doubts, doubtful = rows.doubtful(sources)
     return {
         "reliability": charts.reliability(calibration) if calibration else None,
         "confusion": maps.confusion(matrix, classes) if matrix is not None else None,
         "confused": reliability.confused(matrix, classes, 10) if matrix is not None else [],
         "residuals": charts.residuals(left) if left else None,
         "worst": rows.worst(sources),
-        "doubts": doubts,
-        "doubtful": doubtful,
+        "headings": rows.headings(sources),
+        "doubts": doubts.doubts(sources),
     }
 
 
@@ -105,7 +107,10 @@ SECTIONS: list[Callable[[Sources], Facts]] = [_members, _learning, _predictions,
 
 
 def _commands(sources: Sources) -> list[str]:
-    return [sources.command(verb) for verb in ("train", "blend", "compare", "submit", "report")]
+    """What makes this run, and no more of it, again."""
+    done = {"blend": sources.blend, "compare": sources.comparison, "submit": rungs.submitted(sources)}
+    verbs = [verb for verb in ("train", "blend", "compare", "submit", "report") if done.get(verb, True)]
+    return [sources.command(verb) for verb in verbs]
 
 
 def _write(run: RunDirectory, page: str, pictures: Sequence[Picture]) -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss
 
 from oof.resample import Resamples
 from pipeline.comparison import describe
+from pipeline.standings import correlation
 
 MakeSite = Callable[..., Any]
 CLASSES = ["when", "where", "who"]
@@ -55,6 +56,7 @@ def test_every_section_is_printed_and_the_verdict_comes_first(site: Any) -> None
     assert places == sorted(places)
     assert "shared: both.cls, both.mean each have a part" in out
     assert "control: seeds of" in out
+    assert re.search(r"^member +adds to the equal mean .* training +per training minute +MB +per MB$", out, re.M)
 
 
 def test_scores_are_those_of_the_parts_seed_by_seed_and_averaged(site: Any) -> None:
@@ -86,6 +88,14 @@ def test_verdicts_compare_poolings_of_one_recipe_only(site: Any) -> None:
     site.ok("compare")
     groups = [one["poolings"] for one in comparison(site)["verdicts"]]
     assert groups == [["mean", "max", "cls"], ["both.cls", "both.mean"]]
+    first, second = describe(comparison(site)).splitlines()[:2]
+    assert " among 3 variants with fits of their own (mean, max, cls): " in first
+    assert " among 2 heads of one encoder (both.cls, both.mean): " in second
+
+
+def test_a_correlation_below_one_never_reads_as_one() -> None:
+    known = {0.994: "0.99", 0.9951: "0.995", 0.99999: "0.999", -0.9996: "-0.999", 1.0: "1.00", 1 - 1e-12: "1.00"}
+    assert {value: correlation(value) for value in known} == known
 
 
 def test_seeds_of_one_pooling_are_held_against_as_many_poolings(site: Any) -> None:
@@ -201,6 +211,7 @@ def test_without_several_seeds_there_is_no_yardstick_and_the_command_that_makes_
     former = site.markers()
     site.ok("train", "--only", "mean", "--folds", "0,1", override)
     assert former.items() < site.markers().items()
+    assert f"  python run.py compare --config {site.folder / 'config.yaml'} --folds 0,1 '{override}'\n" in out
     out = site.ok("compare", "--folds", "0,1", override)
     assert "no seed yardstick" not in out
     assert [one["name"] for one in comparison(site)["control"]] == ["mean"]
@@ -222,16 +233,16 @@ def test_without_a_second_pooling_it_says_what_would_be_needed(linear_site: Make
         (
             "matters",
             0.02,
-            r"Pooling matters here: max over cls \+0.10000 \(\+0.05000 to \+0.15000\) log_loss, and seeds",
+            r"Pooling matters among {group}: max over cls \+0.10000 \(\+0.05000 to \+0.15000\) log_loss, and seeds",
         ),
         (
             "within seed noise",
             0.2,
-            "Pooling is not shown to matter here: max over cls .*, but seeds alone can make 0.20000",
+            "Pooling is not shown to matter among {group}: max over cls .*, but seeds alone can make 0.20000",
         ),
-        ("no seed yardstick", None, "Pooling may matter here: .* but there is no seed yardstick"),
-        ("not told apart", 0.2, "Pooling is not shown to matter here: these rows do not tell 3 poolings apart"),
-        ("not told apart", None, "these rows do not tell 3 poolings apart .* There is no seed yardstick"),
+        ("no seed yardstick", None, "Pooling may matter among {group}: .* but there is no seed yardstick"),
+        ("not told apart", 0.2, "Pooling is not shown to matter among {group}: these rows do not tell them apart"),
+        ("not told apart", None, "these rows do not tell them apart .* There is no seed yardstick"),
     ],
 )
 def test_each_finding_is_a_sentence(site: Any, finding: str, limit: float | None, said: str) -> None:
@@ -240,7 +251,7 @@ def test_each_finding_is_a_sentence(site: Any, finding: str, limit: float | None
     verdict = {**found["verdicts"][0], "better": "max", "worse": "cls", "gain": 0.1, "interval": [0.05, 0.15]}
     found["verdicts"] = [{**verdict, "finding": finding, "seed_limit": limit}]
     first = describe(found).splitlines()[0]
-    assert re.search(said, first)
+    assert re.search(said.replace("{group}", re.escape("3 variants with fits of their own (mean, max, cls)")), first)
     assert first.endswith("This holds for all pairs of the 3 at once.")
 
 

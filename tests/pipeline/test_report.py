@@ -4,7 +4,9 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +19,12 @@ import pytest
 from models.store import write_json
 from pipeline.config import read_config
 from pipeline.lock import only_one
+from pipeline.report.doubts import _in_doubt
+from pipeline.report.figures import weights
+from pipeline.report.page import _opening
 from pipeline.report.picture import COLOURS, picture
 from pipeline.report.reliability import reliability
-from pipeline.report.rows import _in_doubt
-from pipeline.report.shift import shift
+from pipeline.report.shift import Shift, shift
 from pipeline.report.sources import read_sources
 from pipeline.seals import checksum, unseal, write_sealed
 
@@ -194,7 +198,7 @@ def test_the_pages_policy_lets_its_own_script_run_alone(blended: Blended) -> Non
 
 
 def test_what_is_missing_is_said_with_the_command_that_fills_it(linear_site: MakeSite) -> None:
-    site = linear_site("binary")
+    site = linear_site("binary", variants={"one": {"model": "tfidf"}, "two": {"model": "tfidf", "strength": 1.0}})
     done = site.run("report")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "train" in done.err
@@ -204,9 +208,157 @@ def test_what_is_missing_is_said_with_the_command_that_fills_it(linear_site: Mak
     for said, verb in (("here is no blend yet", "blend"), ("obody has compared the members yet", "compare")):
         assert said in text
         assert f"python run.py {verb} --config" in text
-    assert "There is one member only" in text
     assert "No member learns in epochs" in text
-    assert figures(site) == {"folds", "reliability", "confusion"}
+    assert figures(site) == {"correlations", "folds", "reliability", "confusion"}
+
+
+def test_a_single_member_is_not_to_be_compared(linear_site: MakeSite) -> None:
+    site = linear_site("binary")
+    site.ok("train")
+    text = page(site).text
+    assert "There is one member only" in text
+    assert "obody has compared" not in text
+
+
+def test_without_a_whole_member_the_folds_that_one_covers_are_named(make_site: MakeSite) -> None:
+    site = make_site("binary", folds={"count": 3})
+    site.ok("train", "--only", "tfidf", "--folds", "0,2")
+    site.ok("train", "--folds", "1", "--only", "mean")
+    command = f"report --config {site.folder / 'config.yaml'} --folds 0,2"
+    assert f"no member covers folds 0, 1, 2: report on what is there, python run.py {command}, or train first, " in (
+        site.run("report").err
+    )
+    assert page(site, *command.split()[-2:])
+    assert "no member covers folds 0, 1: report on what is there" in site.run("report", "--folds", "0,1").err
+
+
+def again(site: Any) -> list[list[str]]:
+    """The words of the commands that the page gives to make the run again."""
+    html = (site.root / "report.html").read_text(encoding="utf-8")
+    [block] = re.findall(r'<h2 id="again-h">.*?<code>(.*?)</code>', html, re.S)
+    return [shlex.split(unescape(line))[2:] for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("part", [[], ["--folds", "1"]])
+def test_the_commands_of_the_page_make_what_is_in_the_run_and_no_more(make_site: MakeSite, part: list[str]) -> None:
+    site = make_site("binary")
+    override = "variants.tfidf.strength=2.0"
+    site.ok("train", "--only", "tfidf", *part, override)
+    site.ok("report", *part, override)
+    assert [words[0] for words in again(site)] == ["train", "report"]
+    for verb in ("blend", "submit"):
+        site.ok(verb, *(part if verb == "blend" else []), override)
+    site.ok("report", *part, override)
+    assert f"run.py status --config {site.folder / 'config.yaml'} {override} --deep" in page(site, *part, override).text
+    commands = again(site)
+    assert [words[0] for words in commands] == ["train", "blend", "submit", "report"]
+    for verb, *words in commands:
+        site.ok(verb, *words[2:], "run=again")
+    assert "r -> again: the same config; the same fits and members" in site.ok("runs", "--diff", "r", "again")
+
+
+def steps(site: Any) -> str:
+    """What the page says is to be done next."""
+    site.ok("report")
+    html = (site.root / "report.html").read_text(encoding="utf-8")
+    [block] = re.findall(r'<ol class="steps">(.*?)</ol>', html, re.S)
+    return " ".join(re.sub("<.*?>", "", block).split())
+
+
+def test_the_next_step_is_the_one_that_is_next(make_site: MakeSite) -> None:
+    site = make_site("binary")
+    command = f"python run.py {{}} --config {site.folder / 'config.yaml'}"
+    site.ok("train", "--only", "tfidf")
+    found = steps(site)
+    assert f"mean is not trained yet: {command.format('train')}" in found
+    assert command.format("submit") not in found
+    site.ok("blend")
+    assert command.format("submit") in steps(site)
+    site.ok("train")
+    found = steps(site)
+    assert f"The blend does not know mean: {command.format('blend')}" in found
+    assert command.format("submit") not in found
+    site.ok("blend")
+    site.ok("submit")
+    assert "The blend is submitted: hand in submission.csv." in steps(site)
+    assert command.format("submit") not in steps(site)
+    (site.root / "submissions" / "submission.csv").write_text("id,target\n")
+    assert command.format("submit") in steps(site)
+
+
+def test_a_score_is_said_to_flatter_only_where_rows_have_chosen(blended: Blended) -> None:
+    site = blended("binary")
+    for arguments in (["--folds", "0"], ["blend.members=[tfidf]"], ["blend.method=mean", "blend.finish=false"]):
+        site.ok("blend", *arguments)
+        text = page(site, *arguments).text
+        assert "Equal weights, which no row has chosen, so it does not flatter" in text
+        assert "tends to flatter" not in text
+        assert "No other blend than mean was tried" in text
+    site.ok("blend", "blend.method=simplex", "blend.finish=false")
+    text = page(site, "blend.method=simplex", "blend.finish=false").text
+    assert "On the rows that chose the weights, so it tends to flatter" in text
+    assert "The weights chosen on the other folds" in text
+
+
+@pytest.mark.parametrize(
+    ("task", "truth", "size"),
+    [
+        ("binary", "Class", "Log loss"),
+        ("multilabel", "Labels", "Log loss, mean over labels"),
+        ("regression", "Value", "Error, in standard deviations of the target"),
+        ("ordinal", "Grade", "Error, in grades"),
+    ],
+)
+def test_the_worst_rows_are_headed_by_what_they_show(blended: Blended, task: str, truth: str, size: str) -> None:
+    found = page(blended(task))
+    start = found.texts.index(("caption", "The rows with the largest " + size.split(",")[0].lower().split()[-1]))
+    headings = [data for tag, data in found.texts[start:] if tag == "th"]
+    assert headings[:6] == ["Id", truth, "Prediction", "Text", size, "Fold"]
+
+
+def test_a_model_that_knows_nothing_doubts_no_label(linear_site: MakeSite) -> None:
+    site = linear_site("binary")
+    site.ok("train")
+    assert "The model itself is right for 100.0 % of them (the commonest class would be for 50.0 %)" in page(site).text
+    assert "knows too little" not in page(site).text
+    rows = site.rows("train.csv")
+    for at, row in enumerate(rows):
+        row["target"] = at // 2 % 2  # nothing that a text tells
+    site.write("train.csv", rows)
+    site.ok("train", "run=weak")
+    site.ok("report", "run=weak")
+    found = Page((site.root.parent / "weak" / "report.html").read_text(encoding="utf-8")).text
+    assert "The model knows too little to doubt a label: of 48 labels it is right for" in found
+    assert "most in doubt" not in found
+
+
+def test_of_many_doubts_most_are_said_to_be_the_models_own(
+    linear_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = linear_site("binary")
+    rows = site.rows("train.csv")
+    for row in rows[:15:5]:
+        row["target"] = 1 - int(row["target"])
+    site.write("train.csv", rows)
+    site.ok("train")
+    few = page(site).text
+    monkeypatch.setattr("pipeline.report.doubts.MANY", 0.01)
+    many = page(site).text
+    said = ("may be its own mistake as well as the label's", "most of these doubts are mistakes of the model")
+    assert [one in text for text in (few, many) for one in said] == [True, False, False, True]
+
+
+def test_a_sentence_has_a_capital_and_a_name_has_its_own() -> None:
+    names = {"subset_mean", "tfidf", "both.cls"}
+    sentences = ["subset_mean wins: 3", "equal weights win", "tfidf, as asked", "both.cls is left out", "2 fits"]
+    assert [_opening(one, names) for one in sentences] == [sentences[0], "Equal weights win", *sentences[2:]]
+
+
+def test_weights_are_counted_in_words_that_fit() -> None:
+    assert weights({"a": 0.6, "b": 0.4}).text == "The largest weight is 0.600, of a."
+    assert weights({"a": 1.0}).text == "There is one member only."
+    assert weights({"a": 0.5, "b": 0.5}).text == "The 2 members have the same weight."
+    assert weights({"a": 0.0, "b": 1.0}).text == "The largest weight is 1.000, of b; 1 of 2 members weighs nothing."
 
 
 def test_a_blend_or_a_comparison_of_other_fits_counts_as_missing(blended: Blended) -> None:
@@ -364,9 +516,23 @@ def test_shift_tells_other_words_from_the_same_ones() -> None:
     assert same is not None
     assert other is not None
     assert "no difference is shown" in same.meaning
-    assert "differ plainly" in other.meaning
+    assert "differ strongly" in other.meaning
     assert set(other.test[:2]) <= {"中", "国"}
     assert shift([("",)] * 5, [("",)] * 5) is None
+
+
+@pytest.mark.parametrize(
+    ("auc", "said"),
+    [
+        (0.51, "no difference is shown"),
+        (0.54, "hardly any difference"),
+        (0.6, "differ a little"),
+        (0.737, "differ clearly"),
+        (0.9, "differ strongly"),
+    ],
+)
+def test_a_shift_is_named_by_its_size(auc: float, said: str) -> None:
+    assert said in Shift(auc, 0.01, 1000, [], []).meaning
 
 
 def test_a_figure_has_plain_colours_in_its_file_and_the_themes_in_the_page() -> None:

@@ -1,5 +1,6 @@
 """The verb `runs`: a line for each run, what differs between two, and the leaderboard's scores beside one's own."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -30,10 +31,39 @@ def test_each_run_has_a_line_with_its_scores(three: Any) -> None:
 
 
 def test_two_runs_differ_by_the_keys_of_their_configs(three: Any) -> None:
-    assert "s -> t: 2 key(s) differ" in (out := three.ok("runs", "--diff", "s", "t"))
+    out = three.ok("runs", "--diff", "s", "t")
+    assert "s -> t: 2 key(s) of the config differ; the same fits and members\n" in out
     assert '  blend.method "mean" -> "auto"\n' in out
     assert "  variants.tfidf.strength null -> 5.0\n" in out
-    assert "r -> r: the same config" in three.ok("runs", "--diff", "r", "r")
+    assert "r -> r: the same config; the same fits and members\n" in three.ok("runs", "--diff", "r", "r")
+
+
+def test_runs_of_one_config_differ_by_what_was_trained_and_blended(blended: Blended) -> None:
+    site = blended("binary")
+    site.ok("train", "run=part", "--only", "tfidf", "--folds", "1")
+    lines = site.ok("runs", "--diff", "r", "part").splitlines()
+    assert lines[:3] == [
+        "r -> part: the same config; other fits or members",
+        "  fits of mean: 2, folds 0, 1 -> none",
+        "  fits of tfidf: 2, folds 0, 1 -> 1, fold 1",
+    ]
+    site.ok("blend", "run=part", "--folds", "1")
+    lines = site.ok("runs", "--diff", "r", "part").splitlines()
+    assert "  members that were blended: mean, tfidf -> tfidf" in lines
+    assert "  folds that were blended: 0, 1 -> 1" in lines
+
+
+def test_scores_of_two_runs_stand_side_by_side(three: Any) -> None:
+    three.ok("runs", "--leaderboard", "t=0.4")
+    lines = [line.split() for line in three.ok("runs", "--diff", "s", "t").splitlines()]
+    blends = [json.loads((three.folder / "runs" / name / "oof" / "blend.json").read_text()) for name in "st"]
+    for name in ("in-sample", "cross-fitted"):
+        assert [name, *(f"{blend['scores'][name]:.5f}" for blend in blends)] in lines
+    assert ["method", *(blend["method"] for blend in blends)] in lines
+    assert ["leaderboard", "-", "0.40000"] in lines
+    assert ["metric", "log_loss", "-"] in [
+        line.split() for line in three.ok("runs", "--diff", "s", "unblended").splitlines()
+    ]
 
 
 def test_noted_scores_stay_and_are_set_against_ones_own(three: Any) -> None:

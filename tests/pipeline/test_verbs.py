@@ -313,8 +313,12 @@ def test_status_tells_what_is_done_what_is_to_do_and_what_comes_next(make_site: 
     assert "of training left, and variants that no fit has timed yet: python run.py train" in out
     site.ok("train")
     assert site.ok("status").endswith(f"every fit is done: python run.py blend{config}")
-    site.ok("blend")
-    assert site.ok("status").endswith(f"blended; 12 test rows: python run.py submit{config}")
+    shown = f"look at it: python run.py report{config}"
+    assert site.ok("blend").endswith(f"\n{shown}submit next: python run.py submit{config}")
+    assert site.ok("status").endswith(f"\n{shown}blended; 12 test rows: python run.py submit{config}")
+    part = f"look at it: python run.py report{config.rstrip()} --folds 1\n"
+    assert part in site.ok("blend", "--folds", "1")
+    assert part in site.ok("status")
 
 
 @pytest.mark.parametrize("task", TASKS)
