@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--only", type=_names, help="these variants only: mean,attention")
     add.add_argument("--folds", type=_numbers, help="these folds only: 0,1")
     add.add_argument("--budget", help="stop before this time is over, with whole members first: 8h, 90m, 1h30m, 3600s")
+    add.add_argument("--dry-run", action="store_true", help="print fits, where, time and cost, and do nothing")
+    add.add_argument("--price", type=_amount, help="of a worker's hour, for --dry-run: 2.5")
     add.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="log losses and scores there, for TensorBoard")
     _engine(add)
     add.add_argument("--checkpoint", default="5m", help="save the running fit so often (default: 5m)")
@@ -95,9 +97,7 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--deep", action="store_true", help="read every file of the run and check that it is as written")
     _config(add)
     add = _verb(verbs, "runs", "all runs, what differs between two, and what the leaderboard said", "runs --diff a b")
-    add.add_argument(
-        "--diff", nargs=2, default=[], metavar="RUN", help="how two runs differ: configs, fits, members, scores"
-    )
+    add.add_argument("--diff", nargs=2, default=[], metavar="RUN", help="configs, fits, members and scores of two")
     add.add_argument(
         "--leaderboard", nargs="+", default=[], metavar="RUN=SCORE", help="note a run's score on the leaderboard"
     )
@@ -214,12 +214,20 @@ def _init(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> int:
     from pipeline.budget import Budget, parse_duration
+    from pipeline.dry_run import dry_run
+    from pipeline.errors import PipelineError
     from pipeline.train import train
+
+    part = {"only": args.only, "folds": args.folds, "choice": _choice(args)}
+    if args.dry_run:
+        dry_run(*_read(args), **part, price=args.price)
+        return 0
+    if args.price is not None:
+        raise PipelineError("--price is for --dry-run: name that too, or leave it out")
 
     budget = Budget(parse_duration(args.budget, "--budget"), args.started) if args.budget is not None else None
     interval = parse_duration(args.checkpoint, "--checkpoint")
-    asked = {"only": args.only, "folds": args.folds, "budget": budget, "interval": interval, "log": args.tensorboard}
-    return train(*_read(args), **asked, choice=_choice(args), again=args.typed)
+    return train(*_read(args), **part, budget=budget, interval=interval, log=args.tensorboard, again=args.typed)
 
 
 def _blend(args: argparse.Namespace) -> None:

@@ -111,9 +111,12 @@ class Agenda:
         """A fit that was handed out is not done: it waits again, in its place."""
         self.waiting = dict(sorted({**self.waiting, number: self.out.pop(number)}.items()))
 
-    def seconds_left(self, running: Collection[float] = ()) -> float | None:
-        """Seconds until all is done, if those that are out need the `running` ones; None while some are unknown."""
-        return time_for(self.waiting.values(), self.estimates, self.at_once, running)
+    def seconds_left(self, first: Collection[Load] = (), running: Collection[float] = ()) -> float | None:
+        """Seconds until all is done; None while those of one are unknown.
+
+        Of those that are out, the `first` are still to begin, and the others need the seconds in `running`.
+        """
+        return time_for([*first, *self.waiting.values()], self.estimates, self.at_once, running)
 
 
 def time_for(

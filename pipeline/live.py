@@ -1,5 +1,6 @@
 """What a running `train` leaves for `status` to read: how far it is, and which fits run where."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -7,12 +8,14 @@ from pathlib import Path
 
 from models import ModelError
 from models.store import read_json, write_json
+from pipeline.display import duration
 from pipeline.files import atomic
 from pipeline.lock import held
 from pipeline.run_directory import RunDirectory
 
 LIVE = ".train.json"
 EVERY = 5.0  # seconds between two writings
+MOST = 20  # running fits that are listed
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,14 @@ class Running:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Of a call of `train`: fits ended of all it does, those running, how many were `lost` and handed out again."""
+    """Of a call of `train`: fits ended of all it does, how many were lost and handed out `again`, what runs where."""
 
     ended: int
     total: int
-    lost: int
+    again: int
     seconds_left: float | None
     running: list[Running]
+    nodes: dict[str, str]  # what each has, by its name
 
 
 class Live:
@@ -62,3 +66,18 @@ def read_live(run: RunDirectory) -> Snapshot | None:
         found = read_json(run.root / LIVE)
         return Snapshot(**{**found, "running": [Running(**fit) for fit in found["running"]]})
     return None
+
+
+def sentences(snapshot: Snapshot) -> list[str]:
+    """How it stands, and a line for each node and each of the first fits that run."""
+    again = f", {snapshot.again} handed out again" if snapshot.again else ""
+    left = "" if snapshot.seconds_left is None else f", about {duration(snapshot.seconds_left)} left"
+    running = f"{len(snapshot.running)} running"
+    lines = [f"train is at work: {snapshot.ended} of {snapshot.total} fits ended, {running}{again}{left}"]
+    busy = Counter(fit.where for fit in snapshot.running)
+    lines += [f"  {name}: {has}, {busy[name]} running" for name, has in snapshot.nodes.items()]
+    for fit in snapshot.running[:MOST]:
+        taken = "" if fit.steps is None else f", step {fit.taken} of {fit.steps}"
+        lines.append(f"  {fit.title}{taken}" + (f", {fit.where}" if len(snapshot.nodes) != 1 else ""))
+    more = len(snapshot.running) - MOST
+    return [*lines, f"  and {more} more"] if more > 0 else lines

@@ -53,12 +53,7 @@ def open_folds(run: RunDirectory, config: Config, competition: Competition, *, m
     spec, ids = config.folds, competition.ids
     provenance = {**spec.model_dump(), "rows": competition.sha256}
     csv, described = run.folds / FOLDS, run.folds / PROVENANCE
-    groups = _column(competition, spec.group)
-    component = components(
-        ["\n".join(text) for text in competition.texts],
-        None if groups is None else groups.tolist(),
-        spec.together is not None,
-    )
+    component = _components(config, competition)
     if make and not csv.exists():
         fold = _split(config, competition, component)
         with together(described, csv) as (provenance_file, fold_file):
@@ -67,7 +62,28 @@ def open_folds(run: RunDirectory, config: Config, competition: Competition, *, m
     frame, made = read_folds(csv), read_sealed(described)
     verify(made, provenance)
     check_file(csv, csv.name, made["files"], REMEDY)
-    fold = align(frame, ids, csv)
+    return _warned(config, competition, align(frame, ids, csv), component)
+
+
+def foreseen_folds(run: RunDirectory, config: Config, competition: Competition) -> Folds:
+    """The folds of a run, those that `train` would make where there are none. Writes nothing; raises FoldError."""
+    if (run.folds / FOLDS).exists():
+        return open_folds(run, config, competition, make=False)
+    component = _components(config, competition)
+    return _warned(config, competition, _split(config, competition, component), component)
+
+
+def _components(config: Config, competition: Competition) -> np.ndarray:
+    groups = _column(competition, config.folds.group)
+    return components(
+        ["\n".join(text) for text in competition.texts],
+        None if groups is None else groups.tolist(),
+        config.folds.together is not None,
+    )
+
+
+def _warned(config: Config, competition: Competition, fold: np.ndarray, component: np.ndarray) -> Folds:
+    spec = config.folds
     train_only = _column(competition, spec.train_only)
     names = competition.targets.classes or competition.targets.columns
     found = rarity(competition.targets.truth, competition.spec.task, fold, names, spec.kind)

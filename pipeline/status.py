@@ -12,6 +12,7 @@ from pipeline.display import duration, table
 from pipeline.estimate import earlier_fits, loads_of
 from pipeline.failures import failure_of
 from pipeline.job import Job
+from pipeline.live import read_live, sentences
 from pipeline.members import recorded_jobs
 from pipeline.plan import wanted_now
 from pipeline.run_directory import run_directory
@@ -31,6 +32,8 @@ def status(config: Config, folder: Path, *, deep: bool = False) -> None:
         open_folds(run, config, competition, make=False)  # whole, and of this table and config
         print(found)
         return
+    if (now := read_live(run)) is not None:
+        print("\n".join(sentences(now)))
     split = open_folds(run, config, competition, make=False)
     recorded = recorded_jobs(run, config, competition, split, competition.test.sha256)
     jobs = wanted_now(recorded, None)

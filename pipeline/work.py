@@ -79,9 +79,11 @@ class Work:
         self.told = False  # how long all of it will take is said once
         self.leaving = False  # once a fit was left no other is handed out
         self.overview: Overview | None = None
+        self.nodes: Callable[[], dict[str, str]] = dict
 
     def do(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> None:
         """Do them all, as far as the budget goes; `steps_of` says how many steps a whole fit has."""
+        self.nodes = engine.nodes
         if engine.at_once > 1:
             self.overview = Overview(len(self.jobs), self.seconds_left, self.clock)
         try:
@@ -134,20 +136,22 @@ class Work:
 
     def seconds_left(self) -> float | None:
         """Seconds until all is done; None while unknown."""
-        running = [
-            out.pace.rest if out.pace.telling else self.agenda.estimates.seconds(out.pace.load)
-            for out in self.out.values()
-        ]
+        loads = [out.pace.load for out in self.out.values() if not out.where]  # waiting for a place
+        running = [self._rest(out) for out in self.out.values() if out.where]
         known = [rest for rest in running if rest is not None]
-        return self.agenda.seconds_left(known) if len(known) == len(running) else None
+        return self.agenda.seconds_left(loads, known) if len(known) == len(running) else None
+
+    def _rest(self, out: Out) -> float | None:
+        return out.pace.rest if out.pace.telling else self.agenda.estimates.seconds(out.pace.load)
 
     def snapshot(self) -> Snapshot:
         """How it stands."""
         running = [
             Running(self.jobs[place].title, out.where, out.progress.taken, out.progress.steps)
             for place, out in self.out.items()
+            if out.where
         ]
-        return Snapshot(self.ended, len(self.jobs), self.again, self.seconds_left(), running)
+        return Snapshot(self.ended, len(self.jobs), self.again, self.seconds_left(), running, self.nodes())
 
     def _hand_out(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> bool:
         """Give the engine all it has room for; returns whether anything is out."""
@@ -172,7 +176,7 @@ class Work:
 
     def _show(self) -> None:
         if self.overview is not None:
-            running = [(out.where, out.progress) for out in self.out.values()]
+            running = [(out.where, out.progress) for out in self.out.values() if out.where]
             self.overview.show(self.ended, running, self.again)
             self.live.note(self.snapshot)
 
@@ -243,8 +247,7 @@ def do_jobs(
     """
     from pipeline import engine
 
-    loads = loads_of(jobs, competition, split, _token_size)
-    to_do = [(job, _rest(job, load)) for job, load in zip(jobs, loads, strict=True) if job.state != "done"]
+    loads, to_do = loads_to_do(jobs, competition, split)
     begun = {job.variant for job in jobs if job.state != "fit"}
     leavable = [place for place, (job, _) in enumerate(to_do) if job.state == "fit" and not job.linear]
     agenda = Agenda([load for _, load in to_do], begun, budget, earlier_fits(jobs, loads), leavable)
@@ -257,6 +260,14 @@ def do_jobs(
     shared = shared_of(competition, split)
     work.do(make_engine(shared=shared, hear=work.hear, wish=work.wish, clock=budget.clock), steps_of)
     return Done([work.jobs[place] for place in agenda.waiting], agenda.seconds_left(), work.failed)
+
+
+def loads_to_do(
+    jobs: Sequence[Job], competition: Competition, split: Folds
+) -> tuple[list[Load], list[tuple[Job, Load]]]:
+    """The loads of all jobs as whole fits, and of those that are not done what is left of them."""
+    loads = loads_of(jobs, competition, split, _token_size)
+    return loads, [(job, _rest(job, load)) for job, load in zip(jobs, loads, strict=True) if job.state != "done"]
 
 
 def _rest(job: Job, load: Load) -> Load:

@@ -26,6 +26,9 @@ class Engine(Protocol):
     def room(self) -> int:
         """How many fits more it takes now."""
 
+    def nodes(self) -> dict[str, str]:
+        """Where it does them, and what each of these places has."""
+
     def start(self, place: int, order: Order) -> None:
         """Take an order. What becomes of it is heard in `wait`."""
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.engines import Engine, Hear, Wish
-from pipeline.engines.cluster import Cluster
+from pipeline.engines.cluster import Cluster, nodes_of
+from pipeline.engines.connection import connect
 from pipeline.engines.here import Here
-from pipeline.engines.needs import Needs
+from pipeline.engines.needs import Needs, default_needs
 from pipeline.engines.processes import Processes
 from pipeline.shared import Shared
 
@@ -51,3 +52,29 @@ def local_workers(choice: Choice) -> int:
     from models.device import devices
 
     return choice.workers or max(len(devices()), 1)
+
+
+def resources(choice: Choice) -> tuple[int, str]:
+    """Fits at a time by a choice, and where; a cluster is asked unless the number was given. Raises PipelineError."""
+    if choice.engine == "ray":
+        return cluster_room(choice)
+    from models.device import devices, threads
+
+    workers, found = local_workers(choice), devices()
+    gpus = f", on {', '.join(f'GPU {name}' for name in found[:workers])}" if found else ""
+    if workers == 1:
+        return 1, f"in this process{gpus}"
+    return workers, f"in {workers} processes of {max(threads() // workers, 1)} threads{gpus}"
+
+
+def cluster_room(choice: Choice) -> tuple[int, str]:
+    """Fits that a cluster carries at a time, at least one, and what each takes."""
+    ray = connect(choice.address)
+    try:
+        nodes = nodes_of(ray)
+    finally:
+        ray.shutdown()
+    needs = default_needs(choice.needs, nodes)
+    held = sum(needs.times_in(node) for node in nodes.values())
+    told = f"on {len(nodes)} nodes that hold {held} now, {needs} for each"
+    return choice.workers or max(held, 1), told

@@ -7,6 +7,7 @@ large stays in the object store of the node that made it until the driver fetche
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -111,6 +112,10 @@ class Cluster:
     def room(self) -> int:
         """As many fits wait as run, unless somebody said how many may run."""
         return (self._most or AHEAD * self.at_once) - len(self._tasks)
+
+    def nodes(self) -> dict[str, str]:
+        """The nodes that are alive, and what they have."""
+        return {self._names[node]: str(has) for node, has in self._nodes.items()}
 
     @property
     def _capacity(self) -> int:
@@ -230,12 +235,9 @@ class Cluster:
 
     def _look(self) -> dict[str, Needs]:
         """Look at the nodes. Fits on one that is gone are lost: if it went silent, Ray says nothing of its fits."""
-        alive = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
-        self._looked, self._names = time.monotonic(), _names(alive)
-        has = {name: node["Resources"] for name, node in alive.items()}
-        self._nodes = {n: Needs(h.get("CPU", 0.0), h.get("GPU", 0.0), int(h.get("memory", 0))) for n, h in has.items()}
+        self._looked, self._nodes, self._names = time.monotonic(), nodes_of(self._ray), names_of(self._ray)
         for turn, task in list(self._tasks.items()):
-            if task.node is not None and task.node not in alive:
+            if task.node is not None and task.node not in self._nodes:
                 del self._tasks[turn]
                 self._hear(task.place, Lost("its node is gone"))
         return self._nodes
@@ -268,11 +270,14 @@ def _task(
     return do_on_node(order, start, shared, tables, files, tell, ray.put)
 
 
-def _names(nodes: dict[str, Any]) -> dict[str, str]:
-    """What nodes are called: by their machines, and those that share one by numbers as well."""
-    machines = [node["NodeManagerHostname"] for node in nodes.values()]
-    several = {machine for machine in machines if machines.count(machine) > 1}
-    return {
-        name: f"{node['NodeManagerHostname']}/{name[:6]}" if node["NodeManagerHostname"] in several else machine
-        for (name, node), machine in zip(nodes.items(), machines, strict=True)
-    }
+def nodes_of(ray: Any) -> dict[str, Needs]:
+    """What the nodes have that are alive, by their numbers."""
+    has = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    return {name: Needs(h.get("CPU", 0.0), h.get("GPU", 0.0), int(h.get("memory", 0))) for name, h in has.items()}
+
+
+def names_of(ray: Any) -> dict[str, str]:
+    """What nodes are called: by their machines, and those that share one by their numbers as well."""
+    machines = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
+    alone = [machine for machine, times in Counter(machines.values()).items() if times == 1]
+    return {name: machine if machine in alone else f"{machine}/{name[:6]}" for name, machine in machines.items()}

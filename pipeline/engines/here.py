@@ -27,6 +27,10 @@ class Here:
         """One, if no order is waiting."""
         return int(self._taken is None)
 
+    def nodes(self) -> dict[str, str]:
+        """Nothing that a user would not know."""
+        return {}
+
     def start(self, place: int, order: Order) -> None:
         """Take an order, which the next `wait` follows from beginning to end."""
         self._taken = (place, order)

@@ -44,6 +44,11 @@ class Processes:
         """The processes that do nothing."""
         return len(self._idle)
 
+    def nodes(self) -> dict[str, str]:
+        """The processes, which are alike but for their GPUs."""
+        processes = sorted([*self._idle, *(process for _, process in self._busy.values())], key=lambda p: p.number)
+        return {process.title: f"{self._threads} threads" for process in processes}
+
     def start(self, place: int, order: Order) -> None:
         """Give an order to a process, which is started for the first one."""
         process = self._idle.pop(0)
