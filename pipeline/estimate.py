@@ -6,7 +6,8 @@ neither a tokenizer nor torch is needed to say how long a run will take.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
@@ -59,6 +60,19 @@ class Timed:
         return Timed(both, self.seconds + other.seconds)
 
 
+Paces = dict[str | tuple[str], float]  # seconds for a unit of work, by variant, and by kind in a tuple
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Seconds for a unit of work, what they come from, and the factors of the likely and of the longest time."""
+
+    pace: float
+    basis: Basis
+    likely: float
+    at_most: float
+
+
 @dataclass(frozen=True)
 class Estimates:
     """What timed fits say of others: those `earlier` calls did and those `measured` in this one, summed by variant.
@@ -71,22 +85,19 @@ class Estimates:
     measured: tuple[Timed, ...] = ()
     starts: tuple[float, ...] = ()
     errors: tuple[tuple[Basis, float], ...] = ()
-    _known: dict[tuple[str, str], tuple[float, Basis] | None] = field(init=False, default_factory=dict, compare=False)
 
     def seconds(self, load: Load) -> float | None:
         """The seconds to expect, corrected by the mean error; None while no fit of the kind was timed."""
         guess = self._guess(load)
-        return None if guess is None else self.start + guess[0] * (fmean(self._recent(guess[1]) or [1.0]))
+        return None if guess is None else self.start + load.work * guess.pace * guess.likely
 
     def safe(self, load: Load) -> float:
         """Seconds that will hardly be exceeded: by the largest recent error, and more while few are known.
 
         0 where nothing is known: only a try can tell.
         """
-        if (guess := self._guess(load)) is None:
-            return 0.0
-        errors = self._recent(guess[1])
-        return self.start + guess[0] * max(errors, default=1.0) * (1 + MARGINS[guess[1]] / (1 + len(errors)))
+        guess = self._guess(load)
+        return 0.0 if guess is None else self.start + load.work * guess.pace * guess.at_most
 
     @property
     def start(self) -> float:
@@ -97,10 +108,10 @@ class Estimates:
         """Estimates after a whole fit that took `seconds`, of which `start` before the first step."""
         guess, taken = self._guess(load), max(seconds - start, 0.0)
         errors = list(self.errors)
-        if guess and guess[0] > 0:
-            errors.append((guess[1], taken / guess[0]))
-            if len(self._recent(guess[1])) == RECENT:
-                errors.remove(next(error for error in errors if error[0] == guess[1]))
+        if guess and load.work * guess.pace > 0:
+            errors.append((guess.basis, taken / (load.work * guess.pace)))
+            if len(self._recent(guess.basis)) == RECENT:
+                errors.remove(next(error for error in errors if error[0] == guess.basis))
         starts = (*self.starts[:1], min([*self.starts[1:], start])) if self.starts else (start,)
         return replace(self, measured=summed([*self.measured, Timed(load, taken)]), starts=starts, errors=tuple(errors))
 
@@ -108,35 +119,48 @@ class Estimates:
         """Estimates that know a part of a running fit as well."""
         return replace(self, measured=summed([*self.measured, part]))
 
-    def _guess(self, load: Load) -> tuple[float, Basis] | None:
-        """Seconds without the start, not corrected, and what they are guessed from."""
+    def _guess(self, load: Load) -> "Guess | None":
         key = (load.variant, load.kind)
-        if key not in self._known:
-            self._known[key] = self._pace(*key)
-        found = self._known[key]
-        return None if found is None else (load.work * found[0], found[1])
+        if key not in self._guesses:  # asked of thousands of fits, of few variants
+            self._guesses[key] = self._make_guess(*key)
+        return self._guesses[key]
 
-    def _pace(self, variant: str, kind: str) -> tuple[float, Basis] | None:
-        """Seconds for a unit of work."""
-
-        def of_variant(timed: Sequence[Timed]) -> list[Timed]:
-            return [one for one in timed if one.load.variant == variant]
-
-        def of_kind(timed: Sequence[Timed]) -> list[Timed]:
-            return [one for one in timed if one.load.kind == kind]
-
-        found: list[tuple[Basis, list[Timed]]] = [
-            ("measured", of_variant(self.measured)),
-            ("earlier", of_variant(self.earlier)),
-            ("scaled", of_kind(self.measured) or of_kind(self.earlier)),
+    def _make_guess(self, variant: str, kind: str) -> "Guess | None":
+        measured, earlier = self._paces
+        found: list[tuple[Basis, float | None]] = [
+            ("measured", measured.get(variant)),
+            ("earlier", earlier.get(variant)),
+            ("scaled", measured.get((kind,)) or earlier.get((kind,))),
+            ("prior", PRIOR.get(kind)),
         ]
-        for basis, timed in found:
-            if work := sum(one.load.work for one in timed):
-                return sum(one.seconds for one in timed) / work, basis
-        return (PRIOR[kind], "prior") if kind in PRIOR else None
+        for basis, pace in found:
+            if pace is not None:
+                errors = self._recent(basis)
+                likely, worst = fmean(errors or [1.0]), max(errors, default=1.0)
+                return Guess(pace, basis, likely, worst * (1 + MARGINS[basis] / (1 + len(errors))))
+        return None
+
+    @cached_property
+    def _guesses(self) -> "dict[tuple[str, str], Guess | None]":
+        return {}
+
+    @cached_property
+    def _paces(self) -> tuple[Paces, Paces]:
+        """Seconds for a unit of work of this call's and of earlier fits."""
+        return _paces(self.measured), _paces(self.earlier)
 
     def _recent(self, basis: Basis) -> list[float]:
         return [error for about, error in self.errors if about == basis][-RECENT:]
+
+
+def _paces(timed: Iterable[Timed]) -> Paces:
+    sums: dict[str | tuple[str], list[float]] = {}
+    for one in timed:
+        for key in (one.load.variant, (one.load.kind,)):
+            total = sums.setdefault(key, [0.0, 0.0])
+            total[0] += one.seconds
+            total[1] += one.load.work
+    return {key: seconds / work for key, (seconds, work) in sums.items() if work}
 
 
 def summed(timed: Iterable[Timed]) -> tuple[Timed, ...]:

@@ -1,6 +1,5 @@
 """What a running `train` leaves for `status` to read: how far it is, and which fits run where."""
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,12 +14,12 @@ from pipeline.run_directory import RunDirectory
 
 LIVE = ".train.json"
 EVERY = 5.0  # seconds between two writings
-MOST = 20  # running fits that are listed
+MOST = 20  # running fits that are named
 
 
 @dataclass(frozen=True)
 class Running:
-    """A fit that is handed out; `where` is empty until it has begun, `steps` None for a fit without steps."""
+    """A fit that runs somewhere; `steps` is None for a fit without steps."""
 
     title: str
     where: str
@@ -30,14 +29,18 @@ class Running:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Of a call of `train`: fits ended of all it does, how many were lost and handed out `again`, what runs where."""
+    """Of a call of `train`: fits ended of all it does, how many were lost and handed out `again`, how many are `busy`.
+
+    Of those, `running` are the first; `nodes` says what each node has and how many run there.
+    """
 
     ended: int
     total: int
     again: int
+    busy: int
     seconds_left: float | None
     running: list[Running]
-    nodes: dict[str, str]  # what each has, by its name
+    nodes: dict[str, str]
 
 
 class Live:
@@ -72,12 +75,11 @@ def sentences(snapshot: Snapshot) -> list[str]:
     """How it stands, and a line for each node and each of the first fits that run."""
     again = f", {snapshot.again} handed out again" if snapshot.again else ""
     left = "" if snapshot.seconds_left is None else f", about {duration(snapshot.seconds_left)} left"
-    running = f"{len(snapshot.running)} running"
-    lines = [f"train is at work: {snapshot.ended} of {snapshot.total} fits ended, {running}{again}{left}"]
-    busy = Counter(fit.where for fit in snapshot.running)
-    lines += [f"  {name}: {has}, {busy[name]} running" for name, has in snapshot.nodes.items()]
-    for fit in snapshot.running[:MOST]:
+    busy = f"{snapshot.busy} running"
+    lines = [f"train is at work: {snapshot.ended} of {snapshot.total} fits ended, {busy}{again}{left}"]
+    lines += [f"  {name}: {has}" for name, has in snapshot.nodes.items()]
+    for fit in snapshot.running:
         taken = "" if fit.steps is None else f", step {fit.taken} of {fit.steps}"
-        lines.append(f"  {fit.title}{taken}" + (f", {fit.where}" if len(snapshot.nodes) != 1 else ""))
-    more = len(snapshot.running) - MOST
+        lines.append(f"  {fit.title}{taken}" + (f", {fit.where}" if snapshot.nodes else ""))
+    more = snapshot.busy - len(snapshot.running)
     return [*lines, f"  and {more} more"] if more > 0 else lines

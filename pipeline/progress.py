@@ -15,6 +15,7 @@ from pipeline.scoring import scores_line
 
 SMOOTHING = 0.9  # of the loss that is shown: a step's own says little
 SILENCE = 60.0  # seconds between lines where no terminal shows a bar
+BLINK = 0.5  # seconds between two looks of a bar
 FEW = 8  # fits at a time whose epochs are told
 
 
@@ -104,11 +105,11 @@ class Overview:
         self.bar: tqdm[Any] = tqdm(total=total, desc="fits", unit="fit", leave=False, disable=None)
         self.total, self.left, self.clock, self.said = total, left, clock, clock()
 
-    def show(self, ended: int, running: Collection[tuple[str, Progress]], again: int) -> None:
+    def show(self, ended: int, running: Callable[[], Collection[tuple[str, Progress]]], again: int) -> None:
         """`ended` fits, and those that are running with where they are; `again` were handed out more than once."""
-        if self.bar.disable and self.clock() - self.said < SILENCE:
+        if self.clock() - self.said < (SILENCE if self.bar.disable else BLINK):
             return
-        line, self.said = overview(running, again, self.left()), self.clock()
+        line, self.said = overview(running(), again, self.left()), self.clock()
         if self.bar.disable:
             print(f"  {ended} of {self.total} fits done, {line}", flush=True)
         else:

@@ -18,7 +18,7 @@ from pipeline.estimate import Load, earlier_fits, loads_of
 from pipeline.failures import note_failure
 from pipeline.forecast import reach, time_to_come
 from pipeline.job import Job
-from pipeline.live import Live, Running, Snapshot
+from pipeline.live import MOST, Live, Running, Snapshot
 from pipeline.orders import Began, EpochEnded, Event, Failed, Finished, Left, Lost, Order, Saved, Stepped
 from pipeline.pace import Pace
 from pipeline.progress import FEW, Overview, Progress, board_of
@@ -146,12 +146,12 @@ class Work:
 
     def snapshot(self) -> Snapshot:
         """How it stands."""
-        running = [
-            Running(self.jobs[place].title, out.where, out.progress.taken, out.progress.steps)
-            for place, out in self.out.items()
-            if out.where
-        ]
-        return Snapshot(self.ended, len(self.jobs), self.again, self.seconds_left(), running, self.nodes())
+        busy = [(self.jobs[place].title, out) for place, out in self.out.items() if out.where]
+        running = [Running(title, out.where, out.progress.taken, out.progress.steps) for title, out in busy[:MOST]]
+        there = Counter(out.where for _, out in busy)
+        nodes = {name: f"{has}, {there[name]} running" for name, has in self.nodes().items()}
+        left = self.seconds_left()
+        return Snapshot(self.ended, len(self.jobs), self.again, len(busy), left, running, nodes)
 
     def _hand_out(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> bool:
         """Give the engine all it has room for; returns whether anything is out."""
@@ -176,9 +176,11 @@ class Work:
 
     def _show(self) -> None:
         if self.overview is not None:
-            running = [(out.where, out.progress) for out in self.out.values() if out.where]
-            self.overview.show(self.ended, running, self.again)
+            self.overview.show(self.ended, self._running, self.again)
             self.live.note(self.snapshot)
+
+    def _running(self) -> list[tuple[str, Progress]]:
+        return [(out.where, out.progress) for out in self.out.values() if out.where]
 
     def _take(self, place: int) -> tuple[Job, str]:
         """A fit that is out no more: its job, and which it is of all that end."""

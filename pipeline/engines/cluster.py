@@ -26,9 +26,11 @@ from pipeline.engines.needs import Needs, default_needs
 from pipeline.errors import PipelineError
 from pipeline.failures import told
 from pipeline.orders import Began, Event, Failed, Finished, Left, Lost, Order, Outcome, Saved
+from pipeline.reports import EVERY
 from pipeline.shared import Shared
 
 LOOK_SECONDS = 5.0  # between looks at the nodes: which there are, and what they have
+TELLS = 200  # a second that all fits together send to the desk; it takes some six times as many
 DEATHS = {
     "NodeDiedError": "its node died",
     "WorkerCrashedError": "its process died",
@@ -141,7 +143,8 @@ class Cluster:
         options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory or None}
         start = left_off(order.job)
         shared = self._once("linear", lambda: self._shared) if order.job.linear else self._once("neural", self._bare)
-        given = (bare, start and self._ray.put(start), shared, tokens, backbone, self._desk, self._turn)
+        every = max(EVERY, self.at_once / TELLS)
+        given = (bare, start and self._ray.put(start), shared, tokens, backbone, self._desk, self._turn, every)
         result = self._remote.options(**options, name=order.job.title).remote(*given)
         self._tasks[self._turn] = Task(place, order, result)
 
@@ -252,7 +255,14 @@ class Cluster:
 
 
 def _task(
-    order: Order, start: Checkpoint | None, shared: Shared, tokens: dict[str, Any], backbone: Any, desk: Any, turn: int
+    order: Order,
+    start: Checkpoint | None,
+    shared: Shared,
+    tokens: dict[str, Any],
+    backbone: Any,
+    desk: Any,
+    turn: int,
+    every: float,
 ) -> tuple[Event, Outcome | None]:
     """What Ray runs on a node, where references are already what they refer to, but not those inside of arguments."""
     import ray
@@ -267,7 +277,7 @@ def _task(
 
     tables = {key: ray.get(reference) for key, reference in tokens.items()}
     files = backbone and (backbone[0], ray.get(backbone[1]))
-    return do_on_node(order, start, shared, tables, files, tell, ray.put)
+    return do_on_node(order, start, shared, tables, files, tell, ray.put, every)
 
 
 def nodes_of(ray: Any) -> dict[str, Needs]:

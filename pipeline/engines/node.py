@@ -15,7 +15,7 @@ from models.tokens import Tokens
 from pipeline.caches import Caches
 from pipeline.failures import told
 from pipeline.orders import Began, Event, Failed, Finished, Left, Order, Outcome
-from pipeline.reports import EVERY, Reports
+from pipeline.reports import Reports
 from pipeline.shared import Shared
 from pipeline.worker import do_order
 
@@ -25,16 +25,16 @@ Files = Mapping[str, np.ndarray]  # bytes of a backbone's files by name
 class Line:
     """The line to the driver's desk: tells events of a fit and hears in answer whether it is to leave."""
 
-    def __init__(self, tell: Callable[[Any], bool]) -> None:
-        self._tell, self._leave, self._spoke = tell, False, time.monotonic()
+    def __init__(self, tell: Callable[[Any], bool], every: float) -> None:
+        self._tell, self._every, self._leave, self._spoke = tell, every, False, time.monotonic()
 
     def tell(self, event: Any) -> None:
         """Tell something, None to listen only."""
         self._leave, self._spoke = self._tell(event), time.monotonic()
 
     def asked(self) -> bool:
-        """Whether to leave; as of about a second ago."""
-        if time.monotonic() - self._spoke > EVERY:
+        """Whether to leave; as of so many seconds ago at most."""
+        if time.monotonic() - self._spoke > self._every:
             self.tell(None)
         return self._leave
 
@@ -53,15 +53,16 @@ def do_on_node(
     backbone: tuple[str, Files] | None,
     tell: Callable[[Any], bool],
     put: Callable[[Checkpoint], Any],
+    every: float,
 ) -> tuple[Event, Outcome | None]:
     """Do a fit; returns its last event, for a Finished one with what it gave.
 
     `backbone` is the hash and the files of it; `tell` gives an event to the driver's desk, `put` a checkpoint to the
-    object store.
+    object store; the driver hears of steps `every` so many seconds.
     """
-    caches, line, given = process_caches(), Line(tell), list[Outcome]()
+    caches, line, given = process_caches(), Line(tell, every), list[Outcome]()
     last: list[Event] = []
-    reports = Reports(line.tell, time.monotonic)
+    reports = Reports(line.tell, time.monotonic, every)
 
     def hear(event: Event) -> None:
         if isinstance(event, Finished | Failed | Left):

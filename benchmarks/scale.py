@@ -1,0 +1,240 @@
+"""What it costs to hand fits out: 1,000 fits that do nothing through a real engine, or on simulated workers.
+
+usage: python benchmarks/scale.py --fits 1000 [--engine ray] [--workers 2] [--megabytes 100]
+       python benchmarks/scale.py --simulate 1000 --fits 5000 [--seconds 600] [--extra .005] [--megabytes 0]
+
+The competition is made up and small. Its fits are fakes: they sleep so many seconds and give predictions and so many
+megabytes of weights. All else is real: the plan, the agenda with its estimates, the engine, and what is written.
+`--simulate` puts the engine's place on a clock that jumps to the next end of a fit, while all that the driver does
+takes the time that it takes; lengths vary by a tenth, and `--extra` adds seconds of driver to each fit, for what
+Ray's own hand-out takes. What `train` says goes to stderr.
+"""
+
+import argparse
+import contextlib
+import heapq
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline import train as verb
+from pipeline.artefacts import keep
+from pipeline.budget import Budget
+from pipeline.config import read_config
+from pipeline.engines import cluster, processes
+from pipeline.engines.choice import Choice
+from pipeline.engines.needs import Needs
+from pipeline.job import Job
+from pipeline.orders import Began, Finished, Order, Outcome, Stepped
+from pipeline.pace import Pace
+from pipeline.shared import Shared
+
+FOLDS, ROWS, TESTS = 5, 100, 20
+TELL = 5.0  # simulated seconds between reports of a running fit, as on a cluster of 1,000
+SPREAD = 0.1  # of the lengths of fits
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what the command line asks for."""
+    args = parser().parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        write_site(Path(folder), args.fits)
+        lines = simulate(Path(folder), args) if args.simulate else measure(Path(folder), args)
+    print("\n".join(lines))
+    return 0
+
+
+def measure(site: Path, args: argparse.Namespace) -> list[str]:
+    """Fits that do nothing, through a real engine: milliseconds for each."""
+    fake = {"seconds": args.seconds or 0.0, "megabytes": args.megabytes}
+    choice = Choice(args.engine, args.workers, needs=Needs(1.0, 0.0, None))
+    do_jobs, spent = verb.do_jobs, []
+
+    def timed(*given: Any) -> Any:
+        started = time.perf_counter()
+        done = do_jobs(*given)
+        spent.append(time.perf_counter() - started)
+        return done
+
+    def register() -> None:
+        import ray
+
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+    if args.engine == "ray":
+        register()
+    with (
+        patch.object(verb, "do_jobs", timed),
+        patch.object(processes, "_serve", partial(serve, fake)),
+        patch.object(cluster, "_task", partial(task, fake)),
+        patch("pipeline.engine.do_fit", partial(do_nothing, **fake)),
+    ):
+        started = time.perf_counter()
+        verb.train(read_config(site / "config.yaml"), site, choice=choice)
+        whole = time.perf_counter() - started
+    finished = len(list(site.rglob("fit.json")))
+    assert finished == args.fits, f"{finished} of {args.fits} fits are done"
+    each = 1000 * spent[0] / args.fits
+    asleep = 1000 * fake["seconds"] / (args.workers or 1)
+    lines = [
+        f"{args.fits} fits through {args.engine}: {spent[0]:.1f} s, {each - asleep:.1f} ms a fit beside its own time",
+        f"before the first: {whole - spent[0]:.1f} s",
+    ]
+    if args.megabytes:
+        lines.append(f"brought home: {args.fits * args.megabytes / spent[0]:,.0f} MB/s")
+    return lines
+
+
+def do_nothing(job: Job, shared: Shared, *_: Any, seconds: float, megabytes: int, **__: Any) -> Outcome:
+    """A fit that only takes time."""
+    time.sleep(seconds)
+    return outcome_of(job, shared, megabytes, seconds)
+
+
+def outcome_of(job: Job, shared: Shared, megabytes: int, seconds: float) -> Outcome:
+    """What a fake fit gives."""
+    valid, test = (np.full((rows, 1), 0.5) for rows in (len(shared.folds.valid(job.fold)), len(shared.test.ids)))
+    weights = {"w": np.zeros(megabytes * 250_000, np.float32)} if megabytes else {}
+    about = {"seconds": seconds, "predict_seconds": 0.0, "device": "none"}
+    return Outcome({"": valid}, {"": test}, [{"epoch": 1, "scores": {"": 0.5}}], about, weights=weights)
+
+
+def serve(fake: dict[str, Any], *given: Any) -> None:
+    """What a process of the local engine does, with fakes for fits."""
+    with patch("pipeline.engine.do_fit", partial(do_nothing, **fake)):
+        processes._serve(*given)
+
+
+def task(fake: dict[str, Any], *given: Any) -> Any:
+    """What a task on a node does, with fakes for fits."""
+    with patch("pipeline.engine.do_fit", partial(do_nothing, **fake)):
+        return cluster._task(*given)
+
+
+class Simulated:
+    """So many workers on a clock that jumps. The driver writes what they give, as on a cluster."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.at_once, self.rng = args, args.simulate, random.Random(0)
+        self.began, self.jumped = time.perf_counter(), 0.0
+        self.queue: list[tuple[float, str, int]] = []  # when, what, place
+        self.orders: dict[int, tuple[Order, float, float]] = {}  # with length and start
+        self.spans: list[tuple[float, float]] = []  # of fits
+        self.full = 0.0  # when as many fits as workers remained
+
+    def connect(self, shared: Shared, hear: Any, wish: Any, clock: Any) -> "Simulated":
+        """Take the place of what `make_engine` would make."""
+        self.shared, self.hear = shared, hear
+        return self
+
+    def clock(self) -> float:
+        """Seconds: those that went by, and those that were skipped."""
+        return time.perf_counter() - self.began + self.jumped
+
+    @property
+    def room(self) -> int:
+        """As on a cluster, where as many fits wait as run; here waiting ones need no place."""
+        return self.at_once - len(self.orders)
+
+    def nodes(self) -> dict[str, str]:
+        """One for each worker would be a long list."""
+        return {}
+
+    def start(self, place: int, order: Order) -> None:
+        """Begin a fit, whose end is known."""
+        self.jumped += self.args.extra
+        now, length = self.clock(), self.args.seconds * self.rng.uniform(1 - SPREAD, 1 + SPREAD)
+        self.orders[place] = (order, length, now)
+        heapq.heappush(self.queue, (now + length, "end", place))
+        heapq.heappush(self.queue, (now + TELL, "tell", place))
+        self.hear(place, Began("somewhere"))
+
+    def wait(self) -> None:
+        """Jump to the next thing that happens."""
+        when, what, place = heapq.heappop(self.queue)
+        self.jumped += max(0.0, when - self.clock())
+        if place not in self.orders or when > self.orders[place][1] + self.orders[place][2]:
+            return
+        order, length, start = self.orders[place]
+        if what == "tell":
+            self.hear(place, Stepped(1, 1000, [], Pace(order.load, 100, start)))
+            heapq.heappush(self.queue, (when + TELL, "tell", place))
+            return
+        del self.orders[place]
+        self.spans.append((start, start + length))
+        if self.args.fits - len(self.spans) >= self.at_once:
+            self.full = self.clock()
+        marker = keep(order.job, outcome_of(order.job, self.shared, self.args.megabytes, length), self.shared)
+        self.hear(place, Finished(marker, length, 0.0))
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def simulate(site: Path, args: argparse.Namespace) -> list[str]:
+    """The share of the workers' time that fits take while there are more of them than workers."""
+    args.seconds = args.seconds or 600.0
+    engine = Simulated(args)
+
+    def make(choice: Choice, models: Path, **given: Any) -> Simulated:
+        return engine.connect(**given)
+
+    with patch.object(verb, "make_engine", make):
+        verb.train(read_config(site / "config.yaml"), site, budget=Budget(clock=engine.clock))
+    assert len(list(site.rglob("fit.json"))) == args.fits
+    driver, first = time.perf_counter() - engine.began, min(start for start, _ in engine.spans)
+    used = sum(max(min(end, engine.full) - start, 0.0) for start, end in engine.spans)
+    share, length = used / (args.simulate * (engine.full - first)), engine.full - first
+    return [
+        f"{args.fits} fits of {args.seconds:g} s on {args.simulate} simulated workers: {engine.clock():,.0f} s",
+        f"the driver took {1000 * driver / args.fits:.1f} ms a fit, and {1000 * args.extra:g} ms were added to each",
+        f"busy until fewer fits than workers remained: {share:.1%} of {length:,.0f} s",
+    ]
+
+
+def write_site(site: Path, fits: int) -> None:
+    """A made-up competition of so many fits, five folds a variant."""
+    rows = [f"{n},word{n % 7} number {n},{n % 2}" for n in range(ROWS + TESTS)]
+    (site / "train.csv").write_text("\n".join(["id,text,target", *rows[:ROWS]]) + "\n")
+    hidden = [row.rpartition(",")[0] for row in rows[ROWS:]]
+    (site / "test.csv").write_text("\n".join(["id,text", *hidden]) + "\n")
+    (site / "sample.csv").write_text("\n".join(["id,target", *(f"{row.split(',')[0]},0.5" for row in hidden)]) + "\n")
+    tables = {"train": "train.csv", "test": "test.csv", "sample_submission": "sample.csv"}
+    columns = {"id": "id", "text": "text", "target": "target", "task": "binary", "metric": "roc_auc"}
+    variants = {f"v{n}": {"model": "tfidf", "strength": 1.0 + n} for n in range(fits // FOLDS)}
+    config = {"run": "r", "competition": {**tables, **columns}, "folds": {"count": FOLDS}, "variants": variants}
+    (site / "config.yaml").write_text(json.dumps(config))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    flags.add_argument("--fits", type=_fits, default=1000, help="how many, a multiple of 5 (default: 1000)")
+    flags.add_argument("--engine", choices=["local", "ray"], default="local", help="which engine")
+    flags.add_argument("--workers", type=int, default=2, help="fits at a time (default: 2)")
+    flags.add_argument("--simulate", type=int, metavar="WORKERS", help="so many workers on a simulated clock")
+    flags.add_argument("--seconds", type=float, help="of a fit (default: 0; simulated: 600)")
+    flags.add_argument("--extra", type=float, default=0.005, help="seconds of the driver added to each (default: .005)")
+    flags.add_argument("--megabytes", type=int, default=0, help="of weights that a fit gives (default: 0)")
+    return flags
+
+
+def _fits(text: str) -> int:
+    if not text.isdecimal() or int(text) < FOLDS or int(text) % FOLDS:
+        raise argparse.ArgumentTypeError(f"must be a multiple of {FOLDS}, the folds of a variant, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
