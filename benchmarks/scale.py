@@ -18,7 +18,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from pipeline.job import Job
 from pipeline.orders import Began, Finished, Order, Outcome, Stepped
 from pipeline.pace import Pace
 from pipeline.shared import Shared
+from pipeline.work import Work
 
 FOLDS, ROWS, TESTS = 5, 100, 20
 TELL = 5.0  # simulated seconds between reports of a running fit, as on a cluster of 1,000
@@ -59,13 +60,12 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
     """Fits that do nothing, through a real engine: milliseconds for each."""
     fake = {"seconds": args.seconds or 0.0, "megabytes": args.megabytes}
     choice = Choice(args.engine, args.workers, needs=Needs(1.0, 0.0, None))
-    do_jobs, spent = verb.do_jobs, []
+    do, spent = Work.do, []
 
-    def timed(*given: Any) -> Any:
+    def timed(*given: Any) -> None:
         started = time.perf_counter()
-        done = do_jobs(*given)
+        do(*given)
         spent.append(time.perf_counter() - started)
-        return done
 
     def register() -> None:
         import ray
@@ -75,9 +75,9 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
     if args.engine == "ray":
         register()
     with (
-        patch.object(verb, "do_jobs", timed),
+        patch.object(Work, "do", timed),
         patch.object(processes, "_serve", partial(serve, fake)),
-        patch.object(cluster, "_task", partial(task, fake)),
+        patch.object(cluster, "_task", task_of(fake)),
         patch("pipeline.engine.do_fit", partial(do_nothing, **fake)),
     ):
         started = time.perf_counter()
@@ -89,7 +89,7 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
     asleep = 1000 * fake["seconds"] / (args.workers or 1)
     lines = [
         f"{args.fits} fits through {args.engine}: {spent[0]:.1f} s, {each - asleep:.1f} ms a fit beside its own time",
-        f"before the first: {whole - spent[0]:.1f} s",
+        f"before the first is handed out: {whole - spent[0]:.1f} s",
     ]
     if args.megabytes:
         lines.append(f"brought home: {args.fits * args.megabytes / spent[0]:,.0f} MB/s")
@@ -116,10 +116,14 @@ def serve(fake: dict[str, Any], *given: Any) -> None:
         processes._serve(*given)
 
 
-def task(fake: dict[str, Any], *given: Any) -> Any:
+def task_of(fake: dict[str, Any]) -> Callable[..., Any]:
     """What a task on a node does, with fakes for fits."""
-    with patch("pipeline.engine.do_fit", partial(do_nothing, **fake)):
-        return cluster._task(*given)
+
+    def task(*given: Any) -> Any:
+        with patch("pipeline.engine.do_fit", partial(do_nothing, **fake)):
+            return cluster._task(*given)
+
+    return task
 
 
 class Simulated:

@@ -25,6 +25,7 @@ LEAVES = {  # a file that is there at a guide's end only if all of it was done
     "reading-the-report.md": f"{RUN}/report.html",
     "blending-with-teammates.md": f"{RUN}/oof/bert.parquet",
     "extending.md": f"{RUN}/oof/blend.json",
+    "scale.md": f"{RUN}/folds/folds.csv",
 }
 GUIDES = list(LEAVES)
 SOURCES = ("models/", "tests/")  # what a guide shows of the repository is no file of the competition
