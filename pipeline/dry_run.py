@@ -14,7 +14,7 @@ from pipeline.plan import explain
 from pipeline.run_directory import run_directory
 from pipeline.splits import chosen_folds, foreseen_folds
 from pipeline.train import plan_fits
-from pipeline.work import check_jobs, loads_to_do
+from pipeline.workload import check_jobs, loads_to_do
 
 
 def dry_run(

@@ -22,7 +22,8 @@ from pipeline.recipes import note_use, wanted_recipe
 from pipeline.run_directory import RunDirectory, run_directory, save_config
 from pipeline.splits import Folds, chosen_folds, open_folds
 from pipeline.stopping import stoppable
-from pipeline.work import CHECKPOINT_SECONDS, Terms, check_jobs, do_jobs
+from pipeline.work import CHECKPOINT_SECONDS, Terms, do_jobs
+from pipeline.workload import check_jobs
 
 
 def train(

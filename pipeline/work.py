@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from pipeline.budget import Agenda, Budget
 from pipeline.competition import Competition
 from pipeline.display import duration
 from pipeline.engines import Engine, Hear, Wish
-from pipeline.estimate import Load, earlier_fits, loads_of
+from pipeline.estimate import earlier_fits
 from pipeline.failures import note_failure
 from pipeline.forecast import reach, time_to_come
 from pipeline.job import Job
@@ -26,6 +26,7 @@ from pipeline.scoring import scores_line
 from pipeline.shared import Shared, shared_of
 from pipeline.splits import Folds
 from pipeline.stopping import StopRequest
+from pipeline.workload import loads_to_do
 
 CHECKPOINT_SECONDS = 300.0
 TRIES = 5  # times that a fit may be lost without a checkpoint in between
@@ -226,14 +227,6 @@ class Work:
             print(f"{job.title}: lost, {why}; it is done again from {share}", flush=True)
 
 
-def check_jobs(jobs: Sequence[Job], competition: Competition) -> None:
-    """Refuse what cannot train before the first fit starts, not after the last. Raises ModelError."""
-    from pipeline import engine
-
-    for job in {job.variant: job for job in jobs if job.state == "fit"}.values():  # all fits of a variant are alike
-        engine.check_job(job, competition)
-
-
 def do_jobs(
     jobs: Sequence[Job],
     competition: Competition,
@@ -264,21 +257,6 @@ def do_jobs(
     return Done([work.jobs[place] for place in agenda.waiting], agenda.seconds_left(), work.failed)
 
 
-def loads_to_do(
-    jobs: Sequence[Job], competition: Competition, split: Folds
-) -> tuple[list[Load], list[tuple[Job, Load]]]:
-    """The loads of all jobs as whole fits, and of those that are not done what is left of them."""
-    loads = loads_of(jobs, competition, split, _token_size)
-    return loads, [(job, _rest(job, load)) for job, load in zip(jobs, loads, strict=True) if job.state != "done"]
-
-
-def _rest(job: Job, load: Load) -> Load:
-    """What is to be done of a job: of one that is trained the test table, of one that was left the steps after that."""
-    if job.state == "predict":
-        return replace(load, train=0.0, valid=0.0)
-    return replace(load, train=load.train * (1 - job.share_done))
-
-
 def _said(job: Job, event: Finished, metric: Metric) -> str:
     """What a finished fit gave."""
     if job.state == "predict":
@@ -286,12 +264,3 @@ def _said(job: Job, event: Finished, metric: Metric) -> str:
     halved = event.marker["provenance"].get("micro_batch_tokens")
     short = f", memory was short: {halved} tokens at once" if halved else ""
     return scores_line(event.marker["epochs"][-1]["scores"], metric) + short
-
-
-def _token_size(job: Job) -> float:
-    """What a token costs in the backbone of a neural job: the matrix products of the layers that are not frozen."""
-    from pipeline import engine
-
-    backbone = engine.backbone_of(job.settings)
-    layers = backbone.layers - 1 - (job.settings["freeze_layers"] or 0)
-    return float(layers * backbone.config.hidden_size**2)

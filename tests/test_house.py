@@ -22,6 +22,7 @@ ENGINES = (
     "pipeline.caches",
     "pipeline.worker",
     "pipeline.engines.node",
+    "pipeline.engines.store",
 )  # call what trains and predicts; whoever needs one imports it inside a function
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.engines import Engine, Hear, Wish
-from pipeline.engines.cluster import Cluster, nodes_of
-from pipeline.engines.connection import connect
+from pipeline.engines.cluster import Cluster
+from pipeline.engines.connection import connect, nodes_of
 from pipeline.engines.here import Here
 from pipeline.engines.needs import Needs, default_needs
 from pipeline.engines.processes import Processes

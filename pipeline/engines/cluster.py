@@ -7,20 +7,17 @@ large stays in the object store of the node that made it until the driver fetche
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.checkpoint import Checkpoint
 from pipeline.artefacts import keep, keep_checkpoint, left_off
 from pipeline.display import warn
 from pipeline.engines import Hear, Wish
-from pipeline.engines.connection import connect, first_line
+from pipeline.engines.connection import connect, first_line, names_of, nodes_of
 from pipeline.engines.here import Here
 from pipeline.engines.needs import Needs, default_needs
 from pipeline.errors import PipelineError
@@ -88,11 +85,13 @@ class Cluster:
         asked: Needs,
         most: int | None,
     ) -> None:
+        from pipeline.engines.store import Store
+
         self._ray = connect(address)
         self._shared, self._hear, self._wish, self._most = shared, hear, wish, most
         self._here = Here(shared, models, hear, wish, clock)
         self._tasks: dict[int, Task] = {}
-        self._put: dict[str, Any] = {}  # references to what is in the object store, by what it is
+        self._store = Store(self._ray.put, shared, self._here.caches)
         self._turn, self._looked = 0, 0.0
         nodes = self._look()
         self.needs = default_needs(asked, nodes)
@@ -133,7 +132,7 @@ class Cluster:
             self._here.wait()
             return
         try:
-            tokens, backbone = self._tokens(order), self._backbone(order)
+            reads = self._store.given(order.job)
         except Exception as error:  # noqa: BLE001 - a text without a token, say: the other fits go on
             self._hear(place, told(error))
             return
@@ -142,9 +141,8 @@ class Cluster:
         needs = self.needs if not order.job.linear else replace(self.needs, gpus=0.0)
         options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory or None}
         start = left_off(order.job)
-        shared = self._once("linear", lambda: self._shared) if order.job.linear else self._once("neural", self._bare)
         every = max(EVERY, self.at_once / TELLS)
-        given = (bare, start and self._ray.put(start), shared, tokens, backbone, self._desk, self._turn, every)
+        given = (bare, start and self._ray.put(start), *reads, self._desk, self._turn, every)
         result = self._remote.options(**options, name=order.job.title).remote(*given)
         self._tasks[self._turn] = Task(place, order, result)
 
@@ -164,36 +162,6 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster, which ends the fits that run there; one on this machine alone is stopped."""
         self._ray.shutdown()
-
-    def _bare(self) -> Shared:
-        """What neural fits share: tokens stand for the texts, which would be made anew from their bytes for each."""
-        return replace(self._shared, texts=[], test=replace(self._shared.test, texts=[]))
-
-    def _once(self, what: str, make: Callable[[], Any]) -> Any:
-        """A reference to something in the object store, put there the first time."""
-        if what not in self._put:
-            self._put[what] = self._ray.put(make())
-        return self._put[what]
-
-    def _tokens(self, order: Order) -> dict[str, Any]:
-        """References to the tokens of both tables, by their keys; none for a linear fit."""
-        if order.job.linear:
-            return {}
-        from pipeline.caches import tables_of
-
-        caches = self._here.caches
-        return {key: self._once(key, make) for key, make in tables_of(order.job.settings, self._shared, caches).items()}
-
-    def _backbone(self, order: Order) -> tuple[str, Any] | None:
-        """The hash of a fit's backbone and a reference to its files; None for a linear fit."""
-        if order.job.linear:
-            return None
-        from models.backbone import files_of
-
-        found = self._here.caches.backbone(order.job.settings)
-        return found.sha256, self._once(
-            found.sha256, lambda: {path.name: np.fromfile(path, np.uint8) for path in files_of(found.folder)}
-        )
 
     def _collect(self) -> None:
         leaving = {turn for turn, task in self._tasks.items() if self._wish(task.place)}
@@ -278,16 +246,3 @@ def _task(
     tables = {key: ray.get(reference) for key, reference in tokens.items()}
     files = backbone and (backbone[0], ray.get(backbone[1]))
     return do_on_node(order, start, shared, tables, files, tell, ray.put, every)
-
-
-def nodes_of(ray: Any) -> dict[str, Needs]:
-    """What the nodes have that are alive, by their numbers."""
-    has = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-    return {name: Needs(h.get("CPU", 0.0), h.get("GPU", 0.0), int(h.get("memory", 0))) for name, h in has.items()}
-
-
-def names_of(ray: Any) -> dict[str, str]:
-    """What nodes are called: by their machines, and those that share one by their numbers as well."""
-    machines = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
-    alone = [machine for machine, times in Counter(machines.values()).items() if times == 1]
-    return {name: machine if machine in alone else f"{machine}/{name[:6]}" for name, machine in machines.items()}

@@ -1,13 +1,15 @@
-"""The connection to a Ray cluster, whose nodes get the code from here. Imports Ray, an extra, inside alone."""
+"""The connection to a Ray cluster, whose nodes get the code from here. Ray is an extra, imported here alone."""
 
 import logging
 import os
 import socket
+from collections import Counter
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipeline.engines.needs import Needs
 from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,3 +60,16 @@ def probe(address: str) -> None:
 def first_line(error: Exception) -> str:
     """What Ray says, without its stories."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def nodes_of(ray: Any) -> dict[str, Needs]:
+    """What the nodes have that are alive, by their numbers."""
+    has = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    return {name: Needs(h.get("CPU", 0.0), h.get("GPU", 0.0), int(h.get("memory", 0))) for name, h in has.items()}
+
+
+def names_of(ray: Any) -> dict[str, str]:
+    """What nodes are called: by their machines, and those that share one by their numbers as well."""
+    machines = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
+    alone = [machine for machine, times in Counter(machines.values()).items() if times == 1]
+    return {name: machine if machine in alone else f"{machine}/{name[:6]}" for name, machine in machines.items()}
