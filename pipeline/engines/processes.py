@@ -92,7 +92,7 @@ class Process:
     """A process that does fits on a device, or will once it has begun."""
 
     def __init__(self, number: int, device: str) -> None:
-        self.title = f"process {number + 1}" + (f", GPU {device}" if device else "")
+        self.title = f"process {number + 1}" + (f", {gpu(device)}" if device else "")
         self.number, self.device, self.asked = number + 1, device, False
         self.pipe: Connection | None = None
         self._process: Any = None
@@ -119,6 +119,11 @@ class Process:
         code, self._process, self.pipe, self.asked = self._process.exitcode, None, None, False
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return f"its process ended ({how})" + (": the machine may be out of memory" if code == -9 else "")
+
+
+def gpu(device: str) -> str:
+    """What messages call a GPU: by its number, or by its own name."""
+    return f"GPU {device}" if device.isdecimal() else device
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A metric of one's own: called as any other, and whatever is wrong with it is one sentence."""
 
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -97,6 +98,15 @@ def test_a_file_that_cannot_be_used_is_one_sentence(
     assert said.startswith(f"metric file {tmp_path / 'my.py'}")
     assert sentence.format(file=tmp_path / "my.py") in said
     assert "\n" not in said
+
+
+def test_it_travels_without_its_file(own: Own, draw: Any, tmp_path: Path) -> None:
+    truth, P = draw("binary")
+    found = own(BRIER, "brier")
+    (tmp_path / "my.py").unlink()
+    arrived = pickle.loads(pickle.dumps(found))
+    assert arrived.function(truth, P[0]) == found.function(truth, P[0])
+    assert replace(arrived, function=found.function) == found
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

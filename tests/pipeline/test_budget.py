@@ -262,3 +262,28 @@ def test_what_is_no_duration_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(PipelineError, match=r"--budget must be a time such as 8h, 90m, 1h30m or 3600s, got '") as error:
         parse_duration(text, "--budget")
     assert str(error.value).endswith(repr(text))
+
+
+def test_several_at_a_time_are_done_when_the_last_of_them_is() -> None:
+    loads = [Load("a", "neural", 30.0), *[Load("b", "neural", 10.0)] * 3]
+    assert time_for(loads, known(loads)) == 60.0
+    assert time_for(loads, known(loads), 2) == 30.0
+    assert time_for(loads, known(loads), 9) == 30.0
+    assert time_for(loads[1:], known(loads), 2, [15.0, 2.0]) == 25.0
+    assert time_for([], known(loads), 3, [15.0, 2.0]) == 15.0
+    assert foresee(dict(enumerate(loads)), [], 25.0, known(loads), 2) == [1, 2, 3]  # a would not be whole
+
+
+@given(plans(), st.floats(0, 500), st.integers(1, 5))
+def test_a_budget_is_kept_by_several_at_a_time(loads: list[Load], seconds: float, at_once: int) -> None:
+    clock, ends = Clock(), list[tuple[float, int]]()
+    agenda = Agenda(loads, [], Budget(seconds, clock.now, clock, closing=0.0), known(loads), at_once=at_once)
+    while True:
+        while len(ends) < at_once and (number := agenda.next()) is not None:
+            ends.append((clock.now + loads[number].work, number))
+        if not ends:
+            break
+        clock.now, number = min(ends)
+        ends.remove((clock.now, number))
+        agenda.done(number, loads[number].work)
+    assert clock.now - 100.0 <= seconds

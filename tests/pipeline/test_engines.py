@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 
 from benchmarks.sites import contents
+from models.device import devices
 from models.store import CHECKPOINT, MARKER
 from pipeline.engines.processes import Process
-from pipeline.orders import EpochEnded, Event
+from pipeline.estimate import Load
+from pipeline.orders import EpochEnded, Event, Stepped
+from pipeline.pace import Pace
+from pipeline.reports import Reports
 from pipeline.work import Work
 
 MakeSite = Callable[..., Any]
@@ -143,3 +147,86 @@ def _group(number: int) -> list[str]:
     """The processes of a group that still run."""
     listed = subprocess.run(["ps", "-o", "pid=,stat=", "-g", str(number)], capture_output=True, text=True, check=False)
     return [line for line in listed.stdout.splitlines() if "Z" not in line]
+
+
+METRIC = """
+import os
+
+
+def seen(truth, predictions):
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "RAYON_NUM_THREADS")
+    with open({path!r}, "a") as file:
+        file.write(",".join(os.environ[name] for name in names) + "\\n")
+    return float(((predictions > 0.5) == truth).mean())
+"""
+
+
+def test_where_there_are_several_gpus_each_has_a_process_that_sees_no_other(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site("binary", variants=VARIANTS)
+    path = site.folder / "seen.txt"
+    (site.folder / "metric.py").write_text(METRIC.format(path=str(path)), encoding="utf-8")
+    site.configure(competition={"metric": {"file": "metric.py", "function": "seen", "direction": "higher"}})
+    monkeypatch.setattr("models.device.devices", lambda: ["GPU-ab", "GPU-cd"])
+    monkeypatch.setattr("models.device.threads", lambda: 6)
+    for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
+        monkeypatch.setenv(name, "rehearsal")
+    out = site.ok("train")
+    assert "[6/6]" in out
+    assert {line for line in path.read_text().splitlines() if "rehearsal" not in line} == {"GPU-ab,3,3", "GPU-cd,3,3"}
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "rehearsal"
+    assert "2 at a time in 2 processes of 3 threads, on GPU-ab, GPU-cd\n" in site.ok(
+        "train", "--dry-run", "training.epochs=2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "count", "found"),
+    [(None, 2, ["0", "1"]), ("3,5", 2, ["3", "5"]), ("", 0, []), (None, 0, []), ("GPU-ab", 1, ["GPU-ab"])],
+)
+def test_gpus_go_by_the_names_that_the_user_gave_them(
+    named: str | None, count: int, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    if named is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert devices() == found
+
+
+def test_a_fit_that_fails_in_a_process_is_noted_and_the_others_go_on(linear_site: MakeSite) -> None:
+    rare, tfidf = {"model": "tfidf", "min_rows": 1000, "char_ngrams": 0}, {"model": "tfidf"}
+    site = linear_site("binary", variants={"rare": rare, "tfidf": tfidf})
+    done = site.run("train", "--workers", "2")
+    assert done.code == 1
+    assert "rare, seed 0, fold 1: tfidf finds no word" in done.err
+    assert sorted(Path(path).parts[1] for path in site.markers()) == ["tfidf", "tfidf"]
+
+
+def test_a_budget_stops_processes_in_time_with_their_fits_saved(make_site: MakeSite) -> None:
+    site = make_site("binary", variants={"mean": {"pooling": "mean"}}, training={"epochs": 100_000})
+    started = time.monotonic()
+    out = site.ok("train", "--workers", "2", "--budget", "20s")
+    assert time.monotonic() - started < 30
+    assert "stopped by the budget of 20.0 s: 0 of 2 fits are done; no member is whole yet\n" in out
+    assert len(list(site.root.rglob(CHECKPOINT))) == 2
+
+
+def test_reports_sum_steps_up_and_keep_the_order_of_events() -> None:
+    now, sent = [0.0], list[Event]()
+    reports = Reports(sent.append, lambda: now[0], every=1.0)
+    pace = Pace(Load("v", "neural", 1.0), 10, 0.0)
+    for step in range(5):
+        now[0] += 0.4
+        pace.step(now[0])
+        reports(Stepped(1, 100, [(step, 0.5)], pace))
+    reports(EpochEnded({"epoch": 1}))
+    assert [type(event) for event in sent] == [Stepped, Stepped, EpochEnded]
+    first, second = sent[:2]
+    assert isinstance(first, Stepped)
+    assert isinstance(second, Stepped)
+    assert (first.steps + second.steps, first.tokens + second.tokens) == (5, 500)
+    assert [place for place, _ in first.losses + second.losses] == [0, 1, 2, 3, 4]
+    assert first.pace.taken < second.pace.taken == 5  # each report has its own
