@@ -191,7 +191,9 @@ def _choice(args: argparse.Namespace) -> "Choice":
     for_ray = {f"--{name}": getattr(args, name) for name in ("address", "gpus", "cpus", "memory")}
     if args.engine != "ray" and (named := [option for option, value in for_ray.items() if value is not None]):
         raise PipelineError(f"{named[0]} is for --engine ray: leave it out, or name that engine")
-    return Choice(args.engine, args.workers, args.address, Needs(args.cpus, args.gpus, args.memory))
+    needs = Needs(args.cpus, args.gpus, args.memory)
+    needs.check()
+    return Choice(args.engine, args.workers, args.address, needs)
 
 
 def _read(args: argparse.Namespace) -> "tuple[Config, Path]":

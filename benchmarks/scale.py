@@ -137,7 +137,7 @@ class Simulated:
         self.spans: list[tuple[float, float]] = []  # of fits
         self.full = 0.0  # when as many fits as workers remained
 
-    def connect(self, shared: Shared, hear: Any, wish: Any, clock: Any) -> "Simulated":
+    def connect(self, shared: Shared, fits: int, hear: Any, wish: Any, clock: Any) -> "Simulated":
         """Take the place of what `make_engine` would make."""
         self.shared, self.hear = shared, hear
         return self

@@ -92,13 +92,15 @@ def write_marker(job: Job, marker: dict[str, Any], files: dict[str, str]) -> Non
         write_sealed(temporary, write_json, marker, files)
 
 
-def keep_checkpoint(job: Job, checkpoint: Checkpoint) -> None:
-    """Save a checkpoint. A disk without room for it must not end a training that may finish without."""
+def keep_checkpoint(job: Job, checkpoint: Checkpoint) -> bool:
+    """Save a checkpoint; returns whether that worked. A disk without room must not end what may finish without."""
     try:
         with atomic(job.folder / CHECKPOINT) as temporary:
             write_checkpoint(temporary, checkpoint, job.fingerprint)
     except OSError as error:
         warn([f"{job.title} could not be saved in the middle: {error.strerror}: {error.filename}"])
+        return False
+    return True
 
 
 def left_off(job: Job) -> Checkpoint | None:

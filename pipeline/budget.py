@@ -55,15 +55,24 @@ def next_fit(
     if left == math.inf:
         return next(iter(waiting), None)
     needs = {number: estimates.safe(load) for number, load in waiting.items()}
-    rest: dict[str, float] = {}
+    members: dict[str, list[float]] = {}
     for number, load in waiting.items():
-        rest[load.variant] = rest.get(load.variant, 0.0) + needs[number]
+        members.setdefault(load.variant, []).append(needs[number])
+    late = {variant: time_together(own, at_once) > left for variant, own in members.items()}
 
     def rank(number: int) -> tuple[bool, bool]:
         variant = waiting[number].variant
-        return rest[variant] > left * at_once, variant not in begun
+        return late[variant], variant not in begun
 
     return min((number for number in waiting if left > 0 and needs[number] <= left), key=rank, default=None)
+
+
+def time_together(needs: Iterable[float], at_once: int, running: Collection[float] = ()) -> float:
+    """Seconds until all is done that takes so long, in its order, `at_once` at a time, beside what is running."""
+    free = _places(at_once, running)
+    for need in needs:
+        heapreplace(free, free[0] + need)
+    return max(free)
 
 
 class Agenda:
@@ -126,12 +135,9 @@ def time_for(
 
     Those that are `running` need so many seconds more.
     """
-    free = _places(at_once, running)
-    for load in loads:
-        if (need := estimates.seconds(load)) is None:
-            return None
-        heapreplace(free, free[0] + need)
-    return max(free)
+    needs = [estimates.seconds(load) for load in loads]
+    known = [need for need in needs if need is not None]
+    return time_together(known, at_once, running) if len(known) == len(needs) else None
 
 
 def foresee(

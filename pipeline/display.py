@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from tqdm import tqdm
+
 
 def number(value: float | None) -> str:
     """A score with five digits; a dash where there is none."""
@@ -34,7 +36,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def warn(sentences: Sequence[str]) -> None:
     """Warnings go to standard error, one line each."""
     for sentence in sentences:
-        print(f"warning: {printable(sentence)}", file=sys.stderr)
+        tqdm.write(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def say(sentence: str) -> None:
+    """A sentence on standard output, above a progress bar if there is one."""
+    tqdm.write(sentence)
+    sys.stdout.flush()
 
 
 def printable(text: str) -> str:

@@ -38,9 +38,9 @@ def dry_run(
     if not to_do:
         print(f"nothing to do; blend next: {config.command('blend')}")
         return
-    workers, where = resources(choice)
+    workers, where = resources(choice, len(to_do))
     estimates = earlier_fits(jobs, loads)
-    print(f"{len(to_do)} fits, {min(workers, len(to_do))} at a time {where}")
+    print(f"{len(to_do)} fits, {workers} at a time {where}")
     print("\n".join(_forecast(to_do, estimates, workers, price, config, _device(jobs))))
 
 

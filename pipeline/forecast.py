@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pipeline.budget import Agenda, foresee, time_for
 from pipeline.display import duration
@@ -10,30 +11,46 @@ from pipeline.job import Job
 from pipeline.pace import Pace
 
 
-def time_to_come(agenda: Agenda, place: int, pace: Pace) -> list[str]:
-    """How long the running fit and all after it will take, by the steps it has done, and how far the budget goes."""
+@dataclass(frozen=True)
+class Done:
+    """How `do_jobs` ended: the jobs that are left, about the seconds of all and of one of them, and sentences on
+    those that failed."""
+
+    left: list[Job]
+    seconds: float | None
+    one: float | None
+    failed: list[str]
+
+
+def time_to_come(agenda: Agenda, place: int, pace: Pace, first: Sequence[Load]) -> list[str]:
+    """How long the running fit and all after it will take, by the steps it has done, and how far the budget goes.
+
+    Of those that are out, the `first` are still to begin.
+    """
     estimates = agenda.estimates.glimpse(pace.part)
     this = pace.start + (estimates.seconds(agenda.out[place]) or 0.0)
-    out = [this] * len(agenda.out)  # those that run beside it began with it
-    whole = time_for(agenda.waiting.values(), estimates, agenda.at_once, out)
+    beside = len(agenda.out) - len(first)  # they began with it
+    later = [*first, *agenda.waiting.values()]
+    whole = time_for(later, estimates, agenda.at_once, [this] * beside)
     lines = [f"this fit will take about {duration(this)}"]
-    if (count := len(agenda.waiting) + len(out) - 1) and whole is not None:
-        beside = f" and beside it, {agenda.at_once} at a time" if agenda.at_once > 1 else " it"
-        lines[0] += f"; it and the {count} after{beside}, about {duration(whole)}"
-    return lines + _reach(agenda, estimates, [this - (pace.last - pace.began)] * len(out))
+    if (count := len(later) + beside - 1) and whole is not None:
+        after = f" and beside it, {agenda.at_once} at a time" if agenda.at_once > 1 else " it"
+        lines[0] += f"; it and the {count} after{after}, about {duration(whole)}"
+    return lines + _reach(agenda, estimates, [this - (pace.last - pace.began)] * beside)
 
 
-def reach(agenda: Agenda) -> list[str]:
-    """How far the budget goes, where there is one, with no fit running."""
-    return _reach(agenda, agenda.estimates, [])
+def reach(agenda: Agenda, running: list[float]) -> list[str]:
+    """How far the budget goes, where there is one; those `running` still need so many seconds."""
+    return _reach(agenda, agenda.estimates, running)
 
 
 def _reach(agenda: Agenda, estimates: Estimates, running: list[float]) -> list[str]:
-    """A sentence on the budget; those `running` still need so many seconds."""
     budget, left = agenda.budget, agenda.budget.left - max(running, default=0.0)
     if budget.seconds == math.inf:
         return []
     name = f"the budget of {duration(budget.seconds)}"
+    if left < 0 and not running:
+        return [f"{name} is used up"]
     if left < 0:
         short = f"about {duration(-left)} too early for this fit"
         return [f"{name} ends {short}: it goes on until then, and is kept only if it is done before"]
@@ -62,22 +79,21 @@ def _variants(loads: Iterable[Load]) -> list[str]:
     return list(dict.fromkeys(load.variant for load in loads))
 
 
-def stopped(
-    jobs: Sequence[Job], left: Sequence[Job], seconds: float | None, why: str, again: str, blend: str
-) -> list[str]:
+def stopped(jobs: Sequence[Job], done: Done, why: str, again: str, blend: str) -> list[str]:
     """What is done of the jobs and what is left when a call stops early, and the commands that go on."""
+    left, seconds = done.left, done.seconds
     missing = [job.variant for job in left]
     whole = [variant for variant in dict.fromkeys(job.variant for job in jobs) if variant not in missing]
-    done, about = len(jobs) - len(left), "" if seconds is None else f", about {duration(seconds)}"
+    ended, about = len(jobs) - len(left), "" if seconds is None else f", about {duration(seconds)}"
     begun = [f"{job.title} at {share:.0%}" for job in left if (share := job.share_done)]
     lines = [
-        f"stopped {why}: {done} of {len(jobs)} fits are done; "
+        f"stopped {why}: {ended} of {len(jobs)} fits are done; "
         + (f"whole: {', '.join(whole)}" if whole else "no member is whole yet"),
         f"left: {', '.join(f'{missing.count(name)} of {name}' for name in dict.fromkeys(missing))}{about}"
         + (f"; saved: {', '.join(begun)}" if begun else ""),
         f"go on: {again}",
     ]
     if len(left) == sum(job.state != "done" for job in jobs) and not begun:
-        one = "" if seconds is None else f", one takes about {duration(seconds / len(left))}"
+        one = "" if done.one is None else f", one takes about {duration(done.one)}"
         lines[-1] = f"no fit was finished in that time{one}: the same command needs more of it: {again}"
     return [*lines, f"or blend what is whole: {blend}"] if whole else lines

@@ -52,13 +52,14 @@ class Live:
     def note(self, snapshot: Callable[[], Snapshot]) -> None:
         """Write down how it stands, if some seconds have gone by since the last time."""
         if self._clock() - self._written >= EVERY:
-            with atomic(self._path) as temporary:
+            with suppress(OSError), atomic(self._path) as temporary:  # a full disk ends what matters, not this
                 write_json(temporary, asdict(snapshot()))
             self._written = self._clock()
 
     def close(self) -> None:
         """Remove it."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def read_live(run: RunDirectory) -> Snapshot | None:

@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 from pipeline.errors import PipelineError
 from pipeline.files import plainly
 
+LOOK = 0.3  # seconds to wait for a lock that somebody may just be looking at
+
 
 @contextmanager
 def only_one(root: Path, verb: str) -> Iterator[None]:
@@ -22,7 +24,7 @@ def only_one(root: Path, verb: str) -> Iterator[None]:
     lock = FileLock(path)
     try:
         with plainly(path):
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=LOOK)
     except Timeout as error:
         raise PipelineError(
             f"`{verb}` already works on run {root.name}: {_holder(path)}; wait until it is done, or stop it"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipeline.budget import Budget
 from pipeline.competition import Competition, load_competition
 from pipeline.config import Config
 from pipeline.display import duration, warn
-from pipeline.engines.choice import Choice, make_engine
+from pipeline.engines.choice import CLOSING, Choice, make_engine
 from pipeline.errors import PipelineError
 from pipeline.files import sweep
 from pipeline.forecast import stopped
@@ -69,11 +70,13 @@ def train(
             print(f"nothing to do; blend next: {config.command('blend')}")
             return 0
         engine = partial(make_engine, choice, run.models)
-        done = do_jobs(jobs, competition, split, budget or Budget(), Terms(stop, interval, log), engine)
+        budget = replace(budget, closing=CLOSING[choice.engine]) if budget else Budget()
+        done = do_jobs(jobs, competition, split, budget, Terms(stop, interval, log), engine)
     again = again or config.command("train")
     if done.left:
-        why = "as asked" if stop.number else f"by the budget of {duration(budget.seconds)}" if budget else ""
-        print("\n".join(stopped(jobs, done.left, done.seconds, why, again, config.command("blend"))))
+        limited = f"by the budget of {duration(budget.seconds)}" if budget.seconds < inf else ""
+        why = "as asked" if stop.number else limited
+        print("\n".join(stopped(jobs, done, why, again, config.command("blend"))))
     if done.failed:
         listed = "".join(f"\n  {line}" for line in done.failed)
         warn([f"{len(done.failed)} of {len(jobs)} fits failed; the same command tries them again: {again}{listed}"])

@@ -1,22 +1,21 @@
 """The work of `train`: hands fits from the agenda to an engine, hears how they go, and says how long the rest takes."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from statistics import fmean
 from typing import Protocol
-
-from tqdm import tqdm
 
 from oof.metrics import Metric
 from pipeline.budget import Agenda, Budget
 from pipeline.competition import Competition
-from pipeline.display import duration
+from pipeline.display import duration, say
 from pipeline.engines import Engine, Hear, Wish
-from pipeline.estimate import earlier_fits
+from pipeline.estimate import Load, earlier_fits
 from pipeline.failures import note_failure
-from pipeline.forecast import reach, time_to_come
+from pipeline.forecast import Done, reach, time_to_come
 from pipeline.job import Job
 from pipeline.live import MOST, Live, Running, Snapshot
 from pipeline.orders import Began, EpochEnded, Event, Failed, Finished, Left, Lost, Order, Saved, Stepped
@@ -35,16 +34,7 @@ TRIES = 5  # times that a fit may be lost without a checkpoint in between
 class MakeEngine(Protocol):
     """Makes the engine that does the fits."""
 
-    def __call__(self, *, shared: Shared, hear: Hear, wish: Wish, clock: Callable[[], float]) -> Engine: ...
-
-
-@dataclass(frozen=True)
-class Done:
-    """How `do_jobs` ended: the jobs that are left, about their seconds, and sentences on those that failed."""
-
-    left: list[Job]
-    seconds: float | None
-    failed: list[str]
+    def __call__(self, *, shared: Shared, fits: int, hear: Hear, wish: Wish, clock: Callable[[], float]) -> Engine: ...
 
 
 @dataclass
@@ -112,7 +102,7 @@ class Work:
                 out.pace = event.pace
                 out.progress.step(event)
                 if not self.told and event.pace.telling:
-                    self.tell(time_to_come(self.agenda, place, event.pace))
+                    self.tell(time_to_come(self.agenda, place, event.pace, self._waiting()))
             case EpochEnded(epoch):
                 out.progress.epoch(epoch, self.jobs[place].settings.get("epochs", 1))
             case Saved():
@@ -132,18 +122,23 @@ class Work:
         """Say how long it will take, above the progress bar."""
         self.told = True
         for line in lines:
-            tqdm.write(f"  {line}")
-        sys.stdout.flush()
+            say(f"  {line}")
 
     def seconds_left(self) -> float | None:
         """Seconds until all is done; None while unknown."""
-        loads = [out.pace.load for out in self.out.values() if not out.where]  # waiting for a place
-        running = [self._rest(out) for out in self.out.values() if out.where]
+        running = self._rests()
         known = [rest for rest in running if rest is not None]
-        return self.agenda.seconds_left(loads, known) if len(known) == len(running) else None
+        return self.agenda.seconds_left(self._waiting(), known) if len(known) == len(running) else None
 
-    def _rest(self, out: Out) -> float | None:
-        return out.pace.rest if out.pace.telling else self.agenda.estimates.seconds(out.pace.load)
+    def _waiting(self) -> list[Load]:
+        """What is handed out and has not begun."""
+        return [out.pace.load for out in self.out.values() if not out.where]
+
+    def _rests(self) -> list[float | None]:
+        """Seconds that those still need which have begun."""
+        guess = self.agenda.estimates.seconds
+        began = [out.pace for out in self.out.values() if out.where]
+        return [pace.rest if pace.telling else guess(pace.load) for pace in began]
 
     def snapshot(self) -> Snapshot:
         """How it stands."""
@@ -157,7 +152,8 @@ class Work:
     def _hand_out(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> bool:
         """Give the engine all it has room for; returns whether anything is out."""
         self.agenda.at_once = engine.at_once
-        while not self.leaving and self.terms.stop.number is None and engine.room:
+        most = inf if self.agenda.budget.seconds == inf else engine.at_once  # what waits elsewhere ends at no limit
+        while not self.leaving and self.terms.stop.number is None and engine.room and len(self.out) < most:
             if (place := self.agenda.next()) is None:
                 break
             job, load = self.jobs[place], self.agenda.out[place]
@@ -192,18 +188,18 @@ class Work:
     def _finished(self, place: int, event: Finished) -> None:
         job, which = self._take(place)
         self.agenda.done(place, event.seconds, event.start)
-        left = self.seconds_left() if self.agenda.waiting else None
+        left = self.seconds_left() if self.agenda.waiting or self.out else None
         about = "" if left is None else f", about {duration(left)} left"
-        print(f"{which} {job.title}: {_said(job, event, self.metric)}, {duration(event.seconds)}{about}", flush=True)
+        say(f"{which} {job.title}: {_said(job, event, self.metric)}, {duration(event.seconds)}{about}")
         if not self.told and left is not None:
-            self.tell(reach(self.agenda))
+            self.tell(reach(self.agenda, [rest for rest in self._rests() if rest is not None]))
 
     def _failed(self, place: int, event: Failed) -> None:
         job, which = self._take(place)
         self.agenda.drop(place)
         note_failure(job, event)
         self.failed.append(f"{job.title}: {event.said}")
-        print(f"{which} failed: {self.failed[-1]}; the others go on", flush=True)
+        say(f"{which} failed: {self.failed[-1]}; the others go on")
 
     def _left(self, place: int, seconds: float) -> None:
         self.out.pop(place).progress.close()
@@ -211,7 +207,7 @@ class Work:
         self.leaving = True
         job = self.jobs[place]
         if share := job.share_done:
-            print(f"{job.title}: left after {duration(seconds)}, saved at {share:.0%} of its steps", flush=True)
+            say(f"{job.title}: left after {duration(seconds)}, saved at {share:.0%} of its steps")
 
     def _lost(self, place: int, why: str) -> None:
         job, begun = self.jobs[place], bool(self.out[place].where)
@@ -223,8 +219,9 @@ class Work:
         self.agenda.put_back(place)
         self.again += begun
         if begun:
-            share = f"{job.share_done:.0%} of its steps"
-            print(f"{job.title}: lost, {why}; it is done again from {share}", flush=True)
+            stopping = self.leaving or self.terms.stop.number is not None
+            then = "saved" if stopping else "it is done again from"
+            say(f"{job.title}: lost, {why}; {then} {job.share_done:.0%} of its steps")
 
 
 def do_jobs(
@@ -253,8 +250,10 @@ def do_jobs(
         return engine.steps_of(job, len(split.train(job.fold)))
 
     shared = shared_of(competition, split)
-    work.do(make_engine(shared=shared, hear=work.hear, wish=work.wish, clock=budget.clock), steps_of)
-    return Done([work.jobs[place] for place in agenda.waiting], agenda.seconds_left(), work.failed)
+    work.do(make_engine(shared=shared, fits=len(to_do), hear=work.hear, wish=work.wish, clock=budget.clock), steps_of)
+    left = [agenda.estimates.seconds(load) for load in agenda.waiting.values()]
+    one = fmean(each for each in left if each is not None) if left and None not in left else None
+    return Done([work.jobs[place] for place in agenda.waiting], agenda.seconds_left(), one, work.failed)
 
 
 def _said(job: Job, event: Finished, metric: Metric) -> str:

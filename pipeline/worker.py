@@ -27,14 +27,15 @@ def do_order(
     tell: Callable[[Event], None],
     asked: Callable[[], bool],
     start: Callable[[], Checkpoint | None],
-    save: Callable[[Checkpoint], None],
+    save: Callable[[Checkpoint], bool],
     keep: Callable[[Outcome], dict[str, Any]],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Do what is to be done of a job and tell how it goes; the last event is Finished, Left or Failed.
 
-    Leaves as soon as it is `asked` to. `start` gives the checkpoint to go on from; `save` puts one, and `keep` what a
-    fit gives, into the run directory, and returns the marker there. Raises OSError for what the machine refuses.
+    Leaves as soon as it is `asked` to. `start` gives the checkpoint to go on from; `save` puts one into the run
+    directory and returns whether it is there; `keep` puts what a fit gives there, and returns the marker. Raises
+    OSError for what the machine refuses.
     """
     job, began = order.job, clock()
     saved, pace = began, Pace(order.load, order.steps, began)
@@ -56,8 +57,8 @@ def do_order(
         return "save"
 
     def on_save(checkpoint: Checkpoint) -> None:
-        save(checkpoint)
-        tell(Saved())
+        if save(checkpoint):
+            tell(Saved())
 
     try:
         if job.state == "predict":

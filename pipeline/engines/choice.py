@@ -10,8 +10,10 @@ from pipeline.engines.cluster import Cluster
 from pipeline.engines.connection import connect, nodes_of
 from pipeline.engines.here import Here
 from pipeline.engines.needs import Needs, default_needs
-from pipeline.engines.processes import Processes
+from pipeline.engines.processes import Processes, gpu
 from pipeline.shared import Shared
+
+CLOSING = {"local": 3.0, "ray": 6.0}  # seconds that an engine takes for its own end
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,16 @@ class Choice:
 
 
 def make_engine(
-    choice: Choice, models: Path, *, shared: Shared, hear: Hear, wish: Wish, clock: Callable[[], float]
+    choice: Choice, models: Path, *, shared: Shared, fits: int, hear: Hear, wish: Wish, clock: Callable[[], float]
 ) -> Engine:
-    """The engine of a choice; `models` is the folder of the run, `clock` gives the time in seconds.
+    """The engine of a choice for so many fits; `models` is the run's folder, `clock` gives the time in seconds.
 
     Raises PipelineError where it cannot be had.
     """
     if choice.engine == "ray":
         address, asked, most = choice.address, choice.needs, choice.workers
         return Cluster(shared, models, hear, wish, clock, address=address, asked=asked, most=most)
-    workers = local_workers(choice)
+    workers = min(local_workers(choice), fits)
     if workers == 1:
         return Here(shared, models, hear, wish, clock)
     from models.device import devices, threads
@@ -54,20 +56,20 @@ def local_workers(choice: Choice) -> int:
     return choice.workers or max(len(devices()), 1)
 
 
-def resources(choice: Choice) -> tuple[int, str]:
-    """Fits at a time by a choice, and where; a cluster is asked unless the number was given. Raises PipelineError."""
+def resources(choice: Choice, fits: int) -> tuple[int, str]:
+    """How many of so many fits are done at a time by a choice, and where. Raises PipelineError."""
     if choice.engine == "ray":
-        return cluster_room(choice)
+        return cluster_room(choice, fits)
     from models.device import devices, threads
 
-    workers, found = local_workers(choice), devices()
-    gpus = f", on {', '.join(f'GPU {name}' for name in found[:workers])}" if found else ""
+    workers, found = min(local_workers(choice), fits), devices()
+    gpus = f", on {', '.join(gpu(name) for name in found[:workers])}" if found else ""
     if workers == 1:
         return 1, f"in this process{gpus}"
     return workers, f"in {workers} processes of {max(threads() // workers, 1)} threads{gpus}"
 
 
-def cluster_room(choice: Choice) -> tuple[int, str]:
+def cluster_room(choice: Choice, fits: int) -> tuple[int, str]:
     """Fits that a cluster carries at a time, at least one, and what each takes."""
     ray = connect(choice.address)
     try:
@@ -77,4 +79,4 @@ def cluster_room(choice: Choice) -> tuple[int, str]:
     needs = default_needs(choice.needs, nodes)
     held = sum(needs.times_in(node) for node in nodes.values())
     told = f"on {len(nodes)} nodes that hold {held} now, {needs} for each"
-    return choice.workers or max(held, 1), told
+    return min(choice.workers or max(held, 1), fits), told

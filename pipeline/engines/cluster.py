@@ -170,8 +170,8 @@ class Cluster:
                 continue
             if isinstance(event, list):
                 with suppress(self._ray.exceptions.RayError):  # lost with its node: there is an older one
-                    keep_checkpoint(task.order.job, self._ray.get(event[0]))
-                    self._hear(task.place, Saved())
+                    if keep_checkpoint(task.order.job, self._ray.get(event[0])):
+                        self._hear(task.place, Saved())
             elif isinstance(event, Began):
                 task.node = event.where
                 self._hear(task.place, Began(self._names.get(event.where, event.where)))
@@ -216,7 +216,7 @@ class Cluster:
     def _check_room(self, nodes: dict[str, Needs], address: str | None) -> None:
         if self._capacity:
             return
-        if address is None and "RAY_ADDRESS" not in os.environ:
+        if address is None and not os.environ.get("RAY_ADDRESS"):
             [machine] = nodes.values()
             raise PipelineError(f"a fit is to have {self.needs}, but this machine has {machine}: ask for less")
         warn([f"a fit is to have {self.needs}, which no node of the cluster has: fits wait until one joins that does"])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 from collections import Counter
 from pathlib import Path
@@ -25,9 +26,10 @@ def connect(address: str | None) -> Any:
         import ray.util.scheduling_strategies
     except ImportError:
         raise PipelineError("--engine ray needs Ray, which is not installed: pip install 'ray>=2.40,<3'") from None
-    address = address or os.environ.get("RAY_ADDRESS")
+    name = "--address" if address else "RAY_ADDRESS"
+    address = address or os.environ.get("RAY_ADDRESS") or None
     if address is not None:
-        probe(address)
+        probe(address, name)
     ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of deaths
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is None:
@@ -36,25 +38,28 @@ def connect(address: str | None) -> Any:
     with TemporaryDirectory() as code:
         for name in PACKAGES:
             copytree(ROOT / name, Path(code, name), ignore=ignore_patterns("__pycache__"))
+        ours = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address or "local", runtime_env={"working_dir": code}, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = "on this machine" if address is None else f"at {address}"
             raise PipelineError(f"--engine ray cannot work {where}: {first_line(error)}") from None
+        finally:
+            signal.signal(signal.SIGTERM, ours)  # Ray takes it for itself, and would end fits unsaved
     return ray
 
 
-def probe(address: str) -> None:
+def probe(address: str, name: str) -> None:
     """Refuse a cluster that does not answer: Ray itself would try for minutes. Raises PipelineError."""
-    if address == "auto":
+    if address in ("auto", "local"):
         return
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal() and "/" not in host):
-        raise PipelineError(f"--address must be auto, host:port or ray://host:port of a Ray cluster, got {address!r}")
+        raise PipelineError(f"{name} must be auto, host:port or ray://host:port of a Ray cluster, got {address!r}")
     try:
-        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise PipelineError(f"--address {address}: no Ray cluster answers there ({error})") from None
+        raise PipelineError(f"{name} {address}: no Ray cluster answers there ({error})") from None
 
 
 def first_line(error: Exception) -> str:

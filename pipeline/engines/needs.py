@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.errors import PipelineError
+
 CPUS = 4.0  # of a fit where no GPU is: more threads make one fit faster, fewer make more of them at a time
 
 
@@ -21,6 +23,16 @@ class Needs:
     def __str__(self) -> str:
         memory = f" and {self.memory / 2**30:.3g} GiB of memory" if self.memory else ""
         return f"{self.cpus or 0:g} CPUs, {self.gpus or 0:g} GPUs{memory}"
+
+    def check(self) -> None:
+        """Raise PipelineError for amounts that no node can be asked for."""
+        for name, amount in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if amount and round(amount, 4) != amount:
+                raise PipelineError(f"--{name} {amount:g} is too fine: give four digits after the point at most")
+        if self.gpus and self.gpus > 1 and self.gpus % 1:
+            raise PipelineError(f"--gpus {self.gpus:g} must be a part of one, or whole GPUs")
+        if self.cpus == 0 and not self.gpus:
+            raise PipelineError("--cpus 0 asks for nothing: give a fit a CPU, or a GPU")
 
     def times_in(self, node: "Needs") -> int:
         """How many such fits a node carries at a time."""

@@ -1,9 +1,11 @@
 """A fit on a node of a cluster: what was put into the object store is unpacked, what it gives travels back."""
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,10 @@ def do_on_node(
         given.append(outcome)
         return {}
 
+    def send(checkpoint: Checkpoint) -> bool:
+        line.tell([put(checkpoint)])
+        return False  # the driver will have saved it
+
     line.tell(Began(""))
     try:
         caches.kept.update(tokens)
@@ -86,7 +92,7 @@ def do_on_node(
             tell=hear,
             asked=line.asked,
             start=lambda: None if start is None else writable(start),
-            save=lambda checkpoint: line.tell([put(checkpoint)]),
+            save=send,
             keep=keep,
         )
     except OSError as error:  # this node's trouble, not the run's
@@ -100,19 +106,24 @@ def writable(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def unpacked(sha256: str, files: Files) -> Path:
-    """The folder of a backbone on this node, written by whoever needs it first."""
-    root = Path(tempfile.gettempdir(), f"poolblend-{os.getuid() if hasattr(os, 'getuid') else 'user'}")
+    """The folder of a backbone on this node, written by whichever process needs it first."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    root = Path(tempfile.gettempdir(), f"poolblend-{user}")
+    root.mkdir(mode=0o700, exist_ok=True)
+    if root.stat().st_uid != user:  # somebody else made it: whatever lies there is theirs
+        root = Path(tempfile.mkdtemp(prefix="poolblend-"))
     folder = root / sha256
-    if not folder.is_dir():
-        root.mkdir(mode=0o700, exist_ok=True)
+    if not _whole(folder, files):
         with tempfile.TemporaryDirectory(dir=root) as temporary:
             made = Path(temporary, "backbone")
             made.mkdir()
             for name, content in files.items():
                 (made / name).write_bytes(content.data)
-            try:
+            shutil.rmtree(folder, ignore_errors=True)  # half of it, if a cleaner of temporary files was there
+            with suppress(OSError):  # another process was first
                 made.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # otherwise another process was first
-                    raise
     return folder
+
+
+def _whole(folder: Path, files: Files) -> bool:
+    return all((folder / name).is_file() and (folder / name).stat().st_size == len(files[name]) for name in files)

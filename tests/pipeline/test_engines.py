@@ -67,24 +67,31 @@ def test_a_fit_whose_process_is_killed_is_done_again_to_the_same_bytes(
     monkeypatch.setattr(Work, "hear", heard)
     out = site.ok("train", "--workers", "2")
     assert len(killed) == 3
-    died = r"its process ended \(killed by SIGKILL\): the machine may be out of memory"
+    died = r"its process ended \(killed by signal 9\): the machine may be out of memory"
     assert len(re.findall(rf"^\w+, seed 42, fold \d: lost, {died}; it is done again from ", out, re.MULTILINE)) == 3
     assert contents(site.root) == contents(alone.root)
     assert multiprocessing.active_children() == []
 
 
-def test_a_fit_that_is_lost_again_and_again_is_given_up_and_the_others_go_on(
-    site: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dying(process: Process, given: bytes, threads: int) -> None:
-        real(process, given, threads)
-        assert process.pipe is not None
-        process.pipe.send(_Poison())  # whoever reads it is gone
+DEADLY = """
+import os
 
-    real = Process.begin
-    monkeypatch.setattr(Process, "begin", dying)
+
+def deadly(truth, predictions):
+    if os.environ.get("TQDM_DISABLE"):
+        os._exit(3)
+    return 0.0
+"""
+
+
+def test_a_fit_that_is_lost_again_and_again_is_given_up_and_the_others_go_on(
+    linear_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = linear_site("binary")
+    (site.folder / "metric.py").write_text(DEADLY, encoding="utf-8")
+    site.configure(competition={"metric": {"file": "metric.py", "function": "deadly", "direction": "higher"}})
     monkeypatch.setattr("pipeline.work.TRIES", 2)
-    done = site.run("train", "--workers", "2", "--only", "tfidf")
+    done = site.run("train", "--workers", "2")
     assert done.code == 1
     died = "its process ended (exit code 3)"
     for fold in range(2):
@@ -95,6 +102,34 @@ def test_a_fit_that_is_lost_again_and_again_is_given_up_and_the_others_go_on(
 class _Poison:
     def __reduce__(self) -> tuple[Callable[[int], None], tuple[int]]:
         return os._exit, (3,)
+
+
+def test_processes_that_cannot_start_end_the_call_with_a_sentence(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Process.begin
+    monkeypatch.setattr(Process, "begin", lambda self, given, threads: real(self, (*given, _Poison()), threads))
+    done = site.run("train", "--workers", "2")
+    assert done.code == 2
+    assert "error: a process for fits cannot start: its process ended (exit code 3); " in done.err
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_killed_while_much_is_sent_to_it_is_heard_of(
+    linear_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, real, killed = linear_site("binary"), Process.tell, []
+    site.write("train.csv", [{**row, "text": row["text"] * 2000} for row in site.rows("train.csv")])
+
+    def tell(process: Process, what: Any) -> None:
+        if not killed:
+            [child] = multiprocessing.active_children()
+            killed.append(child.pid)
+            os.kill(child.pid or 0, signal.SIGKILL)
+        real(process, what)
+
+    monkeypatch.setattr(Process, "tell", tell)
+    out = site.ok("train", "--workers", "2")
+    assert len(killed) == 1
+    assert "[2/2]" in out
 
 
 def call(site: Any, *more: str) -> "subprocess.Popen[str]":
