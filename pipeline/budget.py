@@ -94,16 +94,17 @@ class Agenda:
     def next(self) -> int | None:
         """The number of the fit to start now; None where none is left that fits into the budget.
 
-        If not even the first one fits, it is a `leavable` one, that can be saved in the middle: a run whose fits are
+        If not even the first ones fit, they are `leavable` ones, that can be saved in the middle: a run whose fits are
         longer than its budget comes to an end all the same.
         """
         number = next_fit(self.waiting, self.begun, self.budget.left, self.estimates, self.at_once)
         if number is None and self.budget.left > 0:
             number = min(self._leavable & set(self.waiting), default=None)
-        self._leavable.clear()
         if number is not None:
             self.out[number] = self.waiting.pop(number)
             self.begun.add(self.out[number].variant)
+        if number is None or len(self.out) >= self.at_once:
+            self._leavable.clear()
         return number
 
     def done(self, number: int, seconds: float, start: float = 0.0) -> None:

@@ -39,9 +39,8 @@ class MakeEngine(Protocol):
 
 @dataclass
 class Out:
-    """A fit that is handed out: the steps that are left of it, how it goes, and where, empty until it has begun."""
+    """A fit that is handed out: how it goes, how it is shown, and where it is done, empty until it has begun."""
 
-    steps: int | None
     pace: Pace
     progress: Progress
     where: str = ""
@@ -75,7 +74,7 @@ class Work:
     def do(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> None:
         """Do them all, as far as the budget goes; `steps_of` says how many steps a whole fit has."""
         self.nodes = engine.nodes
-        if engine.at_once > 1:
+        if engine.nodes():
             self.overview = Overview(len(self.jobs), self.seconds_left, self.clock)
         try:
             while self._hand_out(engine, steps_of):
@@ -160,7 +159,7 @@ class Work:
             whole = steps_of(job)
             behind = round((whole or 0) * job.share_done)
             steps = None if whole is None else whole - behind
-            self.out[place] = Out(steps, Pace(load, steps, self.clock()), self._progress(job, whole, behind))
+            self.out[place] = Out(Pace(load, steps, self.clock()), self._progress(job, whole, behind))
             engine.start(place, Order(job, load, steps, self.terms.interval))
         return bool(self.out)
 

@@ -1,19 +1,16 @@
 """Generated competitions of every task, small enough for a tiny random encoder, each with its config beside it."""
 
-import contextlib
 import csv
-import io
 import json
 import random
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import run
+from benchmarks.sites import Site as Place
 from models.store import write_json
 from pipeline.seals import unseal, write_sealed
 
@@ -23,32 +20,8 @@ FILLER = ["the", "movie", "film", "book", "story", "plot", "actor", "cat", "dog"
 CHINESE = "中国人民大学生的是在有我他这为之来以"
 
 
-@dataclass(frozen=True)
-class Done:
-    """What one call of the command line gave."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Site:
+class Site(Place):
     """A competition's folder with its config.yaml."""
-
-    folder: Path
-
-    @property
-    def root(self) -> Path:
-        """The run directory."""
-        return self.folder / "runs" / "r"
-
-    def run(self, verb: str, *arguments: str) -> Done:
-        """Call one verb in this process and catch what it says."""
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run.main([verb, "--config", str(self.folder / "config.yaml"), *arguments])
-        return Done(code, out.getvalue(), err.getvalue())
 
     def ok(self, verb: str, *arguments: str) -> str:
         """Call one verb that must succeed; returns its standard output."""
@@ -166,6 +139,26 @@ def blended(make_site: MakeSite, tmp_path_factory: pytest.TempPathFactory) -> Ca
         return kept[task].copy(tmp_path_factory.mktemp("copy") / "competition")
 
     return copy
+
+
+FITS: dict[str, Any] = {
+    "variants": {"mean": {"pooling": "mean"}, "max": {"pooling": "max"}, "tfidf": {"model": "tfidf"}},
+    "training": {"epochs": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def alone(make_site: MakeSite) -> Site:
+    """A run of six fits that one process did, for engines to be compared with."""
+    site = make_site("binary", **FITS)
+    site.ok("train", "--workers", "1")
+    return site
+
+
+@pytest.fixture
+def site(alone: Site, make_site: MakeSite) -> Site:
+    """The same competition before its run."""
+    return make_site("binary", **FITS)
 
 
 @pytest.fixture(scope="session")

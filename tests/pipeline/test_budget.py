@@ -264,6 +264,14 @@ def test_what_is_no_duration_is_refused_in_a_sentence(text: str) -> None:
     assert str(error.value).endswith(repr(text))
 
 
+def test_fits_longer_than_the_budget_are_begun_by_all_workers_and_only_once() -> None:
+    loads, clock = [Load("a", "neural", 100.0)] * 6, Clock()
+    agenda = Agenda(loads, [], Budget(50.0, clock.now, clock, closing=0.0), known(loads), range(6), at_once=2)
+    assert [agenda.next(), agenda.next(), agenda.next()] == [0, 1, None]
+    agenda.put_back(0)
+    assert agenda.next() is None
+
+
 def test_several_at_a_time_are_done_when_the_last_of_them_is() -> None:
     loads = [Load("a", "neural", 30.0), *[Load("b", "neural", 10.0)] * 3]
     assert time_for(loads, known(loads)) == 60.0

@@ -25,7 +25,6 @@ from pipeline.work import Work
 
 MakeSite = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
-VARIANTS = {"mean": {"pooling": "mean"}, "max": {"pooling": "max"}, "tfidf": {"model": "tfidf"}}
 SMALL = 80 * 2**20  # bytes of an object store; Ray takes no smaller one
 QUICK = {  # a node that went silent is given up in seconds
     "health_check_initial_delay_ms": 0,
@@ -58,20 +57,6 @@ def add_node(nodes: Any, **more: Any) -> Any:
     folders.append(tempfile.mkdtemp(prefix="ray-"))  # not pytest's: the path of a socket must be short
     more = {"num_cpus": 1, "num_gpus": 1, **more}
     return nodes.add_node(wait=False, object_store_memory=SMALL, temp_dir=folders[-1], **more)
-
-
-@pytest.fixture(scope="module")
-def alone(make_site: MakeSite) -> Any:
-    """A run that one process did."""
-    site = make_site("binary", variants=VARIANTS, training={"epochs": 2})
-    site.ok("train", "--workers", "1")
-    return site
-
-
-@pytest.fixture
-def site(alone: Any, make_site: MakeSite) -> Any:
-    """The same competition before its run."""
-    return make_site("binary", variants=VARIANTS, training={"epochs": 2})
 
 
 def on(nodes: Any) -> list[str]:
