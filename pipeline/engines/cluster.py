@@ -37,7 +37,11 @@ AHEAD = 2  # fits handed out for each that runs: nodes never wait for the driver
 
 
 class Desk:
-    """Takes what fits tell until the driver collects it, and answers each whether it is to leave."""
+    """Takes what fits tell until the driver collects it, and answers each whether it is to leave.
+
+    A list holds the reference to a checkpoint: only the newest of a fit is kept, or they would fill the object store
+    where the driver is slower than the fits.
+    """
 
     def __init__(self) -> None:
         self._told: list[tuple[int, Any]] = []
@@ -45,6 +49,8 @@ class Desk:
 
     def tell(self, turn: int, event: Any) -> bool:
         """Something happened to the fit of that turn, or for None it only asks."""
+        if isinstance(event, list):
+            self._told = [(by, one) for by, one in self._told if by != turn or not isinstance(one, list)]
         if event is not None:
             self._told.append((turn, event))
         return turn in self._leaving

@@ -18,20 +18,17 @@ import pytest
 
 import run
 from benchmarks.sites import contents
-from models.store import CHECKPOINT, MARKER
+from models.store import CHECKPOINT
+from pipeline.engines import cluster
+from pipeline.engines.cluster import Desk
 from pipeline.engines.connection import probe
+from pipeline.engines.needs import Needs
 from pipeline.orders import EpochEnded, Event
 from pipeline.work import Work
 
 MakeSite = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = 80 * 2**20  # bytes of an object store; Ray takes no smaller one
-QUICK = {  # a node that went silent is given up in seconds
-    "health_check_initial_delay_ms": 0,
-    "health_check_period_ms": 500,
-    "health_check_timeout_ms": 1000,
-    "health_check_failure_threshold": 3,
-}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +36,7 @@ def nodes() -> Iterator[Any]:
     """A head, where the driver is and no fit runs, and three nodes with room for one fit each."""
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 0, "object_store_memory": SMALL, "include_dashboard": False, "_system_config": QUICK}
+    head = {"num_cpus": 0, "object_store_memory": SMALL, "include_dashboard": False}
     found = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(3):
         add_node(found)
@@ -113,21 +110,42 @@ def test_the_fits_of_killed_nodes_are_done_again_and_nothing_twice(
     assert "all as they were written" in site.ok("status", "--deep")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_running_fits_and_the_next_call_goes_on_from_there(
-    nodes: Any, make_site: MakeSite, long: Any, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+def test_a_node_that_falls_silent_is_given_up_and_what_it_still_tells_is_not_heard(
+    nodes: Any, make_site: MakeSite, long: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    silent, see = list[str](), cluster.nodes_of
+
+    def seen(ray: Any) -> dict[str, Needs]:
+        found = see(ray)
+        return {name: has for name, has in found.items() if name[:6] not in silent}
+
+    def hush(work: Work, place: int) -> None:
+        silent.append(work.out[place].where[-6:])
+
+    monkeypatch.setattr(cluster, "nodes_of", seen)
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.2)
+    at_first_epochs(monkeypatch, 1, hush)
     site = make_site("binary", **LONG)
+    out = site.ok("train", *on(nodes))
+    assert "lost, its node is gone; it is done again from " in out
+    assert re.findall(r"^\[(\d)/4\]", out, re.MULTILINE) == ["1", "2", "3", "4"]
+    assert contents(site.root) == contents(long.root)
+
+
+def test_a_signal_that_ray_takes_for_itself_saves_the_running_fits_and_the_next_call_goes_on(
+    nodes: Any, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = make_site("binary", variants={"mean": {"pooling": "mean"}}, training={"epochs": 150})
+    whole = site.copy(tmp_path / "whole")
+    whole.ok("train", "--workers", "1")
     with monkeypatch.context() as patched:
-        at_first_epochs(patched, 1, lambda work, place: signal.raise_signal(number))
+        at_first_epochs(patched, 1, lambda work, place: signal.raise_signal(signal.SIGTERM))
         done = site.run("train", *on(nodes))
-    assert done.code == 128 + number
-    assert "stopped as asked: 0 of 4 fits are done; no member is whole yet\nleft: 2 of mean, 2 of max" in done.out
-    assert 1 <= len(list(site.root.rglob(CHECKPOINT))) <= 3
-    assert not list(site.root.rglob(MARKER))
-    if number == signal.SIGTERM:
-        site.ok("train", *on(nodes))
-        assert contents(site.root) == contents(long.root)
+    assert done.code == 128 + signal.SIGTERM
+    assert "stopped as asked: " in done.out
+    assert list(site.root.rglob(CHECKPOINT))
+    site.ok("train", *on(nodes))
+    assert contents(site.root) == contents(whole.root)
 
 
 def test_after_a_killed_driver_only_what_is_missing_is_done(nodes: Any, make_site: MakeSite, long: Any) -> None:
@@ -179,6 +197,16 @@ def test_fits_that_no_node_can_carry_wait_for_one_that_can(
     nodes.remove_node(added[0])
     assert done.code == 0
     assert "a fit is to have 3 CPUs, 0 GPUs, which no node of the cluster has: fits wait until one joins" in done.err
+
+
+def test_the_desk_keeps_the_newest_checkpoint_of_a_fit_alone() -> None:
+    desk = Desk()
+    for event in ("a", ["old"], "b", ["new"], None):
+        assert not desk.tell(1, event)
+    desk.tell(2, ["other"])
+    assert desk.collect({1}) == [(1, "a"), (1, "b"), (1, ["new"]), (2, ["other"])]
+    assert desk.collect(set()) == []
+    assert not desk.tell(1, None)
 
 
 def test_without_ray_the_option_says_what_to_install(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
