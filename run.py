@@ -144,7 +144,9 @@ def _engine(add: argparse.ArgumentParser) -> None:
     )
     add.add_argument("--address", help="of the Ray cluster: auto, or host:port of its head (default: this machine)")
     add.add_argument("--gpus", type=_amount, help="of a fit on a Ray cluster: 1, 0.5, 0")
-    add.add_argument("--cpus", type=_amount, help="of a fit on a Ray cluster, and its threads")
+    add.add_argument(
+        "--cpus", type=_amount, help="of a fit on a Ray cluster; its threads unless training.threads is set"
+    )
     add.add_argument("--memory", type=_size, help="of a fit on a Ray cluster: 16GB")
 
 
@@ -196,6 +198,12 @@ def _choice(args: argparse.Namespace) -> "Choice":
     return Choice(args.engine, args.workers, args.address, needs)
 
 
+def _without(command: str, flag: str, option: str) -> str:
+    """A command line without a flag and without an option and its value."""
+    words = [word for word in shlex.split(command) if word != flag and not word.startswith(f"{option}=")]
+    return shlex.join(word for before, word in zip(["", *words], words, strict=False) if option not in (before, word))
+
+
 def _read(args: argparse.Namespace) -> "tuple[Config, Path]":
     from pipeline.config import read_config
 
@@ -222,7 +230,7 @@ def _train(args: argparse.Namespace) -> int:
 
     part = {"only": args.only, "folds": args.folds, "choice": _choice(args)}
     if args.dry_run:
-        dry_run(*_read(args), **part, price=args.price)
+        dry_run(*_read(args), **part, price=args.price, command=_without(args.typed, "--dry-run", "--price"))
         return 0
     if args.price is not None:
         raise PipelineError("--price is for --dry-run: name that too, or leave it out")

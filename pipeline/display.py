@@ -19,6 +19,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def counted(number: float, noun: str) -> str:
+    """1 thread, 2 threads."""
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned, the first to the left, the others to the right."""
     lines = [list(header), *[list(row) for row in rows]]

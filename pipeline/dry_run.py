@@ -25,8 +25,9 @@ def dry_run(
     folds: Sequence[int] | None = None,
     choice: Choice,
     price: float | None = None,
+    command: str = "",
 ) -> None:
-    """Print what `train` would do with the same arguments; `price` is that of a worker's hour."""
+    """Print what `train` would do with the same arguments, which `command` repeats; `price` is of a worker's hour."""
     competition, run = load_competition(config, folder), run_directory(config, folder)
     split = foreseen_folds(run, config, competition)
     jobs = plan_fits(run, config, competition, split, only, chosen_folds(split, folds))
@@ -41,7 +42,7 @@ def dry_run(
     workers, where = resources(choice, len(to_do))
     estimates = earlier_fits(jobs, loads)
     print(f"{len(to_do)} fits, {workers} at a time {where}")
-    print("\n".join(_forecast(to_do, estimates, workers, price, config, _device(jobs))))
+    print("\n".join(_forecast(to_do, estimates, workers, price, command or config.command("train"), _device(jobs))))
 
 
 def _forecast(
@@ -49,7 +50,7 @@ def _forecast(
     estimates: Estimates,
     workers: int,
     price: float | None,
-    config: Config,
+    command: str,
     device: str,
 ) -> list[str]:
     """How long the fits take, by variant and in all, and what that costs."""
@@ -62,8 +63,9 @@ def _forecast(
         rows.append([variant, str(len(own)), "unknown" if each is None else duration(each)])
     lines = [table(["variant", "fits", "time of a worker"], rows)]
     if unknown:
-        command = f"{config.command('train')} --only {unknown[0]} --folds 0"
-        return [*lines, f"no fit like those of {', '.join(unknown)} was timed yet: {command} times one"]
+        first = f"{command} --only {unknown[0]} --folds 0"
+        no_price = "" if price is None else ", and without a time there is no price"
+        return [*lines, f"no fit like those of {', '.join(unknown)} was timed yet{no_price}; this times one: {first}"]
     busy, whole = time_for(loads, estimates) or 0.0, time_for(loads, estimates, workers) or 0.0
     lines.append(f"about {duration(whole)}, by the fits timed so far{device}")
     if price is not None:

@@ -34,8 +34,8 @@ def time_to_come(agenda: Agenda, place: int, pace: Pace, first: Sequence[Load]) 
     whole = time_for(later, estimates, agenda.at_once, [this] * beside)
     lines = [f"this fit will take about {duration(this)}"]
     if (count := len(later) + beside - 1) and whole is not None:
-        after = f" and beside it, {agenda.at_once} at a time" if agenda.at_once > 1 else " it"
-        lines[0] += f"; it and the {count} after{after}, about {duration(whole)}"
+        several = f"all {count + 1}, {agenda.at_once} at a time"
+        lines[0] += f"; {several if agenda.at_once > 1 else f'it and the {count} after it'}, about {duration(whole)}"
     return lines + _reach(agenda, estimates, [this - (pace.last - pace.began)] * beside)
 
 
@@ -53,7 +53,7 @@ def _reach(agenda: Agenda, estimates: Estimates, running: list[float]) -> list[s
         return [f"{name} is used up"]
     if left < 0:
         short = f"about {duration(-left)} too early for this fit"
-        return [f"{name} ends {short}: it goes on until then, and is kept only if it is done before"]
+        return [f"{name} ends {short}: it goes on until then, and is saved"]
     done = set(foresee(agenda.waiting, agenda.begun, agenda.budget.left, estimates, agenda.at_once, running))
     if len(done) == len(agenda.waiting):
         return [f"{name} is enough for all of it"]
@@ -79,8 +79,11 @@ def _variants(loads: Iterable[Load]) -> list[str]:
     return list(dict.fromkeys(load.variant for load in loads))
 
 
-def stopped(jobs: Sequence[Job], done: Done, why: str, again: str, blend: str) -> list[str]:
-    """What is done of the jobs and what is left when a call stops early, and the commands that go on."""
+def stopped(jobs: Sequence[Job], done: Done, why: str, again: str, blend: str, *, asked: bool) -> list[str]:
+    """What is done of the jobs and what is left when a call stops early, and the commands that go on.
+
+    It was `asked` to stop, or its time is over.
+    """
     left, seconds = done.left, done.seconds
     missing = [job.variant for job in left]
     whole = [variant for variant in dict.fromkeys(job.variant for job in jobs) if variant not in missing]
@@ -93,7 +96,7 @@ def stopped(jobs: Sequence[Job], done: Done, why: str, again: str, blend: str) -
         + (f"; saved: {', '.join(begun)}" if begun else ""),
         f"go on: {again}",
     ]
-    if len(left) == sum(job.state != "done" for job in jobs) and not begun:
+    if not asked and not begun and len(left) == sum(job.state != "done" for job in jobs):
         one = "" if done.one is None else f", one takes about {duration(done.one)}"
         lines[-1] = f"no fit was finished in that time{one}: the same command needs more of it: {again}"
     return [*lines, f"or blend what is whole: {blend}"] if whole else lines

@@ -48,6 +48,7 @@ class Live:
 
     def __init__(self, root: Path, clock: Callable[[], float]) -> None:
         self._path, self._clock, self._written = root / LIVE, clock, -EVERY
+        self.close()  # of a process that was killed
 
     def note(self, snapshot: Callable[[], Snapshot]) -> None:
         """Write down how it stands, if some seconds have gone by since the last time."""

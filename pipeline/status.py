@@ -33,12 +33,14 @@ def status(config: Config, folder: Path, *, deep: bool = False) -> None:
         print(found)
         return
     if (now := read_live(run)) is not None:
-        print("\n".join(sentences(now)))
+        print("\n".join(sentences(now)) + "\n")
     split = open_folds(run, config, competition, make=False)
     recorded = recorded_jobs(run, config, competition, split, competition.test.sha256)
     jobs = wanted_now(recorded, None)
     rows, left, unknown = _progress(config, jobs, len(split.numbers), _seconds(jobs, competition, split))
     print(table(["variant", "fits done", "training", "time left"], rows))
+    if now is not None:
+        return
     print("".join(f"{line}\n" for line in _unfinished(jobs)), end="")
     if left or unknown:
         known = f"about {duration(left)} of training left" if left else "fits to do"

@@ -76,7 +76,7 @@ def train(
     if done.left:
         limited = f"by the budget of {duration(budget.seconds)}" if budget.seconds < inf else ""
         why = "as asked" if stop.number else limited
-        print("\n".join(stopped(jobs, done, why, again, config.command("blend"))))
+        print("\n".join(stopped(jobs, done, why, again, config.command("blend"), asked=stop.number is not None)))
     if done.failed:
         listed = "".join(f"\n  {line}" for line in done.failed)
         warn([f"{len(done.failed)} of {len(jobs)} fits failed; the same command tries them again: {again}{listed}"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipeline.display import counted, warn
 from pipeline.engines import Engine, Hear, Wish
 from pipeline.engines.cluster import Cluster
 from pipeline.engines.connection import connect, nodes_of
@@ -66,7 +67,7 @@ def resources(choice: Choice, fits: int) -> tuple[int, str]:
     gpus = f", on {', '.join(gpu(name) for name in found[:workers])}" if found else ""
     if workers == 1:
         return 1, f"in this process{gpus}"
-    return workers, f"in {workers} processes of {max(threads() // workers, 1)} threads{gpus}"
+    return workers, f"in {workers} processes of {counted(max(threads() // workers, 1), 'thread')}{gpus}"
 
 
 def cluster_room(choice: Choice, fits: int) -> tuple[int, str]:
@@ -78,5 +79,7 @@ def cluster_room(choice: Choice, fits: int) -> tuple[int, str]:
         ray.shutdown()
     needs = default_needs(choice.needs, nodes)
     held = sum(needs.times_in(node) for node in nodes.values())
-    told = f"on {len(nodes)} nodes that hold {held} now, {needs} for each"
-    return min(choice.workers or max(held, 1), fits), told
+    if not held:
+        warn([f"no node has what a fit is to have, {needs}: fits would wait until one joins that does"])
+    told = f"on {counted(len(nodes), 'node')} with room for {held} now, {needs} for each"
+    return min(choice.workers or held or 1, held or 1, fits), told

@@ -8,6 +8,7 @@ large stays in the object store of the node that made it until the driver fetche
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -243,12 +244,18 @@ def _task(
 
     from pipeline.engines.node import do_on_node
 
-    def tell(event: Any) -> bool:
-        if isinstance(event, Began):
-            event = Began(ray.get_runtime_context().get_node_id())
-        leave: bool = ray.get(desk.tell.remote(turn, event))
-        return leave
+    # A task that waits for Ray in its main thread gives its CPUs back meanwhile, and another fit takes them.
+    with ThreadPoolExecutor(1) as aside:
 
-    tables = {key: ray.get(reference) for key, reference in tokens.items()}
-    files = backbone and (backbone[0], ray.get(backbone[1]))
-    return do_on_node(order, start, shared, tables, files, tell, ray.put, every)
+        def get(reference: Any) -> Any:
+            return aside.submit(ray.get, reference).result()
+
+        def tell(event: Any) -> bool:
+            if isinstance(event, Began):
+                event = Began(ray.get_runtime_context().get_node_id())
+            leave: bool = get(desk.tell.remote(turn, event))
+            return leave
+
+        tables = {key: get(reference) for key, reference in tokens.items()}
+        files = backbone and (backbone[0], get(backbone[1]))
+        return do_on_node(order, start, shared, tables, files, tell, ray.put, every)

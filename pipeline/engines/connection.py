@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pipeline", "folds", "models", "oof", "submissions")
 PROBE_SECONDS = 5.0
+TOKEN = "if its head asks for a token, set RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN here"
 
 
 def connect(address: str | None) -> Any:
@@ -43,7 +44,8 @@ def connect(address: str | None) -> Any:
             ray.init(address or "local", runtime_env={"working_dir": code}, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = "on this machine" if address is None else f"at {address}"
-            raise PipelineError(f"--engine ray cannot work {where}: {first_line(error)}") from None
+            token = "" if address is None else f"; {TOKEN}"
+            raise PipelineError(f"--engine ray cannot work {where}: {first_line(error)}{token}") from None
         finally:
             signal.signal(signal.SIGTERM, ours)  # Ray takes it for itself, and would end fits unsaved
     return ray

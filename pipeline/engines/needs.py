@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.display import counted
 from pipeline.errors import PipelineError
 
 CPUS = 4.0  # of a fit where no GPU is: more threads make one fit faster, fewer make more of them at a time
@@ -21,8 +22,8 @@ class Needs:
     memory: int | None = None
 
     def __str__(self) -> str:
-        memory = f" and {self.memory / 2**30:.3g} GiB of memory" if self.memory else ""
-        return f"{self.cpus or 0:g} CPUs, {self.gpus or 0:g} GPUs{memory}"
+        memory = f" and {self.memory / 2**30:,.1f} GiB of memory" if self.memory else ""
+        return f"{counted(self.cpus or 0, 'CPU')}, {counted(self.gpus or 0, 'GPU')}{memory}"
 
     def check(self) -> None:
         """Raise PipelineError for amounts that no node can be asked for."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artefacts import keep, keep_checkpoint, left_off
+from pipeline.display import counted
 from pipeline.engines import Hear, Wish
 from pipeline.errors import PipelineError
 from pipeline.orders import Began, Event, Failed, Finished, Left, Lost, Order
@@ -51,7 +52,7 @@ class Processes:
     def nodes(self) -> dict[str, str]:
         """The processes, which are alike but for their GPUs."""
         processes = sorted([*self._idle, *self._busy.values()], key=lambda process: process.number)
-        return {process.title: f"{self._threads} threads" for process in processes}
+        return {process.title: counted(self._threads, "thread") for process in processes}
 
     def start(self, place: int, order: Order) -> None:
         """Give an order to a process, which is started for the first one."""

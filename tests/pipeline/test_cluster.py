@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,25 @@ def test_after_a_killed_driver_only_what_is_missing_is_done(nodes: Any, make_sit
     assert len(re.findall(r"^\[\d/\d\]", out, re.MULTILINE)) == 4 - len(before)
     assert {path: site.markers()[path] for path in before} == before
     assert contents(site.root) == contents(long.root)
+
+
+def test_a_node_never_does_more_fits_than_it_has_cpus_for(
+    nodes: Any, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear, most, places = Work.hear, [0], set[str]()
+
+    def heard(work: Work, place: int, event: Event) -> None:
+        hear(work, place, event)
+        busy = Counter(out.where for out in work.out.values() if out.where)
+        places.update(busy)
+        most.append(max(busy.values(), default=0))
+
+    monkeypatch.setattr(Work, "hear", heard)
+    variants = {name: {"pooling": name} for name in ("mean", "max", "min", "cls")}
+    site = make_site("binary", variants=variants, training={"epochs": 60})
+    out = site.ok("train", *on(nodes), "--gpus", "0", "--cpus", "1")
+    assert "[8/8]" in out
+    assert (max(most), len(places)) == (1, 3)
 
 
 def test_a_fit_that_fails_on_a_node_is_noted_and_the_others_go_on(nodes: Any, linear_site: MakeSite) -> None:

@@ -25,7 +25,7 @@ def test_time_and_cost_come_from_the_fits_timed_so_far(timed: Any) -> None:
     before = contents(timed.root)
     out = timed.ok("train", "--dry-run", "--workers", "3", "--price", "2.5")
     assert "  mean: 1 of 2 fits to do\n  max: 2 of 2 fits to do\n" in out
-    assert "3 fits, 3 at a time in 3 processes of 1 threads\n" in out
+    assert "3 fits, 3 at a time in 3 processes of 1 thread\n" in out
     table = [line.split(maxsplit=2) for line in out.splitlines() if line.startswith(("mean ", "max "))]
     assert table == [["mean", "1", "20 min"], ["max", "2", "40 min"]]
     assert "about 20 min, by the fits timed so far on Tesla T4\n" in out
@@ -43,8 +43,12 @@ def test_nothing_is_foreseen_of_fits_like_none_that_was_timed_and_nothing_is_wri
     site = make_site("binary", variants=VARIANTS)
     out = site.ok("train", "--dry-run")
     assert "4 fits, 1 at a time in this process\n" in out
-    assert "no fit like those of mean, max was timed yet: python run.py train --config " in out
-    assert " --only mean --folds 0 times one" in out
+    assert "no fit like those of mean, max was timed yet; this times one: python run.py train --config " in out
+    assert out.endswith(" --only mean --folds 0\n")
+    assert "--dry-run" not in out
+    priced = site.ok("train", "--dry-run", "--price", "2.5", "--workers", "2")
+    assert "was timed yet, and without a time there is no price; this times one: " in priced
+    assert priced.endswith("--workers 2 --only mean --folds 0\n")
     assert not site.root.exists()
 
 

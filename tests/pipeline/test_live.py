@@ -65,6 +65,6 @@ def test_status_tells_of_the_train_at_work(
     site.ok("train", "--workers", workers)
     assert said[0].startswith("train is at work: 0 of 2 fits ended, ")
     assert re.search(r"^  mean, seed 42, fold \d, step \d+ of 12", said[0], re.MULTILINE)
-    assert ("process 1: " in said[0]) == (workers == "2")
+    assert ("process 1: 1 thread, " in said[0]) == (workers == "2")
     assert "at work" not in site.ok("status")
     assert not (site.root / LIVE).exists()
