@@ -1,5 +1,6 @@
-"""Three searches for weights: greedy growth, descent of a smooth metric, moves between members."""
+"""Searches for weights: greedy growth, climbs and descents of a smooth metric, moves between members."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,7 @@ Mask = npt.NDArray[np.bool_]
 
 PATIENCE = 10  # steps of a greedy path without a better prefix
 COLUMN, ROWS = 5000, 200_000
+STEPS = 200  # of a climb; it ends by itself after some twenty
 WORK = 1e7  # entries that the moves between members may look at
 
 
@@ -64,6 +66,37 @@ def grow(problem: Problem, value: Value, steps: int, open_to: Callable[[Array], 
     if not prefix.any():
         raise OOFError(f"no member has a finite {problem.metric.name}")
     return prefix
+
+
+def climb(problem: Problem, slope: Slope) -> Array:
+    """Weights on the simplex near the top of a smooth metric, by steps of Frank and Wolfe (1956).
+
+    From the best member on, each step goes towards the member that gains most at first, as far as it gains, by whole
+    hundredths of the way. It ends where a hundredth is too far, which is short of the top: nearer to it weights follow
+    the noise of the rows.
+    """
+    values = [slope(problem.member(at))[0] for at in range(problem.members)]
+    weights: Array = np.eye(problem.members)[np.argmax(values)]
+    for _ in range(STEPS):
+        mixed = problem.mix(weights)
+        gains = problem.slopes(slope(mixed)[1])
+        toward = int(np.argmax(gains >= gains.max() - TIE))
+        flat = gains[toward] <= weights @ gains + TIE  # its sign would be rounding
+        step = 0 if flat else _hundredths(slope, mixed, problem.member(toward) - mixed) / 100
+        if step == 0:
+            break
+        weights *= 1 - step
+        weights[toward] += step
+    return weights
+
+
+def _hundredths(slope: Slope, start: Array, way: Array) -> int:
+    """How many hundredths of a way to go: as long as the middle of the next one still rises."""
+
+    def falls(gone: int) -> bool:
+        return float(np.vdot(slope(start + (gone + 0.5) / 100 * way)[1], way)) <= TIE
+
+    return bisect_left(range(100), True, key=falls)
 
 
 def descend(problem: Problem, slope: Slope, start: Array, tolerance: float) -> Array:

@@ -14,13 +14,14 @@ from oof.measures import Array
 from oof.metrics import METRICS
 from oof.objective import TIE, condense, objective
 from oof.problem import Problem, combine
-from oof.search import WORK, again, descend, effort, grow, once, refine, sampled
+from oof.search import ROWS, WORK, again, climb, descend, effort, grow, once, refine, sampled
 from oof.smooth import smooth
 
 EXHAUSTIVE_MEMBERS = 10
 EXHAUSTIVE_WORK = 2e7  # entries times subsets that may be looked at one by one
 SELECTIONS = 50
 BAGS = 20
+CLIMBS = 5  # each without as large a part of the rows
 EXACT, SMOOTHED = 1e-12, 1e-9  # where descents stop; knots make finer steps of a smoothed metric noise
 
 
@@ -87,11 +88,13 @@ def bagged_hill_climb(problem: Problem) -> dict[str, Any]:
 
 
 def simplex(problem: Problem) -> dict[str, Any]:
-    """Weights on the simplex that are best on the metric itself.
+    """Weights on the simplex that are good on the metric itself.
 
-    A metric with a gradient is descended from equal weights (log loss and RMSE are convex in them). For others the
-    task's own loss is, and from there a smooth form of the metric; then weight moves from member to member while the
-    metric gains, in a bounded number of trials, from the best of these and, on few rows, of hill climbing.
+    A metric with a gradient is descended from equal weights (log loss and RMSE are convex in them). For metrics of
+    ranks a smooth form is climbed, each fifth of the rows left out in turn, and weights are the mean of the climbs:
+    where order alone counts the top is flat, and its place is the rows' noise. For others the task's own loss is
+    descended, and from there a smooth form of the metric; then weight moves from member to member while the metric
+    gains, in a bounded number of trials, from the best of these and, on few rows, of hill climbing.
     """
     if problem.members == 1:
         return {"weights": [1.0]}
@@ -102,6 +105,9 @@ def _simplex(problem: Problem) -> Array:
     equal = np.full(problem.members, 1 / problem.members)
     if problem.metric.gradient:
         return _best(problem, [equal, _descended(problem, equal)])
+    few = problem.metric.needs == "ranks" and len(problem) <= ROWS
+    if few and (climbed := _climbed(problem)) is not None:
+        return _best(problem, [equal, climbed])
     loss = METRICS["r2" if problem.task == "regression" else "log_loss"]
     near = _descended(replace(problem, metric=loss), equal)
     starts = [equal, near, _descended(problem, near)]
@@ -110,10 +116,23 @@ def _simplex(problem: Problem) -> Array:
     return refine(problem, _best(problem, starts), objective(problem))
 
 
+def _climbed(problem: Problem) -> Array | None:
+    """The mean of climbs, each without another part of the rows; None where the metric has no smooth form."""
+    part = np.random.default_rng(0).permutation(len(problem)) % CLIMBS
+    total = np.zeros(problem.members)
+    for out in range(CLIMBS):
+        some = problem.rows(part != out)
+        if (slope := smooth(some)) is None:
+            return None
+        total += climb(some, slope)
+    return total / CLIMBS
+
+
 def _best(problem: Problem, starts: list[Array]) -> Array:
     problem = condense(problem)
     value = objective(problem)
-    return max(starts, key=lambda start: value(problem.mix(start)))
+    values = np.array([value(problem.mix(start)) for start in starts])
+    return starts[int(np.argmax(values >= values.max() - TIE))]
 
 
 def _descended(problem: Problem, start: Array) -> Array:
