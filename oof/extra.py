@@ -13,7 +13,7 @@ import pandas as pd
 
 from oof import OOFError
 from oof.member import Array, Member
-from oof.rows import Ids, check_complete, check_rows, folds_by_id, wanted_rows
+from oof.rows import Rows, check_complete, check_rows
 
 TOLERANCE = 1e-3  # how far class probabilities rounded in a csv may be from a sum of one
 
@@ -24,29 +24,23 @@ def read_extra(
     test_path: Path | None,
     *,
     read: Callable[[Path], pd.DataFrame],
-    ids: Ids,
-    fold: npt.NDArray[np.int64],
-    folds_wanted: Sequence[int],
+    wanted: Rows,
     columns: Sequence[str],
     task: str,
-    test_ids: Ids,
+    test_ids: npt.NDArray[np.object_],
 ) -> Member:
-    """Make a member of its files; `ids` and `fold` are the whole folds file, `test_ids` the test table's.
+    """Make a member of its files; `test_ids` (rows,) are the test table's.
 
     `read` gives a file's table with every cell as text, so that no id and no gap is reinterpreted, and ids that differ.
     Class probabilities that sum to one within .001 are divided by their sum (rounding); others are refused. Raises
     OOFError naming file, id and column for anything missing, misaligned, doubled, not finite or out of range.
     """
-    folds = folds_by_id(ids, fold)
-    wanted = wanted_rows(folds, folds_wanted)
     table = read(oof_path)
     _need(table, ["id", *columns], oof_path)
     verified = "fold" in table
-    home = folds.reindex(pd.Index(table["id"], dtype=object)).fillna(-1).astype(np.int64).to_numpy()
-    said = _folds(table, oof_path) if verified else pd.Series(home, index=table.index)
-    check_rows(str(oof_path), table["id"], folds, said, None)
+    check_rows(str(oof_path), table["id"], wanted, _folds(table, oof_path) if verified else None, None)
     check_complete(str(oof_path), table["id"], wanted)
-    oof = _outputs(table, wanted.index, columns, task, oof_path)
+    oof = _outputs(table, wanted.wanted.index, columns, task, oof_path)
     test = None
     if test_path is not None:
         expected = pd.Index(test_ids, dtype=object)
@@ -57,10 +51,10 @@ def read_extra(
     return Member(
         name=name,
         columns=tuple(columns),
-        ids=wanted.index.to_numpy(dtype=object),
-        fold=np.asarray(wanted, dtype=np.int64),
+        ids=wanted.ids,
+        fold=wanted.fold,
         oof=oof,
-        test_ids=np.array(list(test_ids) if test is not None else [], dtype=object),
+        test_ids=test_ids if test is not None else test_ids[:0],
         test=test,
         verified=verified,
     )

@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from oof import OOFError
 from oof.member import Array, Member
-from oof.rows import Ids, folds_by_id, wanted_rows
+from oof.rows import Rows
 
 
-def stack(members: list[Member], ids: Ids, fold: npt.NDArray[np.int64], folds: Sequence[int]) -> Array:
-    """P (members, rows, columns), rows of the wanted folds in the order of the folds file (`ids`, `fold`).
+def stack(members: list[Member], wanted: Rows) -> Array:
+    """P (members, rows, columns), wanted rows in the order of the folds file.
 
     The members in the list become views of it, one after the other, so that memory never holds them twice. Raises
     OOFError if members share a name, or differ in columns, rows or test rows.
@@ -23,7 +23,6 @@ def stack(members: list[Member], ids: Ids, fold: npt.NDArray[np.int64], folds: S
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise OOFError(f"two members are named {twice[0]!r}; names must differ")
-    wanted = wanted_rows(folds_by_id(ids, fold), folds)
     first = members[0]
     for member in members:
         if member.columns != first.columns:
@@ -31,13 +30,13 @@ def stack(members: list[Member], ids: Ids, fold: npt.NDArray[np.int64], folds: S
                 f"member {member.name} has the columns {', '.join(member.columns)}, "
                 f"member {first.name} has {', '.join(first.columns)}"
             )
-        _same(f"member {member.name}: the OOF rows", member.ids, wanted.index.to_numpy(dtype=object), "the folds file")
+        _same(f"member {member.name}: the OOF rows", member.ids, wanted.ids, "the folds file")
         if member.test is not None and first.test is not None:
             _same(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
     P = np.empty((len(members), *first.oof.shape))  # memory is taken where it is written
     for at, member in enumerate(members):
         P[at] = member.oof
-        members[at] = replace(member, oof=P[at], ids=first.ids)
+        members[at] = replace(member, oof=P[at])
     return P
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from oof import OOFError
-from oof.rows import Ids, check_complete, check_rows, folds_by_id, wanted_rows
+from oof.rows import Rows, check_complete, check_rows
 
 Array = npt.NDArray[np.float64]
 
@@ -41,34 +41,31 @@ def member_from_parts(
     name: str,
     parts: Sequence[pd.DataFrame],
     test_parts: Sequence[pd.DataFrame],
-    ids: Ids,
-    fold: npt.NDArray[np.int64],
-    folds_wanted: Sequence[int],
+    wanted: Rows,
     columns: Sequence[str],
 ) -> Member:
-    """Join the parts of a member's fits; `ids` and `fold` are the whole folds file.
+    """Join the parts of a member's fits.
 
     Parts of other folds are left aside. Raises OOFError, naming the first id, for a gap in a wanted fold (for each
     seed), an id twice, an id or a fold that the folds file does not have there.
     """
-    folds = folds_by_id(ids, fold)
-    wanted = wanted_rows(folds, folds_wanted)
+    folds = np.unique(wanted.fold).tolist()
     if not parts:
         raise OOFError(f"member {name}: no fit is finished; train it first")
     rows = pd.concat(list(parts), ignore_index=True)
-    rows = rows[rows["fold"].isin(list(folds_wanted))]
-    check_rows(f"member {name}", rows["id"], folds, rows["fold"], rows["seed"])
+    rows = rows[rows["fold"].isin(folds)]
+    check_rows(f"member {name}", rows["id"], wanted, rows["fold"], rows["seed"])
     for seed, of_seed in rows.groupby("seed"):
         check_complete(f"member {name}, seed {seed}", of_seed["id"], wanted)
     if rows.empty:
         check_complete(f"member {name}", rows["id"], wanted)
-    means = rows.groupby("id", sort=False)[list(columns)].mean().loc[wanted.index]
-    test_ids, test = _test(name, test_parts, folds_wanted, rows["seed"].unique().tolist(), list(columns))
+    means = rows.groupby("id", sort=False)[list(columns)].mean().loc[wanted.wanted.index]
+    test_ids, test = _test(name, test_parts, folds, rows["seed"].unique().tolist(), list(columns))
     return Member(
         name=name,
         columns=tuple(columns),
-        ids=wanted.index.to_numpy(dtype=object),
-        fold=np.asarray(wanted, dtype=np.int64),
+        ids=wanted.ids,
+        fold=wanted.fold,
         oof=means.to_numpy(np.float64),
         test_ids=test_ids,
         test=test,

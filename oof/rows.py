@@ -1,6 +1,7 @@
 """Which rows need an OOF prediction, and whether the rows at hand are those: the checks that members share."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,31 +12,49 @@ from oof import OOFError
 Ids = Sequence[str] | npt.NDArray[np.object_]
 
 
-def folds_by_id(ids: Ids, fold: npt.NDArray[np.int64]) -> "pd.Series[int]":
-    """The folds file as a series: fold, indexed by id."""
-    folds: pd.Series[int] = pd.Series(np.asarray(fold, dtype=np.int64), index=pd.Index(ids, dtype=object), dtype=int)
-    return folds
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The folds file, and its rows that need an OOF prediction; all members of a blend share one.
+
+    `home` and `wanted` are folds, indexed by id; `at`, `ids` and `fold` (rows,) are those wanted, in the order of the
+    file: where they lie in it, what they are called, and their folds.
+    """
+
+    home: "pd.Series[int]"
+    wanted: "pd.Series[int]"
+    at: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.object_]
+    fold: npt.NDArray[np.int64]
 
 
-def wanted_rows(folds: "pd.Series[int]", folds_wanted: Sequence[int]) -> "pd.Series[int]":
-    """The rows of the folds file (fold, indexed by id) that need an OOF prediction; fold -1 never does."""
-    strange = sorted(set(folds_wanted) - set(folds[folds >= 0]))
-    if strange or not folds_wanted:
-        known = ", ".join(map(str, sorted(set(folds[folds >= 0]))))
-        raise OOFError(f"fold {strange[0] if strange else '(none)'} is not to be had; the folds file has {known}")
-    return folds[folds.isin(list(folds_wanted))]
+def rows_of(ids: Ids, fold: npt.NDArray[np.int64], folds: Sequence[int]) -> Rows:
+    """The rows of some folds of the folds file (`ids`, `fold`); fold -1 never needs a prediction.
+
+    Raises OOFError for a fold that the file does not have.
+    """
+    home: pd.Series[int] = pd.Series(np.asarray(fold, dtype=np.int64), index=pd.Index(ids, dtype=object), dtype=int)
+    known = np.unique(home[home >= 0]).tolist()
+    strange = sorted(set(folds) - set(known))
+    if strange or not folds:
+        had = ", ".join(map(str, known))
+        raise OOFError(f"fold {strange[0] if strange else '(none)'} is not to be had; the folds file has {had}")
+    at = np.flatnonzero(home.isin(list(folds)))
+    wanted = home.iloc[at]
+    return Rows(home, wanted, at, wanted.index.to_numpy(dtype=object), np.asarray(wanted, dtype=np.int64))
 
 
 def check_rows(
-    who: str, ids: "pd.Series[str]", folds: "pd.Series[int]", fold: "pd.Series[int]", seed: "pd.Series[int] | None"
+    who: str, ids: "pd.Series[str]", rows: Rows, fold: "pd.Series[int] | None", seed: "pd.Series[int] | None"
 ) -> None:
-    """Raise OOFError for the first id that the folds file lacks, has in another fold, or that comes twice per seed."""
-    home = pd.Series(folds.reindex(pd.Index(ids, dtype=object)).to_numpy(), index=ids.index)
+    """Raise OOFError for the first id that the folds file lacks, has in another fold, or that comes twice per seed.
+
+    `fold` is None for a table that does not say it.
+    """
+    home = pd.Series(rows.home.reindex(pd.Index(ids, dtype=object)).to_numpy(), index=ids.index)
     unknown = home.isna()
     if unknown.any():
         raise OOFError(f"{who}: id {ids[unknown].iloc[0]!r} is no training row of the folds file")
-    foreign = home != fold
-    if foreign.any():
+    if fold is not None and (foreign := home != fold).any():
         first = ids.index[foreign][0]
         raise OOFError(
             f"{who}: id {ids.loc[first]!r} is predicted as fold {fold.loc[first]}, the folds file has it in fold "
@@ -46,12 +65,12 @@ def check_rows(
         raise OOFError(f"{who}: id {ids[twice].iloc[0]!r} is predicted twice; one prediction per row is right")
 
 
-def check_complete(who: str, ids: "pd.Series[str]", wanted: "pd.Series[int]") -> None:
+def check_complete(who: str, ids: "pd.Series[str]", rows: Rows) -> None:
     """Raise OOFError naming the first wanted row that is not among the ids."""
-    missing = ~wanted.index.isin(ids)
+    missing = ~rows.wanted.index.isin(ids)
     if missing.any():
-        first = wanted.index[missing][0]
+        first, folds = int(missing.argmax()), ", ".join(map(str, np.unique(rows.fold)))
         raise OOFError(
-            f"{who}: no OOF prediction for id {first!r} of fold {wanted[first]} ({int(missing.sum())} rows in all); "
-            f"every row of folds {', '.join(map(str, sorted(set(wanted))))} needs one"
+            f"{who}: no OOF prediction for id {rows.ids[first]!r} of fold {rows.fold[first]} "
+            f"({int(missing.sum())} rows in all); every row of folds {folds} needs one"
         )

@@ -60,7 +60,7 @@ def _blend(
         + [f"{m.name} is unverified: its file has no fold column" for m in gathered.members if not m.verified]
     )
     tests = stack_tests(gathered.members)  # refuse before scores are shown that nothing would come of
-    problem = level_one(gathered, competition, split, chosen)
+    problem = level_one(gathered, competition, split)
     check_extras(gathered, problem, tests, trusted)
     climb = _climb(config, problem, limits_of(config, gathered, len(competition.test.ids)))
     _write(run, config, competition, gathered, tests, climb, problem, chosen)

@@ -42,11 +42,11 @@ def compare(config: Config, folder: Path, *, folds: Sequence[int] | None = None)
     chosen = chosen_folds(split, folds)
     gathered = gather(run, config, folder, competition, split, chosen)
     warn(gathered.left_out)
-    problem = level_one(gathered, competition, split, chosen)
+    problem = level_one(gathered, competition, split)
     extras = [member.name for member in gathered.members if member.name in config.blend.extra]
     check_extras(gathered, problem, stack_tests(gathered.members), trusted=extras)  # to look is not to use: it warns
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
-    known = origins(gathered.members, jobs, competition, split, chosen)
+    known = origins(gathered.members, gathered.rows, [job for job in jobs if job.fold in chosen])
     draws = Resamples(len(problem), problem.component, None if len(problem) <= MANY_ROWS else FEW_DRAWS)
     with tqdm(draws, "comparing", draws.repeats, unit="draw", delay=2, leave=False, disable=None) as watched:
         found = compare_members(problem, [one.entrant for one in known], watched)

@@ -1,7 +1,5 @@
 """From gathered members to the level-one problem, and to what its members cost."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from oof.choice import Costs, Limits
@@ -14,16 +12,16 @@ from pipeline.members import Gathered
 from pipeline.splits import Folds
 
 
-def level_one(gathered: Gathered, competition: Competition, split: Folds, folds: Sequence[int]) -> Problem:
-    """Members beside the truth, on the rows of these folds."""
-    rows = np.flatnonzero(np.isin(split.fold, folds))
+def level_one(gathered: Gathered, competition: Competition, split: Folds) -> Problem:
+    """Members beside the truth, on the rows that they predict."""
+    rows = gathered.rows
     return Problem(
-        P=stack(gathered.members, competition.ids, split.fold, folds),
-        truth=competition.targets.truth[rows],
-        fold=split.fold[rows],
+        P=stack(gathered.members, rows),
+        truth=competition.targets.truth[rows.at],
+        fold=rows.fold,
         task=competition.spec.task,
         metric=competition.metric,
-        component=split.component[rows],
+        component=split.component[rows.at],
     )
 
 

@@ -11,6 +11,7 @@ from oof.extra import read_extra
 from oof.matrix import idle
 from oof.member import Member, member_from_parts
 from oof.parts import read_part
+from oof.rows import Rows, rows_of
 from pipeline.blended import source_of
 from pipeline.competition import Competition
 from pipeline.config import Config
@@ -26,13 +27,14 @@ from pipeline.tables import read_table, row_ids
 
 @dataclass(frozen=True)
 class Gathered:
-    """Members that cover every wanted fold, their training seconds, and a sentence for each one left out.
+    """Members that cover every wanted row, their training seconds, and a sentence for each one left out.
 
     `offered` are all that were whole, those left out among them. `fits` names, by member, what it was made of;
     `variants` the variant, by whose fits its members are predicted together, in `predicting` seconds per 1,000 rows
     where that was timed.
     """
 
+    rows: Rows
     members: list[Member]
     seconds: dict[str, float]
     variants: dict[str, str]
@@ -61,6 +63,7 @@ def gather(
     Raises PipelineError if there is none, or if `blend.members` names one that is not there.
     """
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
+    rows = rows_of(competition.ids, split.fold, folds)
     members: list[Member] = []
     seconds: dict[str, float] = {}
     variants: dict[str, str] = {}
@@ -77,10 +80,10 @@ def gather(
         refits = [job for job in own if job.fold == "all"]
         predicting[variant] = _predicting(refits or cv)
         for name in members_of(config, variant).values():
-            members.append(_own_member(name, cv, refits, competition, split, folds))
+            members.append(_own_member(name, cv, refits, competition, rows))
             variants[name] = variant
             seconds[name] = sum((job.marker or {})["provenance"]["seconds"] for job in cv)
-    members += _extras(config, folder, competition, split, folds)
+    members += _extras(config, folder, competition, rows)
     offered = [member.name for member in members]
     members = _restricted(members, config)
     useless = idle(members)
@@ -96,7 +99,7 @@ def gather(
             f"no member covers folds {', '.join(map(str, folds))}; {'; '.join(left_out)}; train first, or blend --folds"
         )
     fits = {member.name: source_of(member.name, jobs, folds, config, folder) for member in members}
-    return Gathered(members, seconds, variants, predicting, fits, left_out, offered)
+    return Gathered(rows, members, seconds, variants, predicting, fits, left_out, offered)
 
 
 def _predicting(jobs: Sequence[Job]) -> float | None:
@@ -105,18 +108,14 @@ def _predicting(jobs: Sequence[Job]) -> float | None:
     return None if None in timed else float(sum(timed))
 
 
-def _own_member(
-    name: str, cv: Sequence[Job], refits: Sequence[Job], competition: Competition, split: Folds, folds: Sequence[int]
-) -> Member:
+def _own_member(name: str, cv: Sequence[Job], refits: Sequence[Job], competition: Competition, rows: Rows) -> Member:
     columns, table = competition.targets.columns, competition.test.sha256
     predicted = all(job.state == "done" for job in cv)
     member = member_from_parts(
         name,
         [read_part(job.part(name, None), columns) for job in cv],
         [read_part(job.part(name, table), columns) for job in cv] if predicted else [],
-        competition.ids,
-        split.fold,
-        folds,
+        rows,
         columns,
     )
     if refits and all(job.state == "done" for job in refits):
@@ -127,19 +126,18 @@ def _own_member(
     return member
 
 
-def _extras(config: Config, folder: Path, competition: Competition, split: Folds, folds: Sequence[int]) -> list[Member]:
+def _extras(config: Config, folder: Path, competition: Competition, rows: Rows) -> list[Member]:
+    test_ids = np.array(competition.test.ids, dtype=object)
     return [
         read_extra(
             name,
             folder / extra.oof,
             folder / extra.test,
             read=_predictions,
-            ids=competition.ids,
-            fold=split.fold,
-            folds_wanted=folds,
+            wanted=rows,
             columns=competition.targets.columns,
             task=competition.spec.task,
-            test_ids=competition.test.ids,
+            test_ids=test_ids,
         )
         for name, extra in config.blend.extra.items()
     ]

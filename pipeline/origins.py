@@ -10,9 +10,8 @@ from oof.entrant import Entrant
 from oof.measures import Array
 from oof.member import Member, member_from_parts
 from oof.parts import read_part
-from pipeline.competition import Competition
+from oof.rows import Rows
 from pipeline.job import Job
-from pipeline.splits import Folds
 
 PLAIN_MEAN = {"layers": {"kind": "last"}, "tokens": [{"kind": "mean"}]}
 
@@ -31,20 +30,12 @@ class Origin:
     shared: int
 
 
-def origins(
-    members: Sequence[Member], jobs: Sequence[Job], competition: Competition, split: Folds, folds: Sequence[int]
-) -> list[Origin]:
-    """The origin of each member; `jobs` are all of the run, of which those of `folds` count."""
-    wanted = [job for job in jobs if job.fold in folds]
-    return [
-        _origin(member, [job for job in wanted if member.name in job.members.values()], competition, split, folds)
-        for member in members
-    ]
+def origins(members: Sequence[Member], rows: Rows, jobs: Sequence[Job]) -> list[Origin]:
+    """The origin of each member; `rows` are what the members predict, `jobs` the fits for the folds of these."""
+    return [_origin(one, rows, [job for job in jobs if one.name in job.members.values()]) for one in members]
 
 
-def _origin(
-    member: Member, jobs: Sequence[Job], competition: Competition, split: Folds, folds: Sequence[int]
-) -> Origin:
+def _origin(member: Member, rows: Rows, jobs: Sequence[Job]) -> Origin:
     if not jobs:
         return Origin(Entrant(member.name, None), None, None, None, 1)
     job, shared = jobs[0], len(jobs[0].members)
@@ -57,7 +48,7 @@ def _origin(
             job.variant,
             _recipe(job),
             job.poolings[_pooling(job, member.name)] == PLAIN_MEAN,
-            _singles(member, jobs, competition, split, folds),
+            _singles(member, rows, jobs),
         )
     return Origin(entrant, job.variant, seconds / 60 / shared, size / 1e6 / shared if size else None, shared)
 
@@ -77,16 +68,14 @@ def _weights(job: Job) -> int:
     return sum(path.stat().st_size for path in paths if path.exists())
 
 
-def _singles(
-    member: Member, jobs: Sequence[Job], competition: Competition, split: Folds, folds: Sequence[int]
-) -> list[Array]:
+def _singles(member: Member, rows: Rows, jobs: Sequence[Job]) -> list[Array]:
     """A member's predictions by seed, each as if there were no other."""
-    seeds, columns = sorted({job.seed for job in jobs}), competition.targets.columns
+    seeds, columns = sorted({job.seed for job in jobs}), member.columns
     if len(seeds) == 1:
         return [member.oof]
     found = []
     for seed in seeds:
         parts = [read_part(job.part(member.name, None), columns) for job in jobs if job.seed == seed]
         name = f"{member.name}, seed {seed}"
-        found.append(member_from_parts(name, parts, [], competition.ids, split.fold, folds, columns).oof)
+        found.append(member_from_parts(name, parts, [], rows, columns).oof)
     return found

@@ -80,7 +80,7 @@ def read_sources(config: Config, folder: Path, wanted: Sequence[int] | None) -> 
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
     _need_member(config, jobs, folds)
     gathered = gather(run, config, folder, competition, split, folds)
-    problem = level_one(gathered, competition, split, folds)
+    problem = level_one(gathered, competition, split)
     blend, no_blend = _blend(run, config, folder, jobs, folds)
     comparison, no_comparison = _comparison(run, gathered, folds, competition.metric.name)
     missing = {"blend": no_blend, "comparison": no_comparison}
@@ -93,7 +93,7 @@ def read_sources(config: Config, folder: Path, wanted: Sequence[int] | None) -> 
         folds=folds,
         gathered=gathered,
         problem=problem,
-        rows=np.flatnonzero(np.isin(split.fold, folds)),
+        rows=gathered.rows.at,
         jobs=[job for job in jobs if job.marker is not None and job.fold in {*folds, "all"}],
         all_jobs=jobs,
         blend=blend,

@@ -7,10 +7,11 @@ import pytest
 from oof import OOFError
 from oof.extra import read_extra
 from oof.member import write_member
+from oof.rows import rows_of
 
 IDS = ["1", "02", "NA", "4", "x"]
 FOLD = np.array([0, 1, 0, 1, -1])
-TEST_IDS = ["t", "u"]
+TEST_IDS = np.array(["t", "u"], dtype=object)
 
 
 def as_text(path):
@@ -39,9 +40,7 @@ def read(request, tmp_path):
             "mate",
             *paths,
             read=as_text,
-            ids=IDS,
-            fold=FOLD,
-            folds_wanted=list(folds),
+            wanted=rows_of(IDS, FOLD, list(folds)),
             columns=["a", "b"],
             task=task,
             test_ids=TEST_IDS,
@@ -54,7 +53,7 @@ def test_rows_are_joined_by_id_not_by_position(read):
     member = read()
     assert member.ids.tolist() == ["1", "02", "NA", "4"]
     assert member.oof[:, 0].tolist() == [0.1, 0.2, 0.3, 0.4]
-    assert member.test_ids.tolist() == TEST_IDS
+    assert member.test_ids.tolist() == TEST_IDS.tolist()
     assert member.test[0, :, 0].tolist() == [0.5, 0.25]
     assert member.verified
 
@@ -85,9 +84,7 @@ def test_an_extra_reads_what_write_member_wrote(read, tmp_path):
         "ours",
         *paths,
         read=as_text,
-        ids=IDS,
-        fold=FOLD,
-        folds_wanted=[0, 1],
+        wanted=rows_of(IDS, FOLD, [0, 1]),
         columns=["a", "b"],
         task="ordinal",
         test_ids=TEST_IDS,

@@ -8,8 +8,9 @@ import pytest
 from oof import OOFError
 from oof.matrix import idle, stack, stack_tests
 from oof.member import Member
+from oof.rows import rows_of
 
-IDS, FOLD = ["a", "b", "c"], np.array([0, 1, -1])
+ROWS = rows_of(["a", "b", "c"], np.array([0, 1, -1]), [0, 1])
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def pair():
 
 def test_the_matrix_is_members_by_rows_by_columns(pair):
     members = list(pair)
-    P = stack(members, IDS, FOLD, [0, 1])
+    P = stack(members, ROWS)
     assert P.shape == (2, 2, 1)
     assert P[1, :, 0].tolist() == [3, 4]
     assert all(np.shares_memory(member.oof, P) for member in members)
@@ -53,12 +54,12 @@ def test_the_matrix_is_members_by_rows_by_columns(pair):
 )
 def test_members_that_differ_are_refused(pair, changed, sentence):
     with pytest.raises(OOFError, match=sentence):
-        stack([pair[0], replace(pair[1], **changed)], IDS, FOLD, [0, 1])
+        stack([pair[0], replace(pair[1], **changed)], ROWS)
 
 
 def test_nothing_to_blend_is_refused():
     with pytest.raises(OOFError, match="there is no member to blend"):
-        stack([], IDS, FOLD, [0])
+        stack([], ROWS)
 
 
 def test_members_that_add_nothing_are_named(pair):

@@ -6,6 +6,7 @@ import pytest
 
 from oof import OOFError
 from oof.member import member_from_parts, write_member
+from oof.rows import rows_of
 
 IDS = ["a", "b", "c", "d", "e"]
 FOLD = np.array([0, 1, 0, 1, -1])
@@ -17,7 +18,7 @@ def part(rows, fold, seed=0):
 
 
 def member(parts, test_parts=(), folds=(0, 1)):
-    return member_from_parts("m", parts, list(test_parts), IDS, FOLD, list(folds), ["y"])
+    return member_from_parts("m", parts, list(test_parts), rows_of(IDS, FOLD, list(folds)), ["y"])
 
 
 def test_rows_come_in_the_order_of_the_folds_file_whatever_the_parts_order():
