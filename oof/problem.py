@@ -14,6 +14,10 @@ Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 BLOCK = 2**18  # entries of a block: a few megabytes, so that what is derived from it stays in the cache
 
+# To allocate and free 16 MB makes glibc keep smaller blocks when they are freed. Otherwise it hands them back to the
+# system, and a search for weights takes half as long again for page faults.
+np.empty(2**21)
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:

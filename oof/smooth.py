@@ -6,6 +6,7 @@ the truth), and the chain rule does the rest. The knots are quantiles of the equ
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp, softmax
@@ -19,8 +20,17 @@ CELLS = 2**14
 SHARPNESS = 500.0  # how much the best threshold outweighs those that are worse by a point of the metric
 
 Slope = Callable[[Array], tuple[float, Array]]  # predictions (rows, columns) -> value, derivative by each prediction
-Scale = tuple[float, float, Array]  # lowest prediction, width of a cell, place of each cell's edge among the knots
 Histogram = Callable[[Array, Array], tuple[float, Array, Array]]  # credit, all rows -> value, derivative by each
+
+
+class Scale(NamedTuple):
+    """Even cells from `low` on, `width` wide; in each a place among the `knots` is `offset + cell * rise`."""
+
+    low: float
+    width: float
+    offsets: Array
+    rises: Array
+    knots: int
 
 
 def smooth(problem: Problem) -> Slope | None:
@@ -54,8 +64,8 @@ def _by_histograms(problem: Problem, function: Histogram) -> Slope:
         total, gradient = 0.0, np.zeros_like(mixed)
         for at in kept:
             value, gradient[:, at] = _column(function, mixed[:, at], credit[at], scales[at])
-            total += value / len(kept)
-        return total, gradient / max(len(kept), 1)
+            total += value
+        return total / max(len(kept), 1), gradient if len(kept) < 2 else gradient / len(kept)
 
     return slope
 
@@ -74,30 +84,36 @@ def _scale(values: Array, low: float, high: float) -> Scale:
         np.concatenate([[low], np.quantile(values, np.linspace(0, 1, min(KNOTS, max(len(values) // 4, 256)))), [high]])
     )
     width = max((high - low) / CELLS, 1e-300)
-    return low, width, np.interp(low + width * np.arange(CELLS + 2), knots, np.arange(len(knots)))
+    table = np.interp(low + width * np.arange(CELLS + 2), knots, np.arange(len(knots)))
+    rises = np.diff(table)
+    return Scale(low, width, table[:-1] - rises * np.arange(CELLS + 1), rises, len(knots))
 
 
 def _column(function: Histogram, p: Array, credit: Array, scale: Scale) -> tuple[float, Array]:
     """Value and derivative by each prediction (rows,) of one column."""
-    low, width, table = scale
-    cell = (p - low) / width
-    lower = np.minimum(cell.astype(np.int64), CELLS)
-    rise = np.diff(table)[lower]
-    place = table[lower] + (cell - lower) * rise
-    size = int(table[-1]) + 2
+    cell = (p - scale.low) / scale.width
+    lower = cell.astype(np.int64)
+    rise = scale.rises.take(lower, mode="clip")
+    place = cell * rise
+    place += scale.offsets.take(lower, mode="clip")
+    size = scale.knots + 1
     left = np.minimum(place.astype(np.int64), size - 2)
-    share = place - left
-    value, by_credit, by_rows = function(_shared(left, share, credit, size), _shared(left, share, None, size))
-    steps = np.diff(by_credit)[left] * credit + np.diff(by_rows)[left]
-    return value, steps * rise / width / len(p)
+    place -= left  # the share of the next knot
+    value, by_credit, by_rows = function(_shared(left, place, credit, size), _shared(left, place, None, size))
+    steps = np.diff(by_credit).take(left)
+    steps *= credit
+    steps += np.diff(by_rows).take(left)
+    steps *= rise
+    steps /= scale.width * len(p)
+    return value, steps
 
 
 def _shared(left: Array, share: Array, credit: Array | None, size: int) -> Array:
     """Histogram (knots,) of rows, or of their credit, shared out between neighbours, as a mean over rows."""
-    own = 1.0 if credit is None else credit
-    low = np.bincount(left, (1 - share) * own, size)
-    high = np.bincount(left + 1, share * own, size)
-    total: Array = (low + high) / len(left)
+    whole = np.bincount(left, credit, size)
+    moved = np.bincount(left, share if credit is None else share * credit, size)  # on to the next knot
+    total: Array = (whole - moved) / len(left)
+    total[1:] += moved[:-1] / len(left)
     return total
 
 

@@ -58,7 +58,7 @@ def test_weights_for_ranks_lie_near_the_top_and_are_never_below_equal_ones(draw,
         for its in (np.full(6, 1 / 6), simplex(given)["weights"], hill_climb(given)["weights"])
     )
     assert equal <= found
-    assert found == pytest.approx(top, abs=0.15 * (top - equal))
+    assert found >= equal + 0.7 * (top - equal)
 
 
 def test_weights_for_ranks_do_better_on_other_rows_than_those_at_the_top(monkeypatch):
