@@ -69,14 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add = _verb(
         verbs, "train", "every variant x fold, resumable", "train --only mean,attention --folds 0,1 training.epochs=2"
     )
-    add.add_argument("--only", type=_names, help="these variants only: mean,attention")
-    add.add_argument("--folds", type=_numbers, help="these folds only: 0,1")
-    add.add_argument("--budget", help="stop before this time is over, with whole members first: 8h, 90m, 1h30m, 3600s")
-    add.add_argument("--dry-run", action="store_true", help="print fits, where, time and cost, and do nothing")
-    add.add_argument("--price", type=_amount, help="of a worker's hour, for --dry-run: 2.5")
-    add.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="log losses and scores there, for TensorBoard")
-    _engine(add)
-    add.add_argument("--checkpoint", default="5m", help="save the running fit so often (default: 5m)")
+    _train_options(add)
     _config(add)
     add = _verb(verbs, "blend", "OOF to weights or a stacker, with honest scores", "blend blend.method=simplex")
     add.add_argument("--folds", type=_numbers, help="members, scores and test means of these folds only: 0,1")
@@ -132,6 +125,17 @@ def _verb(
 def _config(add: argparse.ArgumentParser) -> None:
     add.add_argument("--config", type=Path, default=Path("config.yaml"), help="config file (default: config.yaml)")
     add.add_argument("overrides", nargs="*", metavar="key=value", help=OVERRIDE)
+
+
+def _train_options(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--only", type=_names, help="these variants only: mean,attention")
+    add.add_argument("--folds", type=_numbers, help="these folds only: 0,1")
+    add.add_argument("--budget", help="stop before this time is over, with whole members first: 8h, 90m, 1h30m, 3600s")
+    add.add_argument("--dry-run", action="store_true", help="print fits, where, time and cost, and do nothing")
+    add.add_argument("--price", type=_amount, help="of a worker's hour, for --dry-run: 2.5")
+    add.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="log losses and scores there, for TensorBoard")
+    _engine(add)
+    add.add_argument("--checkpoint", default="5m", help="save the running fit so often (default: 5m)")
 
 
 def _engine(add: argparse.ArgumentParser) -> None:

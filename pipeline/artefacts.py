@@ -15,7 +15,7 @@ from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from models.linear import NUMBERS, TERMS, write_linear
 from models.store import CHECKPOINT, FAILURE, LOOKS, MARKER, WEIGHTS, test_part, valid_part, write_json
 from oof.parts import write_part
-from pipeline.competition import TestTable
+from pipeline.competition import Table
 from pipeline.display import warn
 from pipeline.files import atomic, together
 from pipeline.job import Job
@@ -28,7 +28,7 @@ Predictions = dict[str, np.ndarray]  # (rows, columns) by pooling name
 
 def keep(job: Job, outcome: Outcome, shared: Shared) -> dict[str, Any]:
     """Write all that a fit gave, and return its marker."""
-    files = write_looks(job, outcome.looks, shared.ids)
+    files = write_looks(job, outcome.looks, shared.train.ids)
     if outcome.weights:
         with atomic(job.folder / WEIGHTS) as temporary:
             save_file(outcome.weights, temporary)
@@ -39,7 +39,7 @@ def keep(job: Job, outcome: Outcome, shared: Shared) -> dict[str, Any]:
             write_linear(terms, numbers, outcome.linear)
         files += paths
     if len(rows := shared.folds.valid(job.fold)):
-        files += write_parts(job, outcome.valid, [shared.ids[row] for row in rows], shared.columns, None)
+        files += write_parts(job, outcome.valid, [shared.train.ids[row] for row in rows], shared.columns, None)
     files += write_parts(job, outcome.test, shared.test.ids, shared.columns, shared.test.sha256)
     marker = {
         "fingerprint": job.fingerprint,
@@ -80,7 +80,7 @@ def write_looks(job: Job, looks: list[dict[str, Any]], ids: list[str]) -> list[P
     return [path]
 
 
-def keep_test_predictions(job: Job, predictions: Predictions, table: TestTable, columns: list[str]) -> None:
+def keep_test_predictions(job: Job, predictions: Predictions, table: Table, columns: list[str]) -> None:
     """Write a finished fit's predictions of a test table beside it, and vouch for them in its marker."""
     assert job.marker is not None
     files = write_parts(job, predictions, table.ids, columns, table.sha256)

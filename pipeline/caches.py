@@ -11,6 +11,7 @@ from models.recipe import digest
 from models.saved import read_backbone
 from models.tokens import Tokens, encode
 from models.trunk_cache import TrunkCache
+from pipeline.competition import Table
 from pipeline.shared import Shared
 
 
@@ -30,10 +31,10 @@ class Caches:
 
     def backbone(self, settings: dict[str, Any]) -> Backbone:
         """The backbone that a neural variant starts from. Raises ModelError if it cannot be used."""
-        name, extra = settings["backbone"], tuple(settings["extra_tokens"])
+        name = settings["backbone"]
         if name not in self.folders:
-            return open_backbone(name, extra)
-        return replace(open_backbone(str(self.folders[name]), extra), name=name)
+            return backbone_of(settings)
+        return replace(backbone_of({**settings, "backbone": str(self.folders[name])}), name=name)
 
     def saved_backbone(self, folder: Path, name: str) -> Backbone:
         """Configuration and tokenizer that finished fits were left with; raises ModelError if they are not there."""
@@ -41,25 +42,31 @@ class Caches:
             self.backbones[folder] = read_backbone(folder, name)
         return self.backbones[folder]
 
-    def tokens(
-        self, backbone: Backbone, settings: dict[str, Any], texts: list[tuple[str, ...]], ids: list[str], name: str
-    ) -> Tokens:
-        """Tokens of the table that `name` (its hash) identifies."""
-        key = tokens_key(settings, name)
+    def tokens(self, backbone: Backbone, settings: dict[str, Any], table: Table) -> Tokens:
+        """Tokens of a table, whose hash identifies it."""
+        key = tokens_key(settings, table)
         if key not in self.kept:
             self.kept[key] = encode(
-                backbone.tokenizer, texts, max_length=settings["max_length"], keep=settings["keep"], names=ids
+                backbone.tokenizer,
+                table.texts,
+                max_length=settings["max_length"],
+                keep=settings["keep"],
+                names=table.ids,
             )
         return self.kept[key]
 
 
-def tokens_key(settings: dict[str, Any], name: str) -> str:
-    """What tokens of the table `name` are kept under."""
-    return digest([{key: settings[key] for key in ("backbone", "max_length", "keep", "extra_tokens")}, name])
+def backbone_of(settings: dict[str, Any]) -> Backbone:
+    """The backbone that a neural variant starts from, opened by its name."""
+    return open_backbone(settings["backbone"], tuple(settings["extra_tokens"]))
+
+
+def tokens_key(settings: dict[str, Any], table: Table) -> str:
+    """What tokens of a table are kept under."""
+    return digest([{key: settings[key] for key in ("backbone", "max_length", "keep", "extra_tokens")}, table.sha256])
 
 
 def tables_of(settings: dict[str, Any], shared: Shared, caches: Caches) -> dict[str, Callable[[], Tokens]]:
     """What a neural fit reads: the tokens of the training and of the test table, by their keys, made when called."""
-    tables = (shared.texts, shared.ids, shared.sha256), (shared.test.texts, shared.test.ids, shared.test.sha256)
-    backbone = caches.backbone(settings)
-    return {tokens_key(settings, table[2]): partial(caches.tokens, backbone, settings, *table) for table in tables}
+    backbone, tables = caches.backbone(settings), (shared.train, shared.test)
+    return {tokens_key(settings, table): partial(caches.tokens, backbone, settings, table) for table in tables}

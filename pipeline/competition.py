@@ -25,12 +25,18 @@ BLOCK = 10_000  # rows hashed at once
 
 
 @dataclass(frozen=True)
-class TestTable:
-    """Rows to predict: ids, texts, and the hash that names the table."""
+class Table:
+    """What a model reads: ids, texts, and the hash that names the table."""
 
     ids: list[str]
     texts: list[tuple[str, ...]]
     sha256: str
+
+
+@dataclass(frozen=True)
+class TestTable(Table):
+    """Rows to predict."""
+
     warnings: list[str]
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from models import ModelError
-from models.backbone import Backbone, open_backbone
 from models.build import check_variant
 from models.checkpoint import Checkpoint
 from models.course import Pause, Step
@@ -19,8 +18,8 @@ from models.predict import predict
 from models.saved import load_network, plain_weights, write_backbone
 from models.store import BACKBONE, RECIPE, WEIGHTS, write_json
 from pipeline.artefacts import Predictions
-from pipeline.caches import Caches
-from pipeline.competition import Competition, TestTable
+from pipeline.caches import Caches, backbone_of
+from pipeline.competition import Competition, Table
 from pipeline.errors import PipelineError
 from pipeline.files import atomic, plainly
 from pipeline.job import Job
@@ -51,7 +50,7 @@ def do_fit(
     if job.linear:
         return _fit_linear(job, shared)
     with use_threads(job.settings["threads"]):
-        backbone, table = caches.backbone(job.settings), shared.test
+        backbone = caches.backbone(job.settings)
         result = fit(
             backbone=backbone,
             poolings=job.poolings,
@@ -59,12 +58,12 @@ def do_fit(
             task=shared.task,
             columns=shared.columns,
             classes=shared.classes,
-            tokens=caches.tokens(backbone, job.settings, shared.texts, shared.ids, shared.sha256),
+            tokens=caches.tokens(backbone, job.settings, shared.train),
             truth=shared.truth,
             row_weights=shared.weights,
             train_rows=shared.folds.train(job.fold),
             valid_rows=shared.folds.valid(job.fold),
-            test=caches.tokens(backbone, job.settings, table.texts, table.ids, table.sha256),
+            test=caches.tokens(backbone, job.settings, shared.test),
             seed=job.derived_seed,
             trunks=caches.trunks,
             score=shared.score,
@@ -79,7 +78,7 @@ def do_fit(
 
 
 @gives_back()
-def do_predict(job: Job, table: TestTable, caches: Caches, task: str, columns: int) -> Predictions:
+def do_predict(job: Job, table: Table, caches: Caches, task: str, columns: int) -> Predictions:
     """Predict a table with a finished fit, from its saved weights. Raises ModelError if they are not there."""
     if job.linear:
         for name in (TERMS, NUMBERS):
@@ -93,13 +92,8 @@ def do_predict(job: Job, table: TestTable, caches: Caches, task: str, columns: i
         job.checked(WEIGHTS)
     with use_threads(job.settings["threads"]):
         network = load_network(job.folder / WEIGHTS, backbone, job.poolings, job.settings, task, columns)
-        tokens = caches.tokens(backbone, job.settings, table.texts, table.ids, table.sha256)
+        tokens = caches.tokens(backbone, job.settings, table)
         return predict(network, tokens, np.arange(len(tokens)), job.settings, backbone)
-
-
-def backbone_of(settings: dict[str, Any]) -> Backbone:
-    """The backbone that a neural variant starts from."""
-    return open_backbone(settings["backbone"], tuple(settings["extra_tokens"]))
 
 
 def record_recipe(job: Job) -> None:
@@ -132,12 +126,12 @@ def _fit_linear(job: Job, shared: Shared) -> Outcome:
         settings=job.settings,
         task=shared.task,
         columns=len(shared.columns),
-        texts=[shared.texts[row] for row in train],
+        texts=[shared.train.texts[row] for row in train],
         truth=truth[train],
         row_weights=shared.weights[train],
         seed=job.derived_seed,
     )
-    valid = model.predict([shared.texts[row] for row in valid_rows]) if len(valid_rows) else np.zeros((0, 1))
+    valid = model.predict([shared.train.texts[row] for row in valid_rows]) if len(valid_rows) else np.zeros((0, 1))
     predicting = time.perf_counter()
     test = model.predict(shared.test.texts)
     predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))

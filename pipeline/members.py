@@ -95,11 +95,18 @@ def gather(
         if member.test is not None and member.test_ids.tolist() != competition.test.ids:
             raise PipelineError(f"the test predictions of {member.name} are not of this test table: train predicts it")
     if not members:
-        raise PipelineError(
-            f"no member covers folds {', '.join(map(str, folds))}; {'; '.join(left_out)}; train first, or blend --folds"
-        )
+        raise PipelineError(_none_whole(config, jobs, folds, left_out))
     fits = {member.name: source_of(member.name, jobs, folds, config, folder) for member in members}
     return Gathered(rows, members, seconds, variants, predicting, fits, left_out, offered)
+
+
+def _none_whole(config: Config, jobs: Sequence[Job], folds: Sequence[int], left_out: Sequence[str]) -> str:
+    undone = {(job.variant, job.fold) for job in jobs if job.state == "fit"}
+    names = dict.fromkeys(job.variant for job in jobs)
+    covered = max(([fold for fold in folds if (name, fold) not in undone] for name in names), key=len, default=[])
+    less = f", or name the folds that one covers: --folds {','.join(map(str, covered))}" if covered else ""
+    wanted = ", ".join(map(str, folds))
+    return f"no member covers folds {wanted}: {'; '.join(left_out)}; train first, {config.command('train')}{less}"
 
 
 def _predicting(jobs: Sequence[Job]) -> float | None:

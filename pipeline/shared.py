@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.competition import Competition, TestTable
+from pipeline.competition import Competition, Table
 from pipeline.scoring import Scorer
 from pipeline.splits import Folds
 
@@ -16,12 +16,10 @@ class Shared:
     task: str
     columns: list[str]
     classes: list[str]
-    ids: list[str]
-    texts: list[tuple[str, ...]]
+    train: Table
     truth: np.ndarray
     weights: np.ndarray  # (rows,)
-    sha256: str
-    test: TestTable
+    test: Table
     folds: Folds
     score: Scorer
 
@@ -33,11 +31,9 @@ def shared_of(competition: Competition, folds: Folds) -> Shared:
         task=competition.spec.task,
         columns=targets.columns,
         classes=targets.classes,
-        ids=competition.ids,
-        texts=competition.texts,
+        train=Table(competition.ids, competition.texts, competition.sha256),
         truth=targets.truth,
         weights=competition.weights,
-        sha256=competition.sha256,
         test=competition.test,
         folds=folds,
         score=Scorer(competition.metric, competition.spec.task),

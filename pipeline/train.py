@@ -100,7 +100,7 @@ def plan_fits(
     folds: Sequence[int],
 ) -> list[Job]:
     """The fits that `train` would do now, by recipes that name the backbone's bytes."""
-    from pipeline.engine import backbone_of
+    from pipeline.caches import backbone_of
 
     def recipe_of(variant: str) -> dict[str, Any]:
         settings = config.settings(variant)

@@ -34,8 +34,8 @@ def _rest(job: Job, load: Load) -> Load:
 
 def _token_size(job: Job) -> float:
     """What a token costs in the backbone of a neural job: the matrix products of the layers that are not frozen."""
-    from pipeline import engine
+    from pipeline.caches import backbone_of
 
-    backbone = engine.backbone_of(job.settings)
+    backbone = backbone_of(job.settings)
     layers = backbone.layers - 1 - (job.settings["freeze_layers"] or 0)
     return float(layers * backbone.config.hidden_size**2)

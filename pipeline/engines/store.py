@@ -32,7 +32,9 @@ class Store:
         return shared, tokens, self._backbone(job)
 
     def _bare(self) -> Shared:
-        return replace(self._shared, texts=[], test=replace(self._shared.test, texts=[]))
+        return replace(
+            self._shared, train=replace(self._shared.train, texts=[]), test=replace(self._shared.test, texts=[])
+        )
 
     def _backbone(self, job: Job) -> tuple[str, Any]:
         from models.backbone import files_of

@@ -78,7 +78,6 @@ def read_sources(config: Config, folder: Path, wanted: Sequence[int] | None) -> 
     split = open_folds(run, config, competition, make=False)
     folds = chosen_folds(split, wanted)
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
-    _need_member(config, jobs, folds)
     gathered = gather(run, config, folder, competition, split, folds)
     problem = level_one(gathered, competition, split)
     blend, no_blend = _blend(run, config, folder, jobs, folds)
@@ -101,18 +100,6 @@ def read_sources(config: Config, folder: Path, wanted: Sequence[int] | None) -> 
         ensemble=problem.P.mean(0) if blend is None else _predictions(run, blend, competition, gathered),
         missing={name: said for name, said in missing.items() if said},
     )
-
-
-def _need_member(config: Config, jobs: Sequence[Job], folds: Sequence[int]) -> None:
-    """Raise PipelineError if no member is whole; it names the folds that one covers."""
-    undone = {(job.variant, job.fold) for job in jobs if job.state == "fit"}
-    names = dict.fromkeys(job.variant for job in jobs)
-    covered = max(([fold for fold in folds if (name, fold) not in undone] for name in names), key=len, default=[])
-    if config.blend.extra or len(covered) == len(folds):
-        return
-    part = f"report on what is there, {config.command('report')} --folds {_listed(covered)}, or " if covered else ""
-    wanted = ", ".join(map(str, folds))
-    raise PipelineError(f"no member covers folds {wanted}: {part}train first, {config.command('train')}")
 
 
 def _listed(folds: Sequence[int]) -> str:

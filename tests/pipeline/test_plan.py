@@ -89,7 +89,7 @@ def test_blending_one_fold_restricts_everything_to_it_and_says_so(make_site: Cal
     site.ok("train", "--folds", "1")
     done = site.run("blend")
     assert done.code == 2
-    assert "no member covers folds 0, 1; tfidf is left out: 1 of its 2 fits are done" in done.err
+    assert "no member covers folds 0, 1: tfidf is left out: 1 of its 2 fits are done" in done.err
     out = site.ok("blend", "--folds", "1")
     assert "restricted to folds 1: members, scores and test means are of these alone" in out
     assert "subset_mean" not in out

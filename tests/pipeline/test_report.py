@@ -224,12 +224,14 @@ def test_without_a_whole_member_the_folds_that_one_covers_are_named(make_site: M
     site = make_site("binary", folds={"count": 3})
     site.ok("train", "--only", "tfidf", "--folds", "0,2")
     site.ok("train", "--folds", "1", "--only", "mean")
-    command = f"report --config {site.folder / 'config.yaml'} --folds 0,2"
-    assert f"no member covers folds 0, 1, 2: report on what is there, python run.py {command}, or train first, " in (
-        site.run("report").err
-    )
-    assert page(site, *command.split()[-2:])
-    assert "no member covers folds 0, 1: report on what is there" in site.run("report", "--folds", "0,1").err
+    train = f"python run.py train --config {site.folder / 'config.yaml'}"
+    less = f"; train first, {train}, or name the folds that one covers: --folds"
+    for verb in ("report", "blend", "compare"):
+        said = site.run(verb).err
+        assert "no member covers folds 0, 1, 2: mean is left out: 1 of its 3 fits are done; " in said
+        assert f"{less} 0,2\n" in said
+    assert page(site, "--folds", "0,2")
+    assert f"{less} 1\n" in site.run("report", "--folds", "0,1").err
 
 
 def again(site: Any) -> list[list[str]]:
