@@ -81,10 +81,11 @@ def _check_test(found: "pd.Series[str]", expected: "pd.Index[str]", path: Path) 
     twice = found.duplicated()
     if twice.any():
         raise OOFError(f"{path}: id {found[twice].iloc[0]!r} is predicted twice; one prediction per row is right")
-    strange = ~found.isin(expected)
+    at = expected.get_indexer(pd.Index(found, dtype=object))
+    strange = at < 0
     if strange.any():
         raise OOFError(f"{path}: id {found[strange].iloc[0]!r} is no row of the test table")
-    missing = ~expected.isin(found)
+    missing = np.bincount(at, minlength=len(expected)) == 0
     if missing.any():
         raise OOFError(f"{path}: no prediction for test id {expected[missing][0]!r}")
 

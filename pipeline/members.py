@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from oof.extra import read_extra
 from oof.matrix import idle
@@ -134,7 +135,7 @@ def _own_member(name: str, cv: Sequence[Job], refits: Sequence[Job], competition
 
 
 def _extras(config: Config, folder: Path, competition: Competition, rows: Rows) -> list[Member]:
-    test_ids = np.array(competition.test.ids, dtype=object)
+    test_ids, files = np.array(competition.test.ids, dtype=object), config.blend.extra.items()
     return [
         read_extra(
             name,
@@ -146,7 +147,7 @@ def _extras(config: Config, folder: Path, competition: Competition, rows: Rows) 
             task=competition.spec.task,
             test_ids=test_ids,
         )
-        for name, extra in config.blend.extra.items()
+        for name, extra in tqdm(files, "reading members", unit="member", delay=2, leave=False, disable=None)
     ]
 
 

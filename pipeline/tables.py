@@ -55,7 +55,7 @@ def row_ids(frame: pd.DataFrame, column: str, path: Path, what: str) -> list[str
         raise PipelineError(
             f"{what} {path} has {int(repeated.sum())} duplicate id(s) in {column}, the first is {shown(again)}"
         )
-    return [str(i) for i in ids]
+    return [str(i) for i in ids.astype(object)]
 
 
 def _encoding(raw: bytes) -> str:
