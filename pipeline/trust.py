@@ -24,18 +24,17 @@ def check_extras(gathered: Gathered, problem: Problem, tests: Sequence[np.ndarra
         known = f"members from files are {', '.join(extras)}" if extras else "the blend has no member from a file"
         raise PipelineError(f"--trust names {strange[0]!r}, which is no member from a file; {known}")
     own = [at for at, name in enumerate(names) if name in gathered.variants]
-    means = [test.mean(0) for test in tests]
-    others_test = np.stack([means[at] for at in own]) if own else np.empty((0, *means[0].shape))
+    others = problem.P[own]
+    others_test = np.stack([tests[at].mean(0) for at in own]) if own else np.empty((0, *tests[0].shape[1:]))
     for name in extras:
         at = names.index(name)
-        reason = turned(
-            problem.member(at), means[at], problem.P[own], others_test, gathered.members[at].columns
-        ) or suspicion(
-            problem.member(at),
-            means[at],
+        oof, test = problem.member(at), tests[at].mean(0)
+        reason = turned(oof, test, others, others_test, gathered.members[at].columns) or suspicion(
+            oof,
+            test,
             problem.truth,
             problem.task,
-            others=problem.P[own],
+            others=others,
             others_test=others_test,
             component=problem.component,
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from oof import OOFError
+from oof import OOFError, blend_file
 from oof.blend_file import apply_blend, read_blend, write_blend
 from oof.blends import BLENDS
 
@@ -70,6 +70,16 @@ def test_a_blend_of_another_version_is_refused(tmp_path):
 def test_a_linear_blend_takes_the_means_over_fold_models():
     tests = [np.array([[[0.2]], [[0.4]]]), np.array([[[0.8]]])]  # two fold models, and an extra with one slice
     assert apply_blend(blend(), tests)[0, 0] == pytest.approx(0.25 * 0.3 + 0.75 * 0.8)
+
+
+@pytest.mark.parametrize("method", ["mean", "stacker"])
+def test_rows_are_blended_alike_however_many_at_a_time(draw, level_one, monkeypatch, method):
+    truth, P = draw("binary", rows=50, members=2)
+    its = blend(method, BLENDS[method].fit(level_one(truth, P, "binary")))
+    tests = [np.stack([P[0], P[0] ** 2]), P[1:]]
+    whole = apply_blend(its, tests)
+    monkeypatch.setattr(blend_file, "ROWS", 7)
+    assert apply_blend(its, tests) == pytest.approx(whole, rel=1e-12)
 
 
 def test_another_blend_is_applied_to_each_fold_model_and_then_averaged(draw, level_one):
