@@ -105,7 +105,7 @@ def _simplex(problem: Problem) -> Array:
     equal = np.full(problem.members, 1 / problem.members)
     if problem.metric.gradient:
         return _best(problem, [equal, _descended(problem, equal)])
-    few = problem.metric.needs == "ranks" and len(problem) <= ROWS
+    few = problem.metric.needs == "ranks" and CLIMBS <= len(problem) <= ROWS
     if few and (climbed := _climbed(problem)) is not None:
         return _best(problem, [equal, climbed])
     loss = METRICS["r2" if problem.task == "regression" else "log_loss"]

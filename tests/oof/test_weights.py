@@ -74,6 +74,15 @@ def test_weights_for_ranks_do_better_on_other_rows_than_those_at_the_top(monkeyp
     assert np.mean(gains) > np.std(gains) / len(gains) ** 0.5
 
 
+def test_very_few_rows_have_weights_for_ranks_or_a_sentence(draw):
+    truth, P = draw("binary", rows=8)
+    given = problem(P, truth, "binary", METRICS["roc_auc"])
+    for rows in (4, 5):
+        assert sum(simplex(given.rows(np.arange(8) < rows))["weights"]) == pytest.approx(1)
+    with pytest.raises(OOFError, match="roc_auc needs rows of both kinds"):
+        simplex(given.rows(np.arange(8) < 1))
+
+
 def test_where_all_weights_are_as_good_they_are_equal(draw):
     truth, P = draw("binary", rows=60)
     sure = np.clip(truth[:, None] + 0.1 * P, 0, 1)
