@@ -40,7 +40,7 @@ def read_extra(
     verified = "fold" in table
     check_rows(str(oof_path), table["id"], wanted, _folds(table, oof_path) if verified else None, None)
     check_complete(str(oof_path), table["id"], wanted)
-    oof = _outputs(table, wanted.wanted.index, columns, task, oof_path)
+    oof = _outputs(table, wanted.index, columns, task, oof_path)
     test = None
     if test_path is not None:
         expected = pd.Index(test_ids, dtype=object)

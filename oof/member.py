@@ -59,7 +59,7 @@ def member_from_parts(
         check_complete(f"member {name}, seed {seed}", of_seed["id"], wanted)
     if rows.empty:
         check_complete(f"member {name}", rows["id"], wanted)
-    means = rows.groupby("id", sort=False)[list(columns)].mean().loc[wanted.wanted.index]
+    means = rows.groupby("id", sort=False)[list(columns)].mean().loc[wanted.index]
     test_ids, test = _test(name, test_parts, folds, rows["seed"].unique().tolist(), list(columns))
     return Member(
         name=name,

@@ -16,15 +16,19 @@ Ids = Sequence[str] | npt.NDArray[np.object_]
 class Rows:
     """The folds file, and its rows that need an OOF prediction; all members of a blend share one.
 
-    `home` and `wanted` are folds, indexed by id; `at`, `ids` and `fold` (rows,) are those wanted, in the order of the
-    file: where they lie in it, what they are called, and their folds.
+    `home` is the whole file, folds indexed by id; `at`, `index` and `fold` (rows,) are of those wanted, in its order:
+    where they lie in it, what they are called, and their folds.
     """
 
     home: "pd.Series[int]"
-    wanted: "pd.Series[int]"
     at: npt.NDArray[np.int64]
-    ids: npt.NDArray[np.object_]
+    index: "pd.Index[str]"
     fold: npt.NDArray[np.int64]
+
+    @property
+    def ids(self) -> npt.NDArray[np.object_]:
+        """What the rows are called; no copy."""
+        return self.index.to_numpy(dtype=object)
 
 
 def rows_of(ids: Ids, fold: npt.NDArray[np.int64], folds: Sequence[int]) -> Rows:
@@ -39,8 +43,7 @@ def rows_of(ids: Ids, fold: npt.NDArray[np.int64], folds: Sequence[int]) -> Rows
         had = ", ".join(map(str, known))
         raise OOFError(f"fold {strange[0] if strange else '(none)'} is not to be had; the folds file has {had}")
     at = np.flatnonzero(home.isin(list(folds)))
-    wanted = home.iloc[at]
-    return Rows(home, wanted, at, wanted.index.to_numpy(dtype=object), np.asarray(wanted, dtype=np.int64))
+    return Rows(home, at, home.index[at], np.asarray(home, dtype=np.int64)[at])
 
 
 def check_rows(
@@ -67,7 +70,7 @@ def check_rows(
 
 def check_complete(who: str, ids: "pd.Series[str]", rows: Rows) -> None:
     """Raise OOFError naming the first wanted row that is not among the ids."""
-    missing = ~rows.wanted.index.isin(ids)
+    missing = ~rows.index.isin(ids)
     if missing.any():
         first, folds = int(missing.argmax()), ", ".join(map(str, np.unique(rows.fold)))
         raise OOFError(

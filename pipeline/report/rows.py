@@ -50,7 +50,7 @@ def headings(sources: Sources) -> tuple[str, str]:
 
 def described(sources: Sources, at: int, truth: str, prediction: str, size: float) -> Row:
     """A row of the problem, by its place in it, in words."""
-    place = int(sources.rows[at])
+    place = int(sources.gathered.rows.at[at])
     text = shortened(" / ".join(sources.competition.texts[place]))
     fold = int(sources.problem.fold[at])
     return Row(sources.competition.ids[place], fold, text, truth, prediction, float(size))

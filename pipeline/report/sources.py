@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.recipe import differences
 from models.store import read_json
 from oof.frame import read_frame
@@ -32,8 +30,8 @@ Plain = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sources:
-    """`rows` are the problem's places in the training table; `ensemble` (rows, columns) are predictions of the blend,
-    cross-fitted where they can be, or of the equal mean of members where there is no blend, as `of` says.
+    """`ensemble` (rows, columns) are predictions of the blend, cross-fitted where they can be, or of the equal mean of
+    members where there is no blend, as `of` says.
 
     `jobs` are the finished fits of `folds`, refits on every row among them; `all_jobs` those of the whole config.
     `missing` says why "blend" or "comparison" is None, unless there is nothing to compare.
@@ -47,7 +45,6 @@ class Sources:
     folds: list[int]
     gathered: Gathered
     problem: Problem
-    rows: np.ndarray
     jobs: list[Job]
     all_jobs: list[Job]
     blend: Plain | None
@@ -92,7 +89,6 @@ def read_sources(config: Config, folder: Path, wanted: Sequence[int] | None) -> 
         folds=folds,
         gathered=gathered,
         problem=problem,
-        rows=gathered.rows.at,
         jobs=[job for job in jobs if job.marker is not None and job.fold in {*folds, "all"}],
         all_jobs=jobs,
         blend=blend,
