@@ -53,8 +53,8 @@ def check_refusal(site: Site, verb: str, done: Done, tally: Tally) -> None:
 
 def _pages(reference: Reference, verb: str) -> int:
     """Pages of what a verb writes, and two for what is there while it writes."""
-    own = [value for name, value in reference.contents.items() if name.startswith(f"{FOLDERS[verb]}/")]
-    return 2 + sum(-(-len(value) // PAGE) for value in own)
+    own = [size for name, (size, _) in reference.contents.items() if name.startswith(f"{FOLDERS[verb]}/")]
+    return 2 + sum(-(-size // PAGE) for size in own)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A made-up competition on disk, its verbs in fresh processes that can be killed, and what its run holds."""
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -154,9 +155,13 @@ def _write_encoder(folder: Path) -> None:
         PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL).save_pretrained(folder)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """The bytes of all that lies in a folder, folders themselves too, but for the seconds that fits took."""
-    return {path.relative_to(folder).as_posix(): _bytes(path) for path in sorted(folder.rglob("*"))}
+def contents(folder: Path) -> dict[str, tuple[int, str]]:
+    """The size and hash of all that lies in a folder, folders themselves too, but for the seconds that fits took.
+
+    No bytes: what differs between two runs should be read in a line of a test's output.
+    """
+    held = {path.relative_to(folder).as_posix(): _bytes(path) for path in sorted(folder.rglob("*"))}
+    return {name: (len(data), hashlib.sha256(data).hexdigest()[:12]) for name, data in held.items()}
 
 
 def _bytes(path: Path) -> bytes:

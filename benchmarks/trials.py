@@ -14,7 +14,7 @@ from benchmarks.sites import VERBS, Call, Site, contents
 class Reference:
     """What an uninterrupted run holds, a copy of it before each verb, and each verb's seconds of start-up and work."""
 
-    contents: dict[str, bytes]
+    contents: dict[str, tuple[int, str]]
     before: dict[str, Path]
     seconds: dict[str, tuple[float, float]]
 
