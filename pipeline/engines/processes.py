@@ -19,6 +19,7 @@ from pipeline.artefacts import keep, keep_checkpoint, left_off
 from pipeline.display import counted
 from pipeline.engines import Hear, Wish
 from pipeline.errors import PipelineError
+from pipeline.files import sweep
 from pipeline.orders import Began, Event, Failed, Finished, Left, Lost, Order
 from pipeline.reports import Reports
 from pipeline.shared import Shared
@@ -32,13 +33,13 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_
 
 class Processes:
     """As many processes as there are `devices`: the GPU that each of them sees, "" for none. `threads` of a process;
-    `models` is the folder of the run for frozen layers' states."""
+    `models` is the folder of the run that they write into."""
 
     def __init__(
         self, shared: Shared, models: Path, hear: Hear, wish: Wish, devices: Sequence[str], threads: int
     ) -> None:
         self._hear, self._wish, self._threads = hear, wish, threads
-        self._given = (shared, models)
+        self._given, self._models = (shared, models), models
         self._idle = [Process(number, device) for number, device in enumerate(devices, 1)]
         self._busy: dict[int, Process] = {}  # by the place of its fit
         self._stillborn = 0
@@ -97,9 +98,10 @@ class Processes:
             )
 
     def close(self) -> None:
-        """End all processes; what they have not saved is lost."""
+        """End all processes; what they have not saved is lost, and what killed ones had begun to write is removed."""
         for process in [*self._idle, *self._busy.values()]:
             process.end()
+        sweep(self._models)
 
 
 class Process:

@@ -18,6 +18,7 @@ from models.device import devices
 from models.store import CHECKPOINT, MARKER
 from pipeline.engines.processes import Process
 from pipeline.estimate import Load
+from pipeline.files import PREFIX
 from pipeline.orders import EpochEnded, Event, Stepped
 from pipeline.pace import Pace
 from pipeline.reports import Reports
@@ -47,6 +48,9 @@ def test_a_fit_whose_process_is_killed_is_done_again_to_the_same_bytes(
             [process] = [child for child in multiprocessing.active_children() if child.name == f"fits {number}"]
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()
+            half = work.jobs[place].folder / f"{PREFIX}killed"  # as if it had been in the middle of a write
+            half.mkdir(parents=True)
+            (half / "weights.safetensors").touch()
         hear(work, place, event)
 
     monkeypatch.setattr(Work, "hear", heard)
