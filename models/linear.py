@@ -5,6 +5,7 @@ arrays, never as a pickle. For a pair of texts the features are what the two sha
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -35,7 +36,7 @@ class LinearModel:
     coefficients: np.ndarray  # (outputs, features) float32
     intercepts: np.ndarray  # (outputs,) float32
 
-    def predict(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+    def predict(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
         """(rows, columns) probabilities or values of texts, each one string or two."""
         blocks = [texts[start : start + BLOCK] for start in range(0, max(len(texts), 1), BLOCK)]
         weights = self.coefficients.T.astype(np.float64)
@@ -53,7 +54,7 @@ def fit_linear(
     settings: dict[str, Any],
     task: str,
     columns: int,
-    texts: list[tuple[str, ...]],
+    texts: Sequence[tuple[str, ...]],
     truth: np.ndarray,
     row_weights: np.ndarray,
     seed: int,
@@ -120,7 +121,7 @@ def _vectorizer(analyzer: str, ngrams: tuple[int, int], **settings: Any) -> Tfid
     )
 
 
-def _fit_vectorizers(settings: dict[str, Any], texts: list[tuple[str, ...]]) -> list[TfidfVectorizer]:
+def _fit_vectorizers(settings: dict[str, Any], texts: Sequence[tuple[str, ...]]) -> list[TfidfVectorizer]:
     wanted = [("word", (1, settings["word_ngrams"]))]
     if settings["char_ngrams"]:
         wanted.append(("char_wb", (min(2, settings["char_ngrams"]), settings["char_ngrams"])))
@@ -136,7 +137,7 @@ def _fit_vectorizers(settings: dict[str, Any], texts: list[tuple[str, ...]]) -> 
     return fitted
 
 
-def _features(vectorizers: list[TfidfVectorizer], texts: list[tuple[str, ...]]) -> sp.csr_matrix:
+def _features(vectorizers: list[TfidfVectorizer], texts: Sequence[tuple[str, ...]]) -> sp.csr_matrix:
     sides: list[sp.csr_matrix] = [
         normalize(sp.hstack([_transformed(v, [row[side] for row in texts]) for v in vectorizers], format="csr"))
         for side in range(len(texts[0]) if texts else 1)

@@ -1,6 +1,6 @@
 """The level-one matrix: members side by side, (members, rows, columns), after every check that makes it legal."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,33 +11,46 @@ from oof.member import Array, Member
 from oof.rows import Rows
 
 
-def stack(members: list[Member], wanted: Rows) -> Array:
-    """P (members, rows, columns), wanted rows in the order of the folds file.
+def stack(members: Iterable[Member], count: int, wanted: Rows) -> tuple[list[Member], Array]:
+    """Members as views of P (count, rows, columns), and P; wanted rows in the order of the folds file.
 
-    The members in the list become views of it, one after the other, so that memory never holds them twice. Raises
-    OOFError if members share a name, or differ in columns, rows or test rows.
+    They are taken one after the other, so that memory holds no more than one of them twice. Raises OOFError if
+    members share a name, or differ in columns, rows or test rows.
     """
-    if not members:
-        raise OOFError("there is no member to blend")
-    names = [member.name for member in members]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise OOFError(f"two members are named {twice[0]!r}; names must differ")
-    first = members[0]
-    for member in members:
-        if member.columns != first.columns:
-            raise OOFError(
-                f"member {member.name} has the columns {', '.join(member.columns)}, "
-                f"member {first.name} has {', '.join(first.columns)}"
-            )
-        _same(f"member {member.name}: the OOF rows", member.ids, wanted.ids, "the folds file")
-        if member.test is not None and first.test is not None:
-            _same(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
-    P = np.empty((len(members), *first.oof.shape))  # memory is taken where it is written
+    views: list[Member] = []
+    P = np.empty(0)
     for at, member in enumerate(members):
+        if not views:
+            P = np.empty((count, *member.oof.shape))  # memory is taken where it is written
+        else:
+            _alike(member, views[0])
+        if any(member.name == other.name for other in views):
+            raise OOFError(f"two members are named {member.name!r}; names must differ")
+        _same(f"member {member.name}: the OOF rows", member.ids, wanted.ids, "the folds file")
         P[at] = member.oof
-        members[at] = replace(member, oof=P[at])
-    return P
+        views.append(replace(member, oof=P[at]))
+    if not views:
+        raise OOFError("there is no member to blend")
+    return views, P
+
+
+def without(members: Sequence[Member], P: Array, names: Container[str]) -> tuple[list[Member], Array]:
+    """The members but for those named, and their P."""
+    kept = [at for at, member in enumerate(members) if member.name not in names]
+    if len(kept) == len(members):
+        return list(members), P
+    P = P[kept]
+    return [replace(members[at], oof=P[place]) for place, at in enumerate(kept)], P
+
+
+def _alike(member: Member, first: Member) -> None:
+    if member.columns != first.columns:
+        raise OOFError(
+            f"member {member.name} has the columns {', '.join(member.columns)}, "
+            f"member {first.name} has {', '.join(first.columns)}"
+        )
+    if member.test is not None and first.test is not None:
+        _same(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
 
 
 def idle(members: Sequence[Member]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pipeline.problems import shown
 from pipeline.spec import CompetitionSpec
 from pipeline.tables import need_columns, read_table, row_ids
 from pipeline.targets import Targets, read_targets
-from pipeline.texts import render, text_warnings
+from pipeline.texts import Texts, text_warnings
 from submissions.check import check_sample
 from submissions.fill import fill
 from submissions.kinds import infer_kind
@@ -29,7 +29,7 @@ class Table:
     """What a model reads: ids, texts, and the hash that names the table."""
 
     ids: list[str]
-    texts: list[tuple[str, ...]]
+    texts: Texts
     sha256: str
 
 
@@ -48,7 +48,7 @@ class Competition:
     metric: Metric
     frame: pd.DataFrame
     ids: list[str]
-    texts: list[tuple[str, ...]]
+    texts: Texts
     targets: Targets
     weights: np.ndarray  # (rows,)
     sha256: str
@@ -66,7 +66,7 @@ def load_competition(config: Config, folder: Path) -> Competition:
     spec, path = config.competition, folder / config.competition.train
     frame = read_table(path, "training table")
     ids = row_ids(frame, spec.id, path, "training table")
-    texts = render(frame, spec.text, path, "training table")
+    texts = Texts(frame, spec.text, path, "training table")
     targets = read_targets(frame, spec, ids, path)
     test = load_test(spec, folder / spec.test)
     sample = load_sample(folder / spec.sample_submission, spec, test)
@@ -98,7 +98,7 @@ def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
     """Read and check a test table."""
     frame = read_table(path, "test table")
     ids = row_ids(frame, spec.id, path, "test table")
-    texts = render(frame, spec.text, path, "test table")
+    texts = Texts(frame, spec.text, path, "test table")
     return TestTable(ids, texts, _table_hash(frame), text_warnings(frame, spec.text, path))
 
 

@@ -126,12 +126,12 @@ def _fit_linear(job: Job, shared: Shared) -> Outcome:
         settings=job.settings,
         task=shared.task,
         columns=len(shared.columns),
-        texts=[shared.train.texts[row] for row in train],
+        texts=shared.train.texts.take(train),
         truth=truth[train],
         row_weights=shared.weights[train],
         seed=job.derived_seed,
     )
-    valid = model.predict([shared.train.texts[row] for row in valid_rows]) if len(valid_rows) else np.zeros((0, 1))
+    valid = model.predict(shared.train.texts.take(valid_rows)) if len(valid_rows) else np.zeros((0, 1))
     predicting = time.perf_counter()
     test = model.predict(shared.test.texts)
     predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))

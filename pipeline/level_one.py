@@ -3,7 +3,6 @@
 import numpy as np
 
 from oof.choice import Costs, Limits
-from oof.matrix import stack
 from oof.problem import Problem
 from pipeline.competition import Competition
 from pipeline.config import Config
@@ -16,7 +15,7 @@ def level_one(gathered: Gathered, competition: Competition, split: Folds) -> Pro
     """Members beside the truth, on the rows that they predict."""
     rows = gathered.rows
     return Problem(
-        P=stack(gathered.members, rows),
+        P=gathered.P,
         truth=competition.targets.truth[rows.at],
         fold=rows.fold,
         task=competition.spec.task,

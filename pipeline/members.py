@@ -1,7 +1,8 @@
 """The members of a run: from the parts of finished fits, and from a teammate's files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from oof.extra import read_extra
-from oof.matrix import idle
-from oof.member import Member, member_from_parts
+from oof.matrix import idle, stack, without
+from oof.member import Array, Member, member_from_parts
 from oof.parts import read_part
 from oof.rows import Rows, rows_of
 from pipeline.blended import source_of
@@ -30,13 +31,14 @@ from pipeline.tables import read_table, row_ids
 class Gathered:
     """Members that cover every wanted row, their training seconds, and a sentence for each one left out.
 
-    `offered` are all that were whole, those left out among them. `fits` names, by member, what it was made of;
-    `variants` the variant, by whose fits its members are predicted together, in `predicting` seconds per 1,000 rows
-    where that was timed.
+    Their OOF are views of `P` (members, rows, columns). `offered` are all that were whole, those left out among them.
+    `fits` names, by member, what it was made of; `variants` the variant, by whose fits its members are predicted
+    together, in `predicting` seconds per 1,000 rows where that was timed.
     """
 
     rows: Rows
     members: list[Member]
+    P: Array
     seconds: dict[str, float]
     variants: dict[str, str]
     predicting: dict[str, float | None]
@@ -65,7 +67,7 @@ def gather(
     """
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
     rows = rows_of(competition.ids, split.fold, folds)
-    members: list[Member] = []
+    whole: dict[str, Callable[[], Member]] = {}
     seconds: dict[str, float] = {}
     variants: dict[str, str] = {}
     predicting: dict[str, float | None] = {}
@@ -81,24 +83,26 @@ def gather(
         refits = [job for job in own if job.fold == "all"]
         predicting[variant] = _predicting(refits or cv)
         for name in members_of(config, variant).values():
-            members.append(_own_member(name, cv, refits, competition, rows))
+            whole[name] = partial(_own_member, name, cv, refits, competition, rows)
             variants[name] = variant
             seconds[name] = sum((job.marker or {})["provenance"]["seconds"] for job in cv)
-    members += _extras(config, folder, competition, rows)
-    offered = [member.name for member in members]
-    members = _restricted(members, config)
+    for name, files in config.blend.extra.items():
+        whole[name] = partial(_extra, name, folder / files.oof, folder / files.test, competition, rows)
+    names = _restricted(list(whole), config)
+    if not names:
+        raise PipelineError(_none_whole(config, jobs, folds, left_out))
+    bar = tqdm(names, "reading members", unit="member", delay=2, leave=False, disable=None)
+    members, P = stack((whole[name]() for name in bar), len(names), rows)
     useless = idle(members)
-    if len(useless) == len(members) > 0:
+    if len(useless) == len(members):
         raise PipelineError(f"no member can be blended: {members[0].name} is of no use, {useless[members[0].name]}")
     left_out += [f"{name} is left out: {reason}" for name, reason in useless.items()]
-    members = [member for member in members if member.name not in useless]
+    members, P = without(members, P, useless)
     for member in members:
         if member.test is not None and member.test_ids.tolist() != competition.test.ids:
             raise PipelineError(f"the test predictions of {member.name} are not of this test table: train predicts it")
-    if not members:
-        raise PipelineError(_none_whole(config, jobs, folds, left_out))
     fits = {member.name: source_of(member.name, jobs, folds, config, folder) for member in members}
-    return Gathered(rows, members, seconds, variants, predicting, fits, left_out, offered)
+    return Gathered(rows, members, P, seconds, variants, predicting, fits, left_out, list(whole))
 
 
 def _none_whole(config: Config, jobs: Sequence[Job], folds: Sequence[int], left_out: Sequence[str]) -> str:
@@ -134,21 +138,17 @@ def _own_member(name: str, cv: Sequence[Job], refits: Sequence[Job], competition
     return member
 
 
-def _extras(config: Config, folder: Path, competition: Competition, rows: Rows) -> list[Member]:
-    test_ids, files = np.array(competition.test.ids, dtype=object), config.blend.extra.items()
-    return [
-        read_extra(
-            name,
-            folder / extra.oof,
-            folder / extra.test,
-            read=_predictions,
-            wanted=rows,
-            columns=competition.targets.columns,
-            task=competition.spec.task,
-            test_ids=test_ids,
-        )
-        for name, extra in tqdm(files, "reading members", unit="member", delay=2, leave=False, disable=None)
-    ]
+def _extra(name: str, oof: Path, test: Path, competition: Competition, rows: Rows) -> Member:
+    return read_extra(
+        name,
+        oof,
+        test,
+        read=_predictions,
+        wanted=rows,
+        columns=competition.targets.columns,
+        task=competition.spec.task,
+        test_ids=np.array(competition.test.ids, dtype=object),
+    )
 
 
 def _predictions(path: Path) -> pd.DataFrame:
@@ -157,14 +157,12 @@ def _predictions(path: Path) -> pd.DataFrame:
     return table
 
 
-def _restricted(members: list[Member], config: Config) -> list[Member]:
-    if config.blend.members is None:
-        return members
-    by_name = {member.name: member for member in members}
-    for name in config.blend.members:
-        if name not in by_name:
+def _restricted(whole: list[str], config: Config) -> list[str]:
+    """The members to blend, in their order."""
+    for name in config.blend.members or ():
+        if name not in whole:
             raise PipelineError(
-                f"blend.members names {name!r}, which is not a finished member{nearest(name, list(by_name))}; "
-                f"finished are {', '.join(by_name) or 'none'}"
+                f"blend.members names {name!r}, which is not a finished member{nearest(name, whole)}; "
+                f"finished are {', '.join(whole) or 'none'}"
             )
-    return [by_name[name] for name in config.blend.members]
+    return config.blend.members or whole

@@ -1,14 +1,19 @@
 """From the text columns of a table to what a model reads: one string a row, or two for a pair."""
 
 import string
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import overload
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.errors import PipelineError
 from pipeline.tables import need_columns
 
 JOIN = " | "  # between three columns or more; a template says it otherwise
+BLOCK = 10_000  # rows that are Python's strings at a time
 
 
 def text_columns(text: str | list[str]) -> list[str]:
@@ -32,12 +37,45 @@ def text_columns(text: str | list[str]) -> list[str]:
     return names
 
 
-def render(frame: pd.DataFrame, text: str | list[str], path: Path, what: str) -> list[tuple[str, ...]]:
-    """Texts of all rows: a tuple of one string, or of two for a pair of columns."""
-    columns = text_columns(text)
-    need_columns(frame, columns, path, what)
+class Texts(Sequence[tuple[str, ...]]):
+    """What a model reads of each row: a tuple of one string, or of two for a pair of columns.
+
+    They stay in the columns of their table, which take a fraction of the room of Python's strings, and are made when
+    asked for. Raises PipelineError for a column that the table lacks; `what` names it in messages.
+    """
+
+    def __init__(self, frame: pd.DataFrame, text: str | list[str], path: Path, what: str) -> None:
+        columns = text_columns(text)
+        need_columns(frame, columns, path, what)
+        self._frame, self._text = frame[columns], text
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[str, ...]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[tuple[str, ...]]: ...
+
+    def __getitem__(self, place: int | slice) -> tuple[str, ...] | list[tuple[str, ...]]:
+        if isinstance(place, slice):
+            return _rendered(self._frame.iloc[place], self._text)
+        return _rendered(self._frame.iloc[[place]], self._text)[0]
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        for start in range(0, len(self), BLOCK):
+            yield from self[start : start + BLOCK]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, ...]]:
+        """The texts of some rows."""
+        return _rendered(self._frame.iloc[rows], self._text)
+
+
+def _rendered(frame: pd.DataFrame, text: str | list[str]) -> list[tuple[str, ...]]:
+    columns = list(frame.columns)
     if isinstance(text, str) and "{" in text:
-        rows = frame[columns].to_dict("records")
+        rows = frame.to_dict("records")
         return [(text.format_map({str(k): v for k, v in row.items()}),) for row in rows]
     values = [frame[column].tolist() for column in columns]
     if len(columns) > 2:

@@ -1,7 +1,6 @@
 """What is put into a cluster's object store: once for all fits, and fetched once by each node."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,20 +20,15 @@ class Store:
     def given(self, job: Job) -> tuple[Any, dict[str, Any], tuple[str, Any] | None]:
         """What a fit is given: the shared rows, tokens by their keys, and its backbone's hash and files.
 
-        A linear one needs neither tokens nor a backbone, the others no texts, which each would make anew from bytes.
+        A linear one needs neither tokens nor a backbone. Texts are Arrow's, which all fits of a node share.
         """
+        shared = self._once("shared", lambda: self._shared)
         if job.linear:
-            return self._once("with texts", lambda: self._shared), {}, None
-        shared = self._once("without texts", self._bare)
+            return shared, {}, None
         tokens = {
             key: self._once(key, make) for key, make in tables_of(job.settings, self._shared, self._caches).items()
         }
         return shared, tokens, self._backbone(job)
-
-    def _bare(self) -> Shared:
-        return replace(
-            self._shared, train=replace(self._shared.train, texts=[]), test=replace(self._shared.test, texts=[])
-        )
 
     def _backbone(self, job: Job) -> tuple[str, Any]:
         from models.backbone import files_of

@@ -1,12 +1,13 @@
 """Members stand side by side only where they are about the same rows."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.matrix import idle, stack, stack_tests
+from oof.matrix import idle, stack, stack_tests, without
 from oof.member import Member
 from oof.rows import rows_of
 
@@ -28,12 +29,37 @@ def pair():
 
 
 def test_the_matrix_is_members_by_rows_by_columns(pair):
-    members = list(pair)
-    P = stack(members, ROWS)
+    members, P = stack(iter(pair), 2, ROWS)
     assert P.shape == (2, 2, 1)
     assert P[1, :, 0].tolist() == [3, 4]
     assert all(np.shares_memory(member.oof, P) for member in members)
     assert members[1].oof.tolist() == [[3], [4]]
+
+
+def test_no_more_than_one_member_is_held_twice(pair):
+    made = []
+
+    def one_after_the_other():
+        for member in [*pair, replace(pair[0], name="third")]:
+            assert sum(there() is not None for there in made) <= 1
+            fresh = replace(member, oof=member.oof.copy())
+            made.append(weakref.ref(fresh.oof))
+            yield fresh
+            del fresh
+
+    stack(one_after_the_other(), 3, ROWS)
+    assert len(made) == 3
+
+
+def test_without_some_the_others_are_views_of_what_is_left(pair):
+    members, P = stack([*pair, replace(pair[0], name="third", oof=np.array([[5.0], [6.0]]))], 3, ROWS)
+    same, whole = without(members, P, [])
+    assert whole is P
+    assert [member.name for member in same] == ["first", "second", "third"]
+    rest, P = without(members, P, {"second"})
+    assert [member.name for member in rest] == ["first", "third"]
+    assert P[:, :, 0].tolist() == [[1, 2], [5, 6]]
+    assert all(np.shares_memory(member.oof, P[at]) for at, member in enumerate(rest))
 
 
 @pytest.mark.parametrize(
@@ -54,12 +80,12 @@ def test_the_matrix_is_members_by_rows_by_columns(pair):
 )
 def test_members_that_differ_are_refused(pair, changed, sentence):
     with pytest.raises(OOFError, match=sentence):
-        stack([pair[0], replace(pair[1], **changed)], ROWS)
+        stack([pair[0], replace(pair[1], **changed)], 2, ROWS)
 
 
 def test_nothing_to_blend_is_refused():
     with pytest.raises(OOFError, match="there is no member to blend"):
-        stack([], ROWS)
+        stack([], 0, ROWS)
 
 
 def test_members_that_add_nothing_are_named(pair):

@@ -1,32 +1,56 @@
 """Texts: one column, a pair, several joined, or a template that names columns and nothing else."""
 
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline import texts as module
 from pipeline.errors import PipelineError
-from pipeline.texts import render, text_columns, text_warnings
+from pipeline.texts import Texts, text_columns, text_warnings
 
 FRAME = pd.DataFrame({"title": ["A {b}", ""], "body": ["one", "two"], "who": ["x", "y"]}, dtype=str)
 WHERE = (Path("train.csv"), "training table")
 
 
+def texts(text: str | list[str]) -> list[tuple[str, ...]]:
+    return list(Texts(FRAME, text, *WHERE))
+
+
 def test_one_column_gives_one_string_and_two_give_a_pair() -> None:
-    assert render(FRAME, "body", *WHERE) == render(FRAME, ["body"], *WHERE) == [("one",), ("two",)]
-    assert render(FRAME, ["body", "title"], *WHERE) == [("one", "A {b}"), ("two", "")]
+    assert texts("body") == texts(["body"]) == [("one",), ("two",)]
+    assert texts(["body", "title"]) == [("one", "A {b}"), ("two", "")]
 
 
 def test_three_columns_are_joined_in_order() -> None:
-    assert render(FRAME, ["who", "body", "title"], *WHERE) == [("x | one | A {b}",), ("y | two | ",)]
+    assert texts(["who", "body", "title"]) == [("x | one | A {b}",), ("y | two | ",)]
 
 
 def test_a_template_is_filled_and_braces_in_a_cell_are_text() -> None:
-    assert render(FRAME, "{title} [SEP] {body}, {{{title}}}", *WHERE) == [
+    assert texts("{title} [SEP] {body}, {{{title}}}") == [
         ("A {b} [SEP] one, {A {b}}",),
         (" [SEP] two, {}",),
     ]
     assert text_columns("{title} [SEP] {body}, {{{title}}}") == ["title", "body"]
+
+
+@pytest.mark.parametrize("text", ["body", ["body", "title"], ["who", "body", "title"], "{title}: {body}"])
+def test_rows_and_slices_are_those_of_the_whole(text: str | list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 3)
+    frame = pd.concat([FRAME] * 4, ignore_index=True).assign(who=list("abcdefgh")).astype(str)
+    found = Texts(frame, text, *WHERE)
+    whole = [tuple(found[row]) for row in range(8)]
+    assert len(found) == 8
+    assert list(found) == found[:] == whole
+    assert (found[2:5], found[7:9], found[8:]) == (whole[2:5], whole[7:], [])
+    assert found[-1] == whole[-1]
+    assert found.take(np.array([6, 0, 6])) == [whole[6], whole[0], whole[6]]
+    with pytest.raises(IndexError):
+        found[8]
+    there = pickle.loads(pickle.dumps(found))
+    assert list(there) == whole
 
 
 @pytest.mark.parametrize(
@@ -45,13 +69,13 @@ def test_a_template_is_filled_and_braces_in_a_cell_are_text() -> None:
 )
 def test_a_template_may_only_name_columns(template: str) -> None:
     with pytest.raises(PipelineError, match=r"competition\.text must name columns in braces, like .*, got"):
-        render(FRAME, template, *WHERE)
+        texts(template)
 
 
 @pytest.mark.parametrize("template", ["{body", "body}{", "{body}}"])
 def test_a_broken_template_is_one_sentence(template: str) -> None:
     with pytest.raises(PipelineError, match=r"competition\.text is no valid template: "):
-        render(FRAME, template, *WHERE)
+        texts(template)
 
 
 def test_a_column_that_the_table_lacks_is_named() -> None:
@@ -59,7 +83,7 @@ def test_a_column_that_the_table_lacks_is_named() -> None:
         with pytest.raises(
             PipelineError, match=r"training table train\.csv has no column 'boddy'; did you mean 'body'"
         ):
-            render(FRAME, text, *WHERE)
+            texts(text)
 
 
 def test_numbers_and_empty_texts_are_warned_of() -> None:
