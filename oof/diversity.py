@@ -1,29 +1,40 @@
 """How alike the members' errors are: what a blend can gain lies in errors that do not go together."""
 
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
 
 from oof.measures import Array, Truth
+from oof.problem import BLOCK
+
+TINY = 1e-12  # residuals whose deviation is below are rounding errors of constant ones
 
 
 def error_correlations(P: Array, truth: Truth, task: str) -> Array:
     """Pearson correlations (members, members) of residuals, truth minus prediction, over all rows and columns.
 
     Class codes become one-hot. Each column is divided by its residuals' size over all members, so that no target
-    drowns the others. A member with constant residuals correlates 0 with the others.
+    drowns the others. A member with constant residuals correlates 0 with the others. Memory is that of a block of rows.
     """
-    if task in ("multiclass", "ordinal"):
-        target: Array = np.eye(P.shape[2])[truth]
-    else:
-        target = truth.reshape(P.shape[1:]).astype(np.float64)
-    residuals = target - P
-    size = np.sqrt((residuals**2).mean((0, 1)))
-    flat = (residuals / np.where(size > 0, size, 1)).reshape(len(P), -1)
-    flat = flat - flat.mean(1, keepdims=True)
-    norms = np.sqrt((flat**2).sum(1))
-    unit = flat / np.where(norms > 0, norms, 1)[:, None]
-    correlations: Array = (unit @ unit.T).clip(-1, 1)
+    members, rows, columns = P.shape
+    target: Array = np.eye(columns)[truth] if task in ("multiclass", "ordinal") else truth.reshape(rows, columns)
+    step = max(BLOCK // (members * columns), 1)
+
+    def residuals() -> Iterator[Array]:
+        for start in range(0, rows, step):
+            yield target[start : start + step] - P[:, start : start + step]
+
+    size = np.sqrt(sum((block**2).sum((0, 1)) for block in residuals()) / (members * rows))
+    scale = np.where(size > 0, size, 1)
+    means = sum((block / scale).sum((1, 2)) for block in residuals()) / (rows * columns)
+    products: Array = np.zeros((members, members))
+    for block in residuals():
+        flat = (block / scale).reshape(members, -1) - means[:, None]
+        products += flat @ flat.T
+    norms = np.sqrt(np.diag(products))
+    norms = np.where(norms > TINY * np.sqrt(rows * columns), norms, np.inf)
+    correlations: Array = (products / norms / norms[:, None]).clip(-1, 1)
     np.fill_diagonal(correlations, 1)
     return correlations
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
@@ -67,6 +68,7 @@ def gather(
     """
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
     rows = rows_of(competition.ids, split.fold, folds)
+    test_ids = np.array(competition.test.ids, dtype=object)
     whole: dict[str, Callable[[], Member]] = {}
     seconds: dict[str, float] = {}
     variants: dict[str, str] = {}
@@ -87,7 +89,7 @@ def gather(
             variants[name] = variant
             seconds[name] = sum((job.marker or {})["provenance"]["seconds"] for job in cv)
     for name, files in config.blend.extra.items():
-        whole[name] = partial(_extra, name, folder / files.oof, folder / files.test, competition, rows)
+        whole[name] = partial(_extra, name, folder / files.oof, folder / files.test, competition, rows, test_ids)
     names = _restricted(list(whole), config)
     if not names:
         raise PipelineError(_none_whole(config, jobs, folds, left_out))
@@ -138,7 +140,9 @@ def _own_member(name: str, cv: Sequence[Job], refits: Sequence[Job], competition
     return member
 
 
-def _extra(name: str, oof: Path, test: Path, competition: Competition, rows: Rows) -> Member:
+def _extra(
+    name: str, oof: Path, test: Path, competition: Competition, rows: Rows, test_ids: npt.NDArray[np.object_]
+) -> Member:
     return read_extra(
         name,
         oof,
@@ -147,7 +151,7 @@ def _extra(name: str, oof: Path, test: Path, competition: Competition, rows: Row
         wanted=rows,
         columns=competition.targets.columns,
         task=competition.spec.task,
-        test_ids=np.array(competition.test.ids, dtype=object),
+        test_ids=test_ids,
     )
 
 
