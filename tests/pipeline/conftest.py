@@ -161,6 +161,28 @@ def site(alone: Site, make_site: MakeSite) -> Site:
     return make_site("binary", **FITS)
 
 
+LONG: dict[str, Any] = {
+    "variants": {"mean": {"pooling": "mean"}, "max": {"pooling": "max"}},
+    "training": {
+        "epochs": 40
+    },  # a second or so, so that whoever hears of the first epoch is in time to disturb the fit
+}
+
+
+@pytest.fixture(scope="session")
+def long(make_site: MakeSite) -> Site:
+    """A run of four longer fits that one process did."""
+    site = make_site("binary", **LONG)
+    site.ok("train", "--workers", "1")
+    return site
+
+
+@pytest.fixture
+def long_site(long: Site, make_site: MakeSite) -> Site:
+    """The same competition before its run."""
+    return make_site("binary", **LONG)
+
+
 @pytest.fixture(scope="session")
 def linear_site(make_site: MakeSite) -> MakeSite:
     """linear_site(task, **sections) -> a competition with the linear variant alone: no torch, milliseconds a fit."""

@@ -68,17 +68,6 @@ def test_a_cluster_leaves_the_bytes_that_one_process_leaves(nodes: Any, site: An
     assert sorted(number for number, _ in ends) == [str(number) for number in range(1, 7)]
 
 
-LONG = {"variants": {"mean": {"pooling": "mean"}, "max": {"pooling": "max"}}, "training": {"epochs": 40}}
-
-
-@pytest.fixture(scope="module")
-def long(make_site: MakeSite) -> Any:
-    """A run of longer fits that one process did."""
-    site = make_site("binary", **LONG)
-    site.ok("train", "--workers", "1")
-    return site
-
-
 def at_first_epochs(monkeypatch: pytest.MonkeyPatch, times: int, act: Callable[[Work, int], None]) -> None:
     """Act on fits, each in the middle, so many times."""
     hear, seen = Work.hear, set[int]()
@@ -93,26 +82,25 @@ def at_first_epochs(monkeypatch: pytest.MonkeyPatch, times: int, act: Callable[[
 
 
 def test_the_fits_of_killed_nodes_are_done_again_and_nothing_twice(
-    nodes: Any, make_site: MakeSite, long: Any, monkeypatch: pytest.MonkeyPatch
+    nodes: Any, long_site: Any, long: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kill(work: Work, place: int) -> None:
         [node] = [node for node in nodes.worker_nodes if work.out[place].where.endswith(node.node_id[:6])]
         nodes.remove_node(node, allow_graceful=False)
         add_node(nodes)
 
-    site = make_site("binary", **LONG)
     with monkeypatch.context() as patched:
         at_first_epochs(patched, 3, kill)
-        out = site.ok("train", *on(nodes))
+        out = long_site.ok("train", *on(nodes))
     again = r"^\w+, seed 42, fold \d: lost, .*; it is done again from \d+% of its steps$"
     assert len(re.findall(again, out, re.MULTILINE)) == 3
     assert re.findall(r"^\[(\d)/4\]", out, re.MULTILINE) == ["1", "2", "3", "4"]
-    assert contents(site.root) == contents(long.root)
-    assert "all as they were written" in site.ok("status", "--deep")
+    assert contents(long_site.root) == contents(long.root)
+    assert "all as they were written" in long_site.ok("status", "--deep")
 
 
 def test_a_node_that_falls_silent_is_given_up_and_what_it_still_tells_is_not_heard(
-    nodes: Any, make_site: MakeSite, long: Any, monkeypatch: pytest.MonkeyPatch
+    nodes: Any, long_site: Any, long: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent, see = list[str](), cluster.nodes_of
 
@@ -126,11 +114,10 @@ def test_a_node_that_falls_silent_is_given_up_and_what_it_still_tells_is_not_hea
     monkeypatch.setattr(cluster, "nodes_of", seen)
     monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.2)
     at_first_epochs(monkeypatch, 1, hush)
-    site = make_site("binary", **LONG)
-    out = site.ok("train", *on(nodes))
+    out = long_site.ok("train", *on(nodes))
     assert "lost, its node is gone; it is done again from " in out
     assert re.findall(r"^\[(\d)/4\]", out, re.MULTILINE) == ["1", "2", "3", "4"]
-    assert contents(site.root) == contents(long.root)
+    assert contents(long_site.root) == contents(long.root)
 
 
 def test_a_signal_that_ray_takes_for_itself_saves_the_running_fits_and_the_next_call_goes_on(
@@ -149,20 +136,19 @@ def test_a_signal_that_ray_takes_for_itself_saves_the_running_fits_and_the_next_
     assert contents(site.root) == contents(whole.root)
 
 
-def test_after_a_killed_driver_only_what_is_missing_is_done(nodes: Any, make_site: MakeSite, long: Any) -> None:
-    site = make_site("binary", **LONG)
-    command = [sys.executable, "run.py", "train", "--config", str(site.folder / "config.yaml"), *on(nodes)]
+def test_after_a_killed_driver_only_what_is_missing_is_done(nodes: Any, long_site: Any, long: Any) -> None:
+    command = [sys.executable, "run.py", "train", "--config", str(long_site.folder / "config.yaml"), *on(nodes)]
     settings = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=settings) as process:
         assert process.stdout is not None
         assert any(line.startswith("[1/4]") for line in process.stdout)
         process.kill()
-    before = site.markers()
-    out = site.ok("train", *on(nodes))
+    before = long_site.markers()
+    out = long_site.ok("train", *on(nodes))
     assert 1 <= len(before) < 4
     assert len(re.findall(r"^\[\d/\d\]", out, re.MULTILINE)) == 4 - len(before)
-    assert {path: site.markers()[path] for path in before} == before
-    assert contents(site.root) == contents(long.root)
+    assert {path: long_site.markers()[path] for path in before} == before
+    assert contents(long_site.root) == contents(long.root)
 
 
 class SlowDesk(Desk):

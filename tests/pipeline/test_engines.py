@@ -37,7 +37,7 @@ def test_processes_leave_the_bytes_that_one_process_leaves(site: Any, alone: Any
 
 
 def test_a_fit_whose_process_is_killed_is_done_again_to_the_same_bytes(
-    site: Any, alone: Any, monkeypatch: pytest.MonkeyPatch
+    long_site: Any, long: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed, hear = [], Work.hear
 
@@ -54,11 +54,11 @@ def test_a_fit_whose_process_is_killed_is_done_again_to_the_same_bytes(
         hear(work, place, event)
 
     monkeypatch.setattr(Work, "hear", heard)
-    out = site.ok("train", "--workers", "2")
+    out = long_site.ok("train", "--workers", "2")
     assert len(killed) == 3
     died = r"its process ended \(killed by signal 9\): the machine may be out of memory"
     assert len(re.findall(rf"^\w+, seed 42, fold \d: lost, {died}; it is done again from ", out, re.MULTILINE)) == 3
-    assert contents(site.root) == contents(alone.root)
+    assert contents(long_site.root) == contents(long.root)
     assert multiprocessing.active_children() == []
 
 
