@@ -107,7 +107,9 @@ def blended(problem: Problem, fits: Sequence[Fitted], *, finish: bool, threshold
     """The held rows of each fit put together; finish and thresholds are fitted on each one's own rows, if at all."""
     task, metric = problem.task, problem.metric
     predictions = np.empty((len(problem), *fits[0].other.shape[1:]))
-    decided, finishes, cuts = None, [], []
+    decided: Decided = predictions
+    finishes: list[Finish | None] = []
+    cuts: list[list[float] | None] = []
     for one in fits:
         alone = len(fits) == 1
         truth = problem.truth if alone else problem.truth[~one.held]
@@ -115,10 +117,11 @@ def blended(problem: Problem, fits: Sequence[Fitted], *, finish: bool, threshold
         cuts.append(fit_thresholds(metric, task, truth, apply_finish(finishes[-1], one.own)) if thresholds else None)
         found = apply_finish(finishes[-1], one.other)
         predictions[one.held] = found
-        labels = judged(metric, task, found, cuts[-1])
-        decided = np.empty((len(problem), *labels.shape[1:]), dtype=labels.dtype) if decided is None else decided
-        decided[one.held] = labels
-    assert decided is not None
+        if metric.needs == "labels":
+            labels = judged(metric, task, found, cuts[-1])
+            if decided is predictions:
+                decided = np.empty((len(problem), *labels.shape[1:]), dtype=labels.dtype)
+            decided[one.held] = labels
     return Blended(predictions, decided, [one.numbers for one in fits], finishes, cuts)
 
 

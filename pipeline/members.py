@@ -85,7 +85,7 @@ def gather(
         refits = [job for job in own if job.fold == "all"]
         predicting[variant] = _predicting(refits or cv)
         for name in members_of(config, variant).values():
-            whole[name] = partial(_own_member, name, cv, refits, competition, rows)
+            whole[name] = partial(_own_member, name, cv, refits, competition, rows, test_ids)
             variants[name] = variant
             seconds[name] = sum((job.marker or {})["provenance"]["seconds"] for job in cv)
     for name, files in config.blend.extra.items():
@@ -100,9 +100,6 @@ def gather(
         raise PipelineError(f"no member can be blended: {members[0].name} is of no use, {useless[members[0].name]}")
     left_out += [f"{name} is left out: {reason}" for name, reason in useless.items()]
     members, P = without(members, P, useless)
-    for member in members:
-        if member.test is not None and member.test_ids.tolist() != competition.test.ids:
-            raise PipelineError(f"the test predictions of {member.name} are not of this test table: train predicts it")
     fits = {member.name: source_of(member.name, jobs, folds, config, folder) for member in members}
     return Gathered(rows, members, P, seconds, variants, predicting, fits, left_out, list(whole))
 
@@ -122,7 +119,14 @@ def _predicting(jobs: Sequence[Job]) -> float | None:
     return None if None in timed else float(sum(timed))
 
 
-def _own_member(name: str, cv: Sequence[Job], refits: Sequence[Job], competition: Competition, rows: Rows) -> Member:
+def _own_member(
+    name: str,
+    cv: Sequence[Job],
+    refits: Sequence[Job],
+    competition: Competition,
+    rows: Rows,
+    test_ids: npt.NDArray[np.object_],
+) -> Member:
     columns, table = competition.targets.columns, competition.test.sha256
     predicted = all(job.state == "done" for job in cv)
     member = member_from_parts(
@@ -136,8 +140,12 @@ def _own_member(name: str, cv: Sequence[Job], refits: Sequence[Job], competition
         # `folds: all`: the models trained on every row predict the test table, in place of the fold models
         wholes = [read_part(job.part(name, table), columns).set_index("id") for job in refits]
         parts = [whole.loc[competition.test.ids, columns].to_numpy() for whole in wholes]
-        member = replace(member, test_ids=np.array(competition.test.ids, object), test=np.mean(parts, axis=0)[None])
-    return member
+        return replace(member, test_ids=test_ids, test=np.mean(parts, axis=0)[None])
+    if member.test is None:
+        return member
+    if not np.array_equal(member.test_ids, test_ids):
+        raise PipelineError(f"the test predictions of {name} are not of this test table: train predicts it")
+    return replace(member, test_ids=test_ids)  # ids of its own would take more room than what it predicts for them
 
 
 def _extra(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from oof.blend_file import read_blend
+from pipeline import members
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 CLASSES = ["who", "where", "when"]
@@ -204,3 +206,31 @@ def test_a_teammates_test_predictions_of_something_else_are_refused(blended) -> 
     assert done.code == 2
     assert "theirs does not look out of fold: in column 'target' it goes with the run's own members" in done.err
     assert "theirs is used, though" in site.run("blend", "--trust", "theirs").err
+
+
+def test_members_share_the_ids_of_the_test_table(blended, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = blended("multiclass")
+    real, found = members.stack, []
+
+    def seen(made: Any, *more: Any) -> Any:
+        found.extend(made)
+        return real(found, *more)
+
+    monkeypatch.setattr(members, "stack", seen)
+    offer(site, "theirs", blurred(0.8))
+    site.ok("blend")
+    assert len(found) > 2
+    assert {id(member.test_ids) for member in found} == {id(found[0].test_ids)}
+
+
+def test_a_member_whose_parts_predict_other_test_rows_is_refused(blended, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, real = blended("multiclass"), members.member_from_parts
+
+    def turned(*given: Any) -> Any:
+        member = real(*given)
+        return replace(member, test_ids=member.test_ids[::-1])
+
+    monkeypatch.setattr(members, "member_from_parts", turned)
+    done = site.run("blend")
+    assert done.code == 2
+    assert "are not of this test table: train predicts it" in done.err
