@@ -67,41 +67,72 @@ def gather(
     Raises PipelineError if there is none, or if `blend.members` names one that is not there.
     """
     jobs = recorded_jobs(run, config, competition, split, competition.test.sha256)
-    rows = rows_of(competition.ids, split.fold, folds)
-    test_ids = np.array(competition.test.ids, dtype=object)
-    whole: dict[str, Callable[[], Member]] = {}
-    seconds: dict[str, float] = {}
-    variants: dict[str, str] = {}
-    predicting: dict[str, float | None] = {}
-    left_out: list[str] = []
-    for variant in config.variants:
-        own = [job for job in jobs if job.variant == variant]
-        cv = [job for job in own if job.fold in folds]
-        if not cv or any(job.state == "fit" for job in cv):
-            done = sum(job.state != "fit" for job in cv)
-            state = f"{done} of its {len(cv)} fits are done" if cv else "it was not trained with this config"
-            left_out.append(f"{variant} is left out: {state}")
-            continue
-        refits = [job for job in own if job.fold == "all"]
-        predicting[variant] = _predicting(refits or cv)
-        for name in members_of(config, variant).values():
-            whole[name] = partial(_own_member, name, cv, refits, competition, rows, test_ids)
-            variants[name] = variant
-            seconds[name] = sum((job.marker or {})["provenance"]["seconds"] for job in cv)
+    rows, test_ids = rows_of(competition.ids, split.fold, folds), np.array(competition.test.ids, dtype=object)
+    trained, left_out = _trained(jobs, config, folds)
+    variants = {name: variant for variant in trained for name in members_of(config, variant).values()}
+    make: dict[str, Callable[[], Member]] = {
+        name: partial(_own_member, name, trained[variant], competition, rows, test_ids)
+        for name, variant in variants.items()
+    }
     for name, files in config.blend.extra.items():
-        whole[name] = partial(_extra, name, folder / files.oof, folder / files.test, competition, rows, test_ids)
-    names = _restricted(list(whole), config)
+        make[name] = partial(_extra, name, folder / files.oof, folder / files.test, competition, rows, test_ids)
+    names = _restricted(list(make), config)
     if not names:
         raise PipelineError(_none_whole(config, jobs, folds, left_out))
     bar = tqdm(names, "reading members", unit="member", delay=2, leave=False, disable=None)
-    members, P = stack((whole[name]() for name in bar), len(names), rows)
+    members, P = stack((make[name]() for name in bar), len(names), rows)
     useless = idle(members)
     if len(useless) == len(members):
         raise PipelineError(f"no member can be blended: {members[0].name} is of no use, {useless[members[0].name]}")
     left_out += [f"{name} is left out: {reason}" for name, reason in useless.items()]
     members, P = without(members, P, useless)
-    fits = {member.name: source_of(member.name, jobs, folds, config, folder) for member in members}
-    return Gathered(rows, members, P, seconds, variants, predicting, fits, left_out, list(whole))
+    return Gathered(
+        rows=rows,
+        members=members,
+        P=P,
+        seconds={name: trained[variant].seconds for name, variant in variants.items()},
+        variants=variants,
+        predicting={variant: fits.predicting for variant, fits in trained.items()},
+        fits={member.name: source_of(member.name, jobs, folds, config, folder) for member in members},
+        left_out=left_out,
+        offered=list(make),
+    )
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """The finished fits of a variant: those of the wanted folds, and those on all rows."""
+
+    cv: list[Job]
+    refits: list[Job]
+
+    @property
+    def seconds(self) -> float:
+        """Of training, in the wanted folds."""
+        return float(sum((job.marker or {})["provenance"]["seconds"] for job in self.cv))
+
+    @property
+    def predicting(self) -> float | None:
+        """Seconds in which they predict 1,000 rows; None if one was not timed."""
+        used = self.refits or self.cv
+        timed = [(job.marker or {}).get("provenance", {}).get("predict_seconds") for job in used]
+        return None if None in timed else float(sum(timed))
+
+
+def _trained(jobs: Sequence[Job], config: Config, folds: Sequence[int]) -> tuple[dict[str, _Fits], list[str]]:
+    """The variants whose fits of the wanted folds are all done, and a sentence on each other one."""
+    trained: dict[str, _Fits] = {}
+    left_out = []
+    for variant in config.variants:
+        own = [job for job in jobs if job.variant == variant]
+        cv = [job for job in own if job.fold in folds]
+        if cv and all(job.state != "fit" for job in cv):
+            trained[variant] = _Fits(cv, [job for job in own if job.fold == "all"])
+            continue
+        done = sum(job.state != "fit" for job in cv)
+        state = f"{done} of its {len(cv)} fits are done" if cv else "it was not trained with this config"
+        left_out.append(f"{variant} is left out: {state}")
+    return trained, left_out
 
 
 def _none_whole(config: Config, jobs: Sequence[Job], folds: Sequence[int], left_out: Sequence[str]) -> str:
@@ -113,32 +144,21 @@ def _none_whole(config: Config, jobs: Sequence[Job], folds: Sequence[int], left_
     return f"no member covers folds {wanted}: {'; '.join(left_out)}; train first, {config.command('train')}{less}"
 
 
-def _predicting(jobs: Sequence[Job]) -> float | None:
-    """Seconds in which these fits predict 1,000 rows; None if one was not timed."""
-    timed = [(job.marker or {}).get("provenance", {}).get("predict_seconds") for job in jobs]
-    return None if None in timed else float(sum(timed))
-
-
 def _own_member(
-    name: str,
-    cv: Sequence[Job],
-    refits: Sequence[Job],
-    competition: Competition,
-    rows: Rows,
-    test_ids: npt.NDArray[np.object_],
+    name: str, fits: _Fits, competition: Competition, rows: Rows, test_ids: npt.NDArray[np.object_]
 ) -> Member:
     columns, table = competition.targets.columns, competition.test.sha256
-    predicted = all(job.state == "done" for job in cv)
+    predicted = all(job.state == "done" for job in fits.cv)
     member = member_from_parts(
         name,
-        [read_part(job.part(name, None), columns) for job in cv],
-        [read_part(job.part(name, table), columns) for job in cv] if predicted else [],
+        [read_part(job.part(name, None), columns) for job in fits.cv],
+        [read_part(job.part(name, table), columns) for job in fits.cv] if predicted else [],
         rows,
         columns,
     )
-    if refits and all(job.state == "done" for job in refits):
+    if fits.refits and all(job.state == "done" for job in fits.refits):
         # `folds: all`: the models trained on every row predict the test table, in place of the fold models
-        wholes = [read_part(job.part(name, table), columns).set_index("id") for job in refits]
+        wholes = [read_part(job.part(name, table), columns).set_index("id") for job in fits.refits]
         parts = [whole.loc[competition.test.ids, columns].to_numpy() for whole in wholes]
         return replace(member, test_ids=test_ids, test=np.mean(parts, axis=0)[None])
     if member.test is None:

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,15 @@ Row = dict[str, Any]
 TRAIN, TEST = 48, 12
 FILLER = ["the", "movie", "film", "book", "story", "plot", "actor", "cat", "dog", "sat", "ran", "mat", "city", "river"]
 CHINESE = "中国人民大学生的是在有我他这为之来以"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heeded_signals() -> None:
+    """`nohup make test &` starts Python deaf to SIGHUP and SIGINT, which `train` respects and these tests send."""
+    for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 class Site(Place):
