@@ -47,7 +47,7 @@ class Texts(Sequence[tuple[str, ...]]):
     def __init__(self, frame: pd.DataFrame, text: str | list[str], path: Path, what: str) -> None:
         columns = text_columns(text)
         need_columns(frame, columns, path, what)
-        self._frame, self._text = frame[columns], text
+        self._frame, self._text = frame[list(dict.fromkeys(columns))], text  # a column may be named twice
 
     def __len__(self) -> int:
         return len(self._frame)
@@ -73,12 +73,11 @@ class Texts(Sequence[tuple[str, ...]]):
 
 
 def _rendered(frame: pd.DataFrame, text: str | list[str]) -> list[tuple[str, ...]]:
-    columns = list(frame.columns)
     if isinstance(text, str) and "{" in text:
         rows = frame.to_dict("records")
         return [(text.format_map({str(k): v for k, v in row.items()}),) for row in rows]
-    values = [frame[column].tolist() for column in columns]
-    if len(columns) > 2:
+    values = [frame[column].tolist() for column in text_columns(text)]
+    if len(values) > 2:
         return [(JOIN.join(row),) for row in zip(*values, strict=True)]
     return list(zip(*values, strict=True))
 

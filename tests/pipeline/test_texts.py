@@ -24,6 +24,11 @@ def test_one_column_gives_one_string_and_two_give_a_pair() -> None:
     assert texts(["body", "title"]) == [("one", "A {b}"), ("two", "")]
 
 
+def test_a_column_may_be_named_twice() -> None:
+    assert texts(["body", "body"]) == [("one", "one"), ("two", "two")]
+    assert texts(["body", "who", "body"]) == [("one | x | one",), ("two | y | two",)]
+
+
 def test_three_columns_are_joined_in_order() -> None:
     assert texts(["who", "body", "title"]) == [("x | one | A {b}",), ("y | two | ",)]
 
