@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.config import Config
-    from pipeline.engines.choice import Choice
+    from pipeline.config.run_config import Config
+    from pipeline.engines.select import Choice
 
 OVERRIDE = "change a key of the config for this call: training.epochs=2"
 
@@ -190,8 +190,8 @@ def _size(text: str) -> int:
 
 
 def _choice(args: argparse.Namespace) -> "Choice":
-    from pipeline.engines.choice import Choice
     from pipeline.engines.needs import Needs
+    from pipeline.engines.select import Choice
     from pipeline.errors import PipelineError
 
     for_ray = {f"--{name}": getattr(args, name) for name in ("address", "gpus", "cpus", "memory")}
@@ -209,28 +209,28 @@ def _without(command: str, flag: str, option: str) -> str:
 
 
 def _read(args: argparse.Namespace) -> "tuple[Config, Path]":
-    from pipeline.config import read_config
+    from pipeline.config.run_config import read_config
 
     return read_config(args.config, args.overrides), args.config.parent
 
 
 def _sample(args: argparse.Namespace) -> None:
-    from pipeline.sample import write_sample
+    from pipeline.commands.sample import write_sample
 
     write_sample(Path("data/docstrings"), train_rows=900, test_rows=600, seed=0)
 
 
 def _init(args: argparse.Namespace) -> None:
-    from pipeline.init import init
+    from pipeline.commands.init import init
 
     init(args.folder)
 
 
 def _train(args: argparse.Namespace) -> int:
-    from pipeline.budget import Budget, parse_duration
+    from pipeline.commands.train import train
     from pipeline.dry_run import dry_run
     from pipeline.errors import PipelineError
-    from pipeline.train import train
+    from pipeline.scheduling.budget import Budget, parse_duration
 
     part = {"only": args.only, "folds": args.folds, "choice": _choice(args)}
     if args.dry_run:
@@ -245,37 +245,37 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _blend(args: argparse.Namespace) -> None:
-    from pipeline.blend import blend
+    from pipeline.commands.blend import blend
 
     blend(*_read(args), folds=args.folds, trusted=args.trust)
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from pipeline.compare import compare
+    from pipeline.commands.compare import compare
 
     compare(*_read(args), folds=args.folds)
 
 
 def _report(args: argparse.Namespace) -> None:
-    from pipeline.report.verb import report
+    from pipeline.commands.report import report
 
     report(*_read(args), folds=args.folds)
 
 
 def _submit(args: argparse.Namespace) -> None:
-    from pipeline.submit import submit
+    from pipeline.commands.submit import submit
 
     submit(*_read(args), member=args.member)
 
 
 def _status(args: argparse.Namespace) -> None:
-    from pipeline.status import status
+    from pipeline.commands.status import status
 
     status(*_read(args), deep=args.deep)
 
 
 def _runs(args: argparse.Namespace) -> None:
-    from pipeline.runs import runs
+    from pipeline.commands.runs import runs
 
     named = [] if args.config == Path("config.yaml") else ["--config", str(args.config)]
     again = shlex.join(["python", "run.py", "runs", *named])
@@ -283,19 +283,19 @@ def _runs(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> None:
-    from pipeline.predict import predict
+    from pipeline.commands.predict import predict
 
     predict(*_read(args), test=args.test, output=args.output, sample=args.sample)
 
 
 def _grade(args: argparse.Namespace) -> None:
-    from pipeline.grade import grade
+    from pipeline.commands.grade import grade
 
     grade(*_read(args), solution=args.solution, submission=args.submission)
 
 
 def _schema(args: argparse.Namespace) -> None:
-    from pipeline.config import schema
+    from pipeline.config.run_config import schema
 
     print(schema())
 

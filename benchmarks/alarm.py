@@ -3,7 +3,7 @@
 usage: python benchmarks/alarm.py DATA [--names trec,sst5] [--rows 3000] [--seed 0] [--members FOLDER]
 
 DATA/NAME holds train.csv, test.csv and solution.csv. Makes members with scikit-learn, honest ones and ones that leak,
-and asks `oof.alarm.suspicion` about each, beside honest members. Test labels go into the members that are made strong
+and asks `leak_check.suspicion` about each, beside honest members. Test labels go into the members that are made strong
 by a noisy copy of the truth, and into the choice of test rows with other labels; not into the alarm. FOLDER keeps
 the members for the next time: fits take most of it, and a change of the alarm needs none.
 """
@@ -36,8 +36,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.competitions import COMPETITIONS
 from benchmarks.report import lined_up
-from oof.alarm import suspicion
-from oof.measures import pearson, roc_auc
+from oof.members.leak_check import suspicion
+from oof.metrics.functions import pearson, roc_auc
 
 TEST_ROWS = 2000
 HONEST = ("mean of fold models", "one model of all rows", "made strong", "reshaped")

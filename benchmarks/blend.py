@@ -37,12 +37,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import run
 from benchmarks.report import lined_up
-from oof.blends import BLENDS, blend
+from oof.blends.blend_registry import BLENDS, blend
+from oof.blends.problem import Problem
 from oof.frame import write_frame
-from oof.ladder import auto
-from oof.metrics import Metric, metric
-from oof.problem import Problem
-from oof.resample import Resamples, interval, resampled
+from oof.metrics.metric_registry import Metric, metric
+from oof.selection.auto import auto
+from oof.selection.bootstrap import Resamples, interval, resampled
 
 Predicted = tuple[np.ndarray, np.ndarray]  # truth (rows,), predictions (rows, 1)
 Seconds = dict[str, list[float]]  # of each method, by round

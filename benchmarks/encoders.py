@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel
 
-from models.backbone import PACKAGED, open_backbone, quiet
+from models.encoder.backbone import PACKAGED, open_backbone, quiet
 
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 DISENTANGLED = {

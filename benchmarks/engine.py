@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import report
 from benchmarks.job import Job, variant, write_rows
-from pipeline.sample import write_sample
+from pipeline.commands.sample import write_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTENDERS = ("trainer", "notebook", "ours", "ours-options")

@@ -33,14 +33,14 @@ from sklearn.metrics import cohen_kappa_score
 import run
 from benchmarks.fuzz_inputs import Rows, changed_config, changed_rows, odd_override, scratched, valid_rows, written
 from benchmarks.fuzz_plain import number, plain_table, same, same_table
-from pipeline.competition import load_competition
-from pipeline.config import read_config
+from pipeline.blending.run_members import gather
+from pipeline.config.run_config import read_config
+from pipeline.data.competition import load_competition
+from pipeline.data.fold_assignment import open_folds
+from pipeline.data.tables import read_table
 from pipeline.display import table
 from pipeline.errors import PROBLEMS
-from pipeline.members import gather
-from pipeline.run_directory import run_directory
-from pipeline.splits import open_folds
-from pipeline.tables import read_table
+from pipeline.storage.run_directory import run_directory
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 TASKS = ("binary", "multiclass", "regression", "ordinal", "multilabel")

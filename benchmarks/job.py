@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sklearn.metrics import log_loss, root_mean_squared_error
 
 from folds.components import components
-from folds.file import write_folds
+from folds.fold_file import write_folds
 from folds.splitters import split
 from models.spec import NeuralVariantSpec
 

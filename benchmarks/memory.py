@@ -55,9 +55,9 @@ def measure_fits(site: Path, args: argparse.Namespace) -> None:
     """Train in this process, and print what it holds after each fit."""
     names = [f"{POOLINGS[n % len(POOLINGS)]}_{n}" for n in range(args.fits // FOLDS)]
     write_site(site, args, {name: {"pooling": name.rpartition("_")[0]} for name in names})
-    from pipeline import engine
+    from pipeline.fits import run_fit
 
-    out, real, held = sys.stdout, engine.do_fit, []
+    out, real, held = sys.stdout, run_fit.do_fit, []
 
     def watched(*given: Any, **more: Any) -> Any:
         outcome = real(*given, **more)
@@ -65,7 +65,7 @@ def measure_fits(site: Path, args: argparse.Namespace) -> None:
         print(f"fit {len(held):2} of {args.fits}: {held[-1]:,.1f} MiB", file=out, flush=True)
         return outcome
 
-    with patch.object(engine, "do_fit", watched), contextlib.redirect_stdout(sys.stderr):
+    with patch.object(run_fit, "do_fit", watched), contextlib.redirect_stdout(sys.stderr):
         if code := run.main(["train", "--config", str(site / "config.yaml")]):
             raise SystemExit(code)
     print(f"last / third: {held[-1] / held[2]:.3f}")
@@ -109,7 +109,7 @@ def write_encoder(folder: Path) -> str:
     """Leave a tiny encoder with random weights and the packaged MiniLM's tokenizer in `folder`; returns its name."""
     from transformers import BertConfig, BertModel
 
-    from models.backbone import PACKAGED, open_backbone, quiet
+    from models.encoder.backbone import PACKAGED, open_backbone, quiet
 
     tokenizer = open_backbone(PACKAGED).tokenizer
     with quiet():
@@ -132,7 +132,7 @@ def write_rows(path: Path, rows: int, words: int, *, labelled: bool) -> None:
 
 def wordlist() -> list[str]:
     """English words that are one token each."""
-    from models.backbone import PACKAGED, open_backbone
+    from models.encoder.backbone import PACKAGED, open_backbone
 
     known = open_backbone(PACKAGED).tokenizer.get_vocab()
     return sorted(word for word in known if word.isascii() and word.isalpha())

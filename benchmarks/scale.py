@@ -28,18 +28,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import train as verb
-from pipeline.artefacts import keep
-from pipeline.budget import Budget
-from pipeline.config import read_config
-from pipeline.engines import cluster, processes
-from pipeline.engines.choice import Choice
+from pipeline.commands import train as verb
+from pipeline.config.run_config import read_config
+from pipeline.engines import multiprocess, ray_engine
 from pipeline.engines.needs import Needs
-from pipeline.job import Job
-from pipeline.orders import Began, Event, Finished, Order, Outcome, Stepped
+from pipeline.engines.select import Choice
+from pipeline.fits.events import Began, Event, Finished, Order, Outcome, Stepped
+from pipeline.fits.inputs import Shared
+from pipeline.fits.job import Job
+from pipeline.fits.outputs import keep
 from pipeline.pace import Pace
-from pipeline.shared import Shared
-from pipeline.work import Work
+from pipeline.scheduling.budget import Budget
+from pipeline.scheduling.scheduler import Work
 
 FOLDS, ROWS, TESTS = 5, 100, 20
 TELL = 5.0  # simulated seconds between reports of a running fit, as on a cluster of 1,000
@@ -77,9 +77,9 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
         register()
     with (
         patch.object(Work, "hear", heard),
-        patch.object(processes, "_serve", partial(serve, fake)),
-        patch.object(cluster, "_task", task_of(fake)),
-        patch("pipeline.engine.do_fit", partial(do_nothing, **fake)),
+        patch.object(multiprocess, "_serve", partial(serve, fake)),
+        patch.object(ray_engine, "_task", task_of(fake)),
+        patch("pipeline.fits.run_fit.do_fit", partial(do_nothing, **fake)),
     ):
         started = time.perf_counter()
         verb.train(read_config(site / "config.yaml"), site, choice=choice)
@@ -113,16 +113,16 @@ def outcome_of(job: Job, shared: Shared, megabytes: int, seconds: float) -> Outc
 
 def serve(fake: dict[str, Any], *given: Any) -> None:
     """What a process of the local engine does, with fakes for fits."""
-    with patch("pipeline.engine.do_fit", partial(do_nothing, **fake)):
-        processes._serve(*given)
+    with patch("pipeline.fits.run_fit.do_fit", partial(do_nothing, **fake)):
+        multiprocess._serve(*given)
 
 
 def task_of(fake: dict[str, Any]) -> Callable[..., Any]:
     """What a task on a node does, with fakes for fits."""
 
     def task(*given: Any) -> Any:
-        with patch("pipeline.engine.do_fit", partial(do_nothing, **fake)):
-            return cluster._task(*given)
+        with patch("pipeline.fits.run_fit.do_fit", partial(do_nothing, **fake)):
+            return ray_engine._task(*given)
 
     return task
 

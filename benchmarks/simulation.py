@@ -29,13 +29,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import lined_up
 from folds.splitters import split
-from oof.blends import BLENDS
-from oof.finish import apply_finish
-from oof.ladder import auto, single
-from oof.measures import EPSILON
-from oof.metrics import default_metric
-from oof.problem import Problem
-from oof.rungs import Rung
+from oof.blends.blend_registry import BLENDS
+from oof.blends.calibration import apply_finish
+from oof.blends.problem import Problem
+from oof.metrics.functions import EPSILON
+from oof.metrics.metric_registry import default_metric
+from oof.selection.auto import auto, single
+from oof.selection.candidates import Rung
 
 Array = np.ndarray
 Line = dict[str, Any]

@@ -22,8 +22,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import run
-from models.backbone import quiet
-from pipeline.files import PREFIX
+from models.encoder.backbone import quiet
+from pipeline.storage.files import PREFIX
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = {"train": ["--checkpoint", "1s"], "blend": [], "submit": []}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-import models.course
+import models.training.loop
 from benchmarks.products import Product, Recorder, synchronize
 
 aten = torch.ops.aten
@@ -62,14 +62,14 @@ def sizes(batches: Sequence[np.ndarray], lengths: np.ndarray, accumulation: int)
 def watched_batches() -> Iterator[list[np.ndarray]]:
     """The batches of rows that fits cut meanwhile, in order."""
     seen: list[np.ndarray] = []
-    cut = models.course.training_batches
+    cut = models.training.loop.training_batches
 
     def watched(*args: Any, **kwargs: Any) -> list[np.ndarray]:
         batches = cut(*args, **kwargs)
         seen.extend(batches)
         return batches
 
-    with mock.patch.object(models.course, "training_batches", watched):
+    with mock.patch.object(models.training.loop, "training_batches", watched):
         yield seen
 
 

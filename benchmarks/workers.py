@@ -21,15 +21,15 @@ from safetensors.numpy import save_file
 from benchmarks import products, steps
 from benchmarks.encoders import write_encoder
 from benchmarks.job import Job, Table, variant
-from models.backbone import open_backbone, quiet
 from models.device import pick_device
-from models.fit import fit, updates_per_epoch
+from models.encoder.backbone import open_backbone, quiet
 from models.predict import predict
 from models.saved import load_network, plain_weights
 from models.spec import plain_poolings
 from models.tokens import encode
-from models.trunk_cache import TrunkCache
-from pipeline.files import atomic
+from models.training.fit import fit, updates_per_epoch
+from models.training.frozen_cache import TrunkCache
+from pipeline.storage.files import atomic
 
 WARM_UP = 32  # rows that the network of the predictions is trained on
 

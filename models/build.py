@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from models import ModelError
-from models.backbone import Backbone
-from models.encoder import DROPOUTS, is_causal, load_encoder, longest_text, with_dropouts
+from models.encoder.backbone import Backbone
+from models.encoder.frozen_layers import cut
+from models.encoder.pretrained import DROPOUTS, is_causal, load_encoder, longest_text, with_dropouts
 from models.network import Network, check_poolings
-from models.pooling import Pooling
-from models.pools import inverse_document_frequency
+from models.pooling.masked_pooling import Pooling
+from models.pooling.token_pools import inverse_document_frequency
 from models.tokens import Tokens
-from models.trunk import cut
 
 
 def check_variant(

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.backbone import Backbone
 from models.batches import collate
+from models.encoder.backbone import Backbone
 from models.network import Network
 from models.predict import pad_id
 from models.tokens import Tokens

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from models import ModelError
+from models.encoder.frozen_layers import Trunk
 from models.losses import LOSSES
-from models.pooling import Pooling
-from models.trunk import Trunk
+from models.pooling.masked_pooling import Pooling
 
 
 class Head(nn.Module):

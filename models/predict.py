@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.backbone import Backbone
 from models.batches import AT_ONCE, collate, prediction_batches
 from models.device import autocast, prediction_precision
+from models.encoder.backbone import Backbone
 from models.memory import within_memory
 from models.network import Network
 from models.tokens import Tokens

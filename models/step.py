@@ -13,8 +13,8 @@ from models.device import autocast
 from models.losses import LOSSES
 from models.memory import halved, out_of_memory
 from models.network import Network
-from models.optimizer import clip_gradients, clip_while_stepping, rate_factor, set_rates
 from models.tokens import Tokens
+from models.training.optimizer import clip_gradients, clip_while_stepping, rate_factor, set_rates
 
 
 @dataclass(frozen=True)

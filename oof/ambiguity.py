@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import mean_squared_error
 
-from oof.measures import log_loss
-from oof.problem import Problem
+from oof.blends.problem import Problem
+from oof.metrics.functions import log_loss
 
 
 @dataclass(frozen=True)

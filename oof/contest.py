@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from oof.counted import Counted, counted
-from oof.measures import Array
-from oof.problem import Problem
-from oof.resample import Resamples, interval, standard_error
-from oof.rule import Rule
-from oof.rungs import Rung
-from oof.scores import Blended, Gain
+from oof.blends.problem import Problem
+from oof.metrics.functions import Array
+from oof.metrics.weighted_metrics import Counted, counted
+from oof.selection.bootstrap import Resamples, interval, standard_error
+from oof.selection.candidates import Rung
+from oof.selection.rule import Rule
+from oof.selection.scores import Blended, Gain
 
 
 @dataclass(frozen=True, eq=False)

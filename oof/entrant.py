@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oof.measures import Array
-from oof.seeds import Noise, between_members, between_seeds
+from oof.comparison.seed_noise import Noise, between_members, between_seeds
+from oof.metrics.functions import Array
 
 
 @dataclass(frozen=True, eq=False)

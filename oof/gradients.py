@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from oof.measures import EPSILON, Array, Truth, unit
+from oof.metrics.functions import EPSILON, Array, Truth, unit
 
 
 def log_loss(truth: Truth, predictions: Array) -> Array:

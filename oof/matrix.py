@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oof import OOFError
-from oof.member import Array, Member
-from oof.rows import Rows
+from oof.members.member import Array, Member
+from oof.members.rows import Rows
 
 
 def stack(members: Iterable[Member], count: int, wanted: Rows) -> tuple[list[Member], Array]:

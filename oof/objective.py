@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from oof.decide import best_value
-from oof.measures import Array
-from oof.problem import Problem
+from oof.blends.problem import Problem
+from oof.metrics.functions import Array
+from oof.metrics.thresholds import best_value
 
 TIE = 1e-12  # differences below it are rounding
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import softmax
 
-from oof.confusion import counts
-from oof.measures import Array, Truth
+from oof.metrics.confusion import counts
+from oof.metrics.functions import Array, Truth
 
 CANDIDATES = 200  # offsets tried for a class in a sweep
 SWEEPS = 5

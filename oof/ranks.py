@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from oof.measures import Array
-from oof.problem import Problem
+from oof.blends.problem import Problem
+from oof.metrics.functions import Array
 
 POINTS = 1001
 

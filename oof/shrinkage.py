@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from oof.measures import Array
-from oof.metrics import METRICS
+from oof.blends.problem import Problem
+from oof.blends.weights import equal, simplex
+from oof.metrics.functions import Array
+from oof.metrics.metric_registry import METRICS
 from oof.objective import TIE, objective
-from oof.problem import Problem
-from oof.weights import equal, simplex
 
 STRENGTHS = np.linspace(0, 1, 21)  # shares of equal weights that are tried
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from oof.measures import Array
+from oof.metrics.functions import Array
 
 LEAST = 0.5  # rank correlation with the others on the OOF rows, below which there is nothing to lose
 SHARE = 0.25  # of it must be there on the test rows, but for noise: honest members agree on new rows too

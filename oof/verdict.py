@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from oof.comparison.paired import Judged, Pair
 from oof.entrant import Seeds
-from oof.paired import Judged, Pair
 
 FINDINGS = ("matters", "within seed noise", "no seed yardstick", "not told apart")  # the strongest first
 

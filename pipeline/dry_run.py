@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.budget import time_for
-from pipeline.competition import load_competition
-from pipeline.config import Config
+from pipeline.commands.train import plan_fits
+from pipeline.config.run_config import Config
+from pipeline.data.competition import load_competition
+from pipeline.data.fold_assignment import chosen_folds, foreseen_folds
 from pipeline.display import duration, table, warn
-from pipeline.engines.choice import Choice, resources
-from pipeline.estimate import Estimates, Load, earlier_fits
-from pipeline.job import Job
-from pipeline.plan import explain
-from pipeline.run_directory import run_directory
-from pipeline.splits import chosen_folds, foreseen_folds
-from pipeline.train import plan_fits
+from pipeline.engines.select import Choice, resources
+from pipeline.fits.job import Job
+from pipeline.fits.plan import explain
+from pipeline.fits.timing import Estimates, Load, earlier_fits
+from pipeline.scheduling.budget import time_for
+from pipeline.storage.run_directory import run_directory
 from pipeline.workload import check_jobs, loads_to_do
 
 

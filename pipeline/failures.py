@@ -5,9 +5,9 @@ import traceback
 from models import ModelError
 from models.store import FAILURE, read_json, write_json
 from pipeline.errors import OUT_OF_MEMORY, PROBLEMS
-from pipeline.files import atomic
-from pipeline.job import Job
-from pipeline.orders import Failed
+from pipeline.fits.events import Failed
+from pipeline.fits.job import Job
+from pipeline.storage.files import atomic
 
 
 def told(error: Exception) -> Failed:

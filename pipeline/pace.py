@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pipeline.estimate import Load, Timed
+from pipeline.fits.timing import Load, Timed
 
 STEPS, SECONDS = 20, 60.0  # enough steps to tell from; where they are slow, three that took so long
 

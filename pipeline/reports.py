@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipeline.orders import Event, Stepped
+from pipeline.fits.events import Event, Stepped
 
 EVERY = 1.0  # seconds between reports
 

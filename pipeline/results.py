@@ -9,11 +9,11 @@ from ruamel.yaml import YAML
 
 from models.recipe import differences
 from models.store import MARKER
-from pipeline.blended import BLEND, read_blended
+from pipeline.blending.saved_blend import BLEND, read_blended
 from pipeline.display import number, table, warn
 from pipeline.errors import PROBLEMS
-from pipeline.recipes import records
-from pipeline.run_directory import CONFIG, RunDirectory, check_config
+from pipeline.fits.recipes import records
+from pipeline.storage.run_directory import CONFIG, RunDirectory, check_config
 
 SCORES = ("in-sample", "cross-fitted")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from oof import OOFError
-from oof.decide import judged
-from oof.metrics import Metric
+from oof.metrics.metric_registry import Metric
+from oof.metrics.thresholds import judged
 from pipeline.display import number
 
 

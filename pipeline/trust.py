@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from oof.alarm import suspicion
-from oof.problem import Problem
+from oof.blends.problem import Problem
+from oof.members.leak_check import suspicion
 from oof.turned import turned
+from pipeline.blending.run_members import Gathered
 from pipeline.display import warn
 from pipeline.errors import PipelineError
-from pipeline.members import Gathered
 
 
 def check_extras(gathered: Gathered, problem: Problem, tests: Sequence[np.ndarray], trusted: Sequence[str]) -> None:

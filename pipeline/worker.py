@@ -6,16 +6,16 @@ from functools import partial
 from typing import Any, Literal
 
 from models.checkpoint import Checkpoint
-from models.course import LeftError, Step
 from models.memory import gives_back
-from pipeline import engine
-from pipeline.artefacts import keep_test_predictions
-from pipeline.caches import Caches
+from models.training.loop import LeftError, Step
 from pipeline.failures import told
-from pipeline.job import Job
-from pipeline.orders import EpochEnded, Event, Finished, Left, Order, Outcome, Saved, Stepped
+from pipeline.fits import run_fit
+from pipeline.fits.caches import Caches
+from pipeline.fits.events import EpochEnded, Event, Finished, Left, Order, Outcome, Saved, Stepped
+from pipeline.fits.inputs import Shared
+from pipeline.fits.job import Job
+from pipeline.fits.outputs import keep_test_predictions
 from pipeline.pace import Pace
-from pipeline.shared import Shared
 
 
 @gives_back()
@@ -64,7 +64,7 @@ def do_order(
         if job.state == "predict":
             marker = _predict(job, shared, caches)
         else:
-            fit = partial(engine.do_fit, caches=caches, save=on_save, start=start())
+            fit = partial(run_fit.do_fit, caches=caches, save=on_save, start=start())
             marker = keep(fit(job, shared, on_step, on_epoch, pause))
     except LeftError:
         tell(Left(clock() - began))
@@ -78,6 +78,6 @@ def do_order(
 
 def _predict(job: Job, shared: Shared, caches: Caches) -> dict[str, Any]:
     """Predict the test table with a finished fit."""
-    predictions = engine.do_predict(job, shared.test, caches, shared.task, len(shared.columns))
+    predictions = run_fit.do_predict(job, shared.test, caches, shared.task, len(shared.columns))
     keep_test_predictions(job, predictions, shared.test, shared.columns)
     return {}

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.competition import Competition
-from pipeline.estimate import Load, loads_of
-from pipeline.job import Job
-from pipeline.splits import Folds
+from pipeline.data.competition import Competition
+from pipeline.data.fold_assignment import Folds
+from pipeline.fits.job import Job
+from pipeline.fits.timing import Load, loads_of
 
 
 def check_jobs(jobs: Sequence[Job], competition: Competition) -> None:
     """Refuse what cannot train before the first fit starts, not after the last. Raises ModelError."""
-    from pipeline import engine
+    from pipeline.fits import run_fit
 
     for job in {job.variant: job for job in jobs if job.state == "fit"}.values():  # all fits of a variant are alike
-        engine.check_job(job, competition)
+        run_fit.check_job(job, competition)
 
 
 def loads_to_do(
@@ -34,7 +34,7 @@ def _rest(job: Job, load: Load) -> Load:
 
 def _token_size(job: Job) -> float:
     """What a token costs in the backbone of a neural job: the matrix products of the layers that are not frozen."""
-    from pipeline.caches import backbone_of
+    from pipeline.fits.caches import backbone_of
 
     backbone = backbone_of(job.settings)
     layers = backbone.layers - 1 - (job.settings["freeze_layers"] or 0)

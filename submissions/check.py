@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from submissions import SubmissionError
-from submissions.kinds import require_kind, targets_of
+from submissions.formats import require_kind, targets_of
 from submissions.names import listed, plain, spelled
 
 ROW_SUM_TOLERANCE = 1e-3  # of probabilities; files round to four digits and more, hosts renormalize beyond that

@@ -9,7 +9,7 @@ import pandas as pd
 from submissions import SubmissionError
 from submissions.check import check_probabilities, numbers, same_ids
 from submissions.fill import grades
-from submissions.kinds import require_kind, targets_of
+from submissions.formats import require_kind, targets_of
 from submissions.names import listed, match, places, plain
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import blend, blend_peers
-from oof.metrics import metric
+from oof.metrics.metric_registry import metric
 
 AUC, LOG_LOSS = metric("roc_auc", "binary"), metric("log_loss", "binary")
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import fuzz, fuzz_plain
-from pipeline import readers, tables
+from pipeline.data import table_readers, tables
 from pipeline.errors import PipelineError
 
 ANY_CSV = st.text(alphabet='ab1é ,,"""\n\n\r;\t\0\ufeff', max_size=40)
@@ -35,7 +35,7 @@ def test_no_fuzzed_input_ends_in_a_traceback_or_is_read_wrong(sites: list[fuzz.S
 def test_the_fuzzer_finds_a_reader_that_guesses(
     sites: list[fuzz.Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(readers.READERS, ".csv", lambda path: pd.read_csv(path, dtype=str, keep_default_na=False))
+    monkeypatch.setitem(table_readers.READERS, ".csv", lambda path: pd.read_csv(path, dtype=str, keep_default_na=False))
     counts = counted(sites, 60, ["csv"], tmp_path / "failures")
     assert counts["csv"].verdicts["wrong"] > 5
 
@@ -43,14 +43,14 @@ def test_the_fuzzer_finds_a_reader_that_guesses(
 def test_the_fuzzer_finds_a_reader_that_loses_digits(
     sites: list[fuzz.Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = readers._floats
-    monkeypatch.setattr(readers, "_floats", lambda column: exact(column.cast("float32", safe=False)))
+    exact = table_readers._floats
+    monkeypatch.setattr(table_readers, "_floats", lambda column: exact(column.cast("float32", safe=False)))
     counts = counted(sites, 150, ["parquet"], tmp_path / "failures")
     assert counts["parquet"].verdicts["wrong"] > 0
 
 
 def test_the_fuzzer_finds_a_traceback(sites: list[fuzz.Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(readers.READERS, ".jsonl", lambda path: {}[path])
+    monkeypatch.setitem(table_readers.READERS, ".jsonl", lambda path: {}[path])
     counts = counted(sites, 5, ["jsonl"], tmp_path / "failures")
     assert counts["jsonl"].verdicts["traceback"] == 5
     assert len(list((tmp_path / "failures").glob("*-jsonl-traceback/said.txt"))) == 5

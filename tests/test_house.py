@@ -16,12 +16,12 @@ LEAVES = ("folds", "models", "oof", "submissions")
 PACKAGES = ("pipeline", *LEAVES)
 MAY_IMPORT = {"run": {"pipeline"}, "pipeline": set(PACKAGES), **{leaf: {leaf} for leaf in LEAVES}}
 TORCH = ("torch", "transformers", "safetensors.torch", "tokenizers", "sentence_transformers")
-NEVER_TORCH = ("models", "models.spec", "models.recipe", "models.store", "models.linear")
+NEVER_TORCH = ("models", "models.spec", "models.recipe", "models.store", "models.tfidf")
 ENGINES = (
-    "pipeline.engine",
-    "pipeline.caches",
+    "pipeline.fits.run_fit",
+    "pipeline.fits.caches",
     "pipeline.worker",
-    "pipeline.engines.node",
+    "pipeline.engines.ray_transfer",
     "pipeline.engines.store",
 )  # call what trains and predicts; whoever needs one imports it inside a function
 
@@ -116,7 +116,7 @@ PLAN = {
     "models.spec": "import pydantic",
     "models.recipe": "import json",
     "models.store": "import json",
-    "models.linear": "from models import spec",
+    "models.tfidf": "from models import spec",
     "models.fit": "import torch\nfrom models.spec import Spec",
 }
 
@@ -132,7 +132,7 @@ PLAN = {
         ("pipeline.cli", "from safetensors.torch import save", "pipeline.cli imports safetensors.torch"),
         ("pipeline.cli", "from models import fit", "pipeline.cli imports models.fit, which loads torch"),
         ("models.spec", "def f():\n    import transformers", "models.spec imports transformers"),
-        ("models.linear", "import models.fit", "models.linear loads torch"),
+        ("models.tfidf", "import models.fit", "models.tfidf loads torch"),
         ("models", "from models.fit import fit", "models.spec loads torch"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import run
-from models import pools
+from models.pooling import token_pools
 from tests.models import test_pooling_contract as contract
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,10 +131,10 @@ def test_every_guide_can_be_followed(
 def test_the_pool_of_the_guide_keeps_its_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
     shown = dict(block.split("\n", 1) for language, block in blocks(text) if language == "python")
-    made = dict(vars(pools))
-    exec(shown["# models/pools.py"], made)
+    made = dict(vars(token_pools))
+    exec(shown["# models/pooling/token_pools.py"], made)
     references = eval(f"{{{shown['# tests/models/test_pooling_contract.py']}}}", vars(contract))
-    monkeypatch.setitem(pools.TOKEN_POOLS, "midrange", made["MidrangePool"])
+    monkeypatch.setitem(token_pools.TOKEN_POOLS, "midrange", made["MidrangePool"])
     monkeypatch.setitem(contract.POOL_REFERENCES, "midrange", references["midrange"])
     for check in contract.CHECKS.values():
         check(contract.build("weighted", "midrange"), "weighted", "midrange")

@@ -10,9 +10,9 @@ from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from benchmarks import simulation
-from oof.ladder import single
-from oof.metrics import default_metric
-from oof.problem import Problem
+from oof.blends.problem import Problem
+from oof.metrics.metric_registry import default_metric
+from oof.selection.auto import single
 
 
 def small(task: str, kind: str, rows: int = 60) -> tuple[simulation.World, np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ the same CPU with the same threads.
 from collections.abc import Callable
 from typing import Protocol
 
-from pipeline.orders import Event, Order
+from pipeline.fits.events import Event, Order
 
 Hear = Callable[[int, Event], None]
 Wish = Callable[[int], bool]

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.caches import Caches, tables_of
-from pipeline.job import Job
-from pipeline.shared import Shared
+from pipeline.fits.caches import Caches, tables_of
+from pipeline.fits.inputs import Shared
+from pipeline.fits.job import Job
 
 
 class Store:
@@ -31,7 +31,7 @@ class Store:
         return shared, tokens, self._backbone(job)
 
     def _backbone(self, job: Job) -> tuple[str, Any]:
-        from models.backbone import files_of
+        from models.encoder.backbone import files_of
 
         found = self._caches.backbone(job.settings)
         files = files_of(found.folder)

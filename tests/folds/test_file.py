@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from folds import FoldError
-from folds.file import align, read_folds, read_provenance, verify, write_folds, write_provenance
+from folds.fold_file import align, read_folds, read_provenance, verify, write_folds, write_provenance
 
 IDS = ["007", "NA", "a,b", "ü"]
 

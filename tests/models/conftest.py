@@ -13,10 +13,10 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from models.backbone import Backbone, open_backbone
-from models.fit import Fit, fit
+from models.encoder.backbone import Backbone, open_backbone
 from models.spec import NeuralVariantSpec, plain_poolings
 from models.tokens import Tokens, encode
+from models.training.fit import Fit, fit
 
 ENGLISH = "the a one cat dog bird tree river stone red blue green runs sleeps sings and of in"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

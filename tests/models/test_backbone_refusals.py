@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from models import ModelError, backbone
-from models.backbone import open_backbone
-from models.encoder import load_encoder
+from models import ModelError
+from models.encoder import backbone
+from models.encoder.backbone import open_backbone
+from models.encoder.pretrained import load_encoder
 
 TinyBackbone = Callable[[str], str]
 

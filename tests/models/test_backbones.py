@@ -15,20 +15,20 @@ import torch
 from safetensors.numpy import save_file
 
 from models import ModelError
-from models.backbone import Backbone, open_backbone
 from models.batches import collate
 from models.build import build_network, check_variant
-from models.encoder import empty_encoder, is_causal, load_encoder, longest_text
-from models.fit import Fit, fit
-from models.layers import LAYER_MIXES
+from models.encoder.backbone import Backbone, open_backbone
+from models.encoder.pretrained import empty_encoder, is_causal, load_encoder, longest_text
 from models.losses import LOSSES
 from models.network import Network
-from models.optimizer import LAYER, build_optimizer
-from models.pools import TOKEN_POOLS
+from models.pooling.layer_mixes import LAYER_MIXES
+from models.pooling.token_pools import TOKEN_POOLS
 from models.predict import pad_id, predict
 from models.saved import load_network, plain_weights, read_backbone, write_backbone
 from models.spec import TrainingSpec
 from models.tokens import Tokens, encode
+from models.training.fit import Fit, fit
+from models.training.optimizer import LAYER, build_optimizer
 
 TinyBackbone = Callable[[str], str]
 
@@ -339,8 +339,8 @@ def test_loading_is_quiet(tiny_backbone: TinyBackbone) -> None:
     """In a process of its own: loggers keep the stream that they found when they were made."""
     code = (
         "import sys\n"
-        "from models.backbone import open_backbone\n"
-        "from models.encoder import empty_encoder, is_causal, load_encoder\n"
+        "from models.encoder.backbone import open_backbone\n"
+        "from models.encoder.pretrained import empty_encoder, is_causal, load_encoder\n"
         "for name in sys.argv[1:]:\n"
         "    for extra in ((), ('[NEW]',)):\n"
         "        backbone = open_backbone(name, extra)\n"

@@ -9,8 +9,8 @@ import pytest
 
 from models import ModelError
 from models.checkpoint import Checkpoint, read_checkpoint, share_done, write_checkpoint
-from models.course import LeftError
-from models.fit import Fit
+from models.training.fit import Fit
+from models.training.loop import LeftError
 
 Run = Callable[..., Fit]
 STEPS = 3 * 2  # epochs, and steps of two batches of five rows in each

@@ -14,16 +14,16 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from models import ModelError
-from models import fit as fit_module
-from models.backbone import Backbone
 from models.build import check_variant
 from models.device import pick_precision
-from models.fit import Fit, updates_per_epoch
+from models.encoder.backbone import Backbone
 from models.network import Network
 from models.predict import predict
 from models.saved import load_network, plain_weights
 from models.spec import NeuralVariantSpec, TrainingSpec, plain_poolings
 from models.tokens import Tokens, encode
+from models.training import fit as fit_module
+from models.training.fit import Fit, updates_per_epoch
 
 Run = Callable[..., Fit]
 TASKS = ("binary", "multiclass", "multilabel", "regression", "ordinal")

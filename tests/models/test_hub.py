@@ -20,8 +20,8 @@ import pytest
 from huggingface_hub import constants
 
 from models import ModelError
-from models.backbone import open_backbone
-from models.encoder import load_encoder
+from models.encoder.backbone import open_backbone
+from models.encoder.pretrained import load_encoder
 
 TinyBackbone = Callable[[str], str]
 
@@ -184,8 +184,8 @@ def test_pickled_weights_on_the_hub_are_refused_without_being_fetched(hub: Serve
 
 
 USE = """
-from models.backbone import open_backbone
-from models.encoder import load_encoder
+from models.encoder.backbone import open_backbone
+from models.encoder.pretrained import load_encoder
 backbone = open_backbone("org/tiny")
 load_encoder(backbone)
 print(backbone.sha256)

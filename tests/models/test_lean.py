@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from models.attention import NAME, choose_attention
-from models.backbone import Backbone, open_backbone
 from models.dropout import Dropout, cheapen_dropout
-from models.encoder import load_encoder
+from models.encoder.backbone import Backbone, open_backbone
+from models.encoder.pretrained import load_encoder
 from models.vocabulary import CompactEmbedding, compact, restore
 
 TinyBackbone = Callable[[str], str]

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from models import ModelError
-from models.linear import NUMBERS, TERMS, LinearModel, fit_linear, read_linear, write_linear
 from models.spec import LinearVariantSpec
+from models.tfidf import NUMBERS, TERMS, LinearModel, fit_linear, read_linear, write_linear
 
 TASKS = ("binary", "multiclass", "multilabel", "regression", "ordinal")
 COLUMNS = {"binary": 1, "multiclass": 4, "multilabel": 2, "regression": 2, "ordinal": 4}
@@ -208,7 +208,7 @@ def test_blocks_of_rows_are_predicted_as_the_whole(task: str, sides: int, monkey
     texts = [(text, texts[row // 2][0])[:sides] for row, (text,) in enumerate(texts)]
     model, asked = fitted(task, texts, truth_of(task, animal)), [(text, "the cat")[:sides] for (text,) in ODD] + texts
     whole = model.predict(asked)
-    monkeypatch.setattr("models.linear.BLOCK", 7)
+    monkeypatch.setattr("models.tfidf.BLOCK", 7)
     assert model.predict(asked).tobytes() == whole.tobytes()
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.fit import Fit
-from models.pools import inverse_document_frequency, token_pool
+from models.pooling.token_pools import inverse_document_frequency, token_pool
+from models.training.fit import Fit
 
 Run = Callable[..., Fit]
 LOOKING = ("attention", "multi_head_attention", "idf", "token_weight")

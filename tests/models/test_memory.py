@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.fit import Fit
 from models.memory import gives_back
 from models.network import Network
+from models.training.fit import Fit
 
 Run = Callable[..., Fit]
 

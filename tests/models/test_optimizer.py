@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from models.backbone import Backbone
-from models.encoder import load_encoder
+from models.encoder.backbone import Backbone
+from models.encoder.pretrained import load_encoder
 from models.network import Network
-from models.optimizer import build_optimizer, rate_factor, set_rates
 from models.spec import NeuralVariantSpec, plain_poolings
+from models.training.optimizer import build_optimizer, rate_factor, set_rates
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from models import ModelError
-from models import pooling as door
-from models.layers import LAYER_MIXES, layer_mix
-from models.pooling import Pooling
-from models.pools import TOKEN_POOLS, inverse_document_frequency, token_pool
+from models.pooling import masked_pooling as door
+from models.pooling.layer_mixes import LAYER_MIXES, layer_mix
+from models.pooling.masked_pooling import Pooling
+from models.pooling.token_pools import TOKEN_POOLS, inverse_document_frequency, token_pool
 
 DEPTH, WIDTH, VOCABULARY = 4, 8, 30
 SETTINGS: dict[str, dict[str, Any]] = {"concat": {"count": 3}, "lstm": {"state": 12}}  # other than the defaults

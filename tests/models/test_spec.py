@@ -5,8 +5,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from models import spec
-from models.layers import LAYER_MIXES
-from models.pools import TOKEN_POOLS
+from models.pooling.layer_mixes import LAYER_MIXES
+from models.pooling.token_pools import TOKEN_POOLS
 from models.spec import (
     ConcatLayers,
     GemPool,

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from models import ModelError, states, trunk_cache
-from models.backbone import Backbone, open_backbone
-from models.encoder import load_encoder
+from models import ModelError, states
+from models.encoder.backbone import Backbone, open_backbone
+from models.encoder.frozen_layers import Trunk, cut
+from models.encoder.pretrained import load_encoder
 from models.states import States
 from models.tokens import Tokens, encode
-from models.trunk import Trunk, cut
-from models.trunk_cache import TrunkCache
+from models.training import frozen_cache
+from models.training.frozen_cache import TrunkCache
 
 TinyBackbone = Callable[[str], str]
 CPU = torch.device("cpu")
@@ -54,7 +55,7 @@ def test_rows_are_what_the_trunk_gives_for_each_text_alone(
     at_once: int,
     all_layers: bool,
 ) -> None:
-    monkeypatch.setattr(trunk_cache, "AT_ONCE", {"cpu": at_once})
+    monkeypatch.setattr(frozen_cache, "AT_ONCE", {"cpu": at_once})
     tokens = tokens_of(backbone)
     kept = asked(TrunkCache(tmp_path), trunk, backbone, tokens, all_layers=all_layers)
     rows = np.array([2, 0, 3])
@@ -62,7 +63,7 @@ def test_rows_are_what_the_trunk_gives_for_each_text_alone(
     assert batch.shape == (2 if all_layers else 1, 3, 18, 32)
     assert batch.dtype == torch.float32
     for place, row in enumerate(rows):
-        length, inputs = int(tokens.lengths[row]), trunk_cache.collate(tokens, np.array([row]), CPU, 0)
+        length, inputs = int(tokens.lengths[row]), frozen_cache.collate(tokens, np.array([row]), CPU, 0)
         alone = trunk.lower(inputs, all_layers)[:, 0]
         torch.testing.assert_close(batch[:, place, :length], alone, rtol=1e-5, atol=1e-6)
         assert not batch[:, place, length:].any()

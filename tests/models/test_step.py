@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from models import ModelError, step
-from models.fit import Fit
 from models.network import Network
+from models.training.fit import Fit
 
 Run = Callable[..., Fit]
 

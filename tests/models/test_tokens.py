@@ -5,7 +5,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from models import ModelError
-from models.backbone import Backbone
+from models.encoder.backbone import Backbone
 from models.tokens import Tokens, encode
 
 LONG = "the cat runs and the dog sleeps in a red tree of stone"  # 13 words, a token each

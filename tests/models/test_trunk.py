@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from models import ModelError
-from models.backbone import Backbone, open_backbone
-from models.encoder import empty_encoder, load_encoder
-from models.surgery import layers_of
-from models.trunk import Trunk, check_freeze, cut
+from models.encoder.backbone import Backbone, open_backbone
+from models.encoder.frozen_layers import Trunk, check_freeze, cut
+from models.encoder.pretrained import empty_encoder, load_encoder
+from models.encoder.split_encoder import layers_of
 
 TinyBackbone = Callable[[str], str]
 

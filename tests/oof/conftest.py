@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from oof.metrics import metric
-from oof.problem import Problem
+from oof.blends.problem import Problem
+from oof.metrics.metric_registry import metric
 
 Draw = Callable[..., tuple[Any, Any]]
 LevelOne = Callable[..., Problem]

@@ -8,7 +8,7 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from oof.alarm import BLOCKS, _homes, _measured, suspicion
+from oof.members.leak_check import BLOCKS, _homes, _measured, suspicion
 
 TASKS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]
 ROWS = 400

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from oof import OOFError, blend_file
-from oof.blend_file import apply_blend, read_blend, write_blend
-from oof.blends import BLENDS
+from oof import OOFError
+from oof.blends import blend_file
+from oof.blends.blend_file import apply_blend, read_blend, write_blend
+from oof.blends.blend_registry import BLENDS
 
 
 def blend(method="mean", numbers=None, members=("a", "b"), finish=None):

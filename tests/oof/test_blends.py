@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.blends import BLENDS, blend
-from oof.metrics import METRICS, metric
+from oof.blends.blend_registry import BLENDS, blend
+from oof.blends.problem import Problem
+from oof.metrics.metric_registry import METRICS, metric
 from oof.objective import objective
-from oof.problem import Problem
 from oof.spec import Method
 
 TASKS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.blends import BLENDS
-from oof.choice import Costs, Limits, choose, front, limited, used
-from oof.decide import decide
-from oof.ladder import auto, single
-from oof.metrics import METRICS, metric
+from oof.blends.blend_registry import BLENDS
+from oof.blends.limits import Costs, Limits, choose, front, limited, used
+from oof.metrics.metric_registry import METRICS, metric
+from oof.metrics.thresholds import decide
 from oof.objective import objective
-from oof.scores import cross_fitted, in_sample
+from oof.selection.auto import auto, single
+from oof.selection.scores import cross_fitted, in_sample
 
 GROUPS = np.array([0, 0, 1, 2, 2, 3])
 COSTS = Costs(GROUPS, np.array([4.0, 1.0, 2.0, 0.5]))  # seconds of each group

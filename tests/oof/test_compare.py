@@ -13,15 +13,15 @@ from scipy.stats import tukey_hsd
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from oof.ambiguity import ambiguity
-from oof.compare import compare, write_comparison
-from oof.control import CHOICES, controls, mean_of
-from oof.diversity import by_likeness, error_correlations
+from oof.blends.problem import Problem
+from oof.comparison.compare import compare, write_comparison
+from oof.comparison.diversity import by_likeness, error_correlations
+from oof.comparison.paired import Judged
+from oof.comparison.seed_control import CHOICES, controls, mean_of
+from oof.comparison.seed_noise import Noise, between_members, between_seeds
 from oof.entrant import Entrant, Seeds, poolings
-from oof.metrics import metric
-from oof.paired import Judged
-from oof.problem import Problem
-from oof.resample import Resamples
-from oof.seeds import Noise, between_members, between_seeds
+from oof.metrics.metric_registry import metric
+from oof.selection.bootstrap import Resamples
 from oof.verdict import verdict
 
 DRAWS = 40

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.counted import QUICK, counted
-from oof.decide import decide
-from oof.measures import map_at
-from oof.metrics import METRICS, Metric, metric
+from oof.metrics.functions import map_at
+from oof.metrics.metric_registry import METRICS, Metric, metric
+from oof.metrics.thresholds import decide
+from oof.metrics.weighted_metrics import QUICK, counted
 
 CELLS = [(name, task) for name, entry in METRICS.items() for task in sorted(entry.tasks)]
 CELLS += [("map_at_1", "multiclass"), ("map_at_3", "multiclass")]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oof.decide import best_value, decide, fit_thresholds
-from oof.metrics import METRICS, metric
+from oof.metrics.metric_registry import METRICS, metric
+from oof.metrics.thresholds import best_value, decide, fit_thresholds
 
 
 def test_labels_have_the_shape_of_the_truth(draw):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oof.diversity import by_likeness, error_correlations
+from oof.comparison.diversity import by_likeness, error_correlations
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "ordinal", "regression"])

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from oof import OOFError
-from oof.extra import read_extra
-from oof.member import write_member
-from oof.rows import rows_of
+from oof.members.external import read_extra
+from oof.members.member import write_member
+from oof.members.rows import rows_of
 
 IDS = ["1", "02", "NA", "4", "x"]
 FOLD = np.array([0, 1, 0, 1, -1])

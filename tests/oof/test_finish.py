@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit, softmax
 
-from oof.blends import BLENDS
-from oof.finish import HOTTEST, apply_finish, finishes, fit_finish
-from oof.measures import log_loss
-from oof.metrics import METRICS, metric
-from oof.scores import blended, fit_all, fit_folds
+from oof.blends.blend_registry import BLENDS
+from oof.blends.calibration import HOTTEST, apply_finish, finishes, fit_finish
+from oof.metrics.functions import log_loss
+from oof.metrics.metric_registry import METRICS, metric
+from oof.selection.scores import blended, fit_all, fit_folds
 
 LOSS = METRICS["log_loss"]
 PROBABILITIES = ["binary", "multiclass", "multilabel", "ordinal"]

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from oof import OOFError, ladder
-from oof.blends import BLENDS, Blend
-from oof.ladder import RUNGS, auto, single
-from oof.metrics import metric
-from oof.resample import Resamples, interval
-from oof.rungs import try_blend, try_canary
+from oof import OOFError
+from oof.blends.blend_registry import BLENDS, Blend
+from oof.metrics.metric_registry import metric
+from oof.selection import auto as auto_module
+from oof.selection.auto import RUNGS, auto, single
+from oof.selection.bootstrap import Resamples, interval
+from oof.selection.candidates import try_blend, try_canary
 
 FOLD = np.arange(400) % 5
 
@@ -225,7 +226,7 @@ def chance(seed):
 
 def test_a_ladder_of_pure_chance_flatters_and_the_corrected_score_does_not(draw, level_one, monkeypatch):
     many = [f"chance_{at}" for at in range(15)]
-    monkeypatch.setattr(ladder, "RUNGS", many)
+    monkeypatch.setattr(auto_module, "RUNGS", many)
     best, corrected = [], []
     for seed in range(12):
         for at, name in enumerate(many):

@@ -6,7 +6,7 @@ from scipy.optimize import nnls
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-from oof.linear import ALPHAS, logistic, non_negative, ridge
+from oof.blends.linear_models import ALPHAS, logistic, non_negative, ridge
 
 sizes = pytest.mark.parametrize("size", [1, 7, 1000])
 

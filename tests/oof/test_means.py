@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import gmean
 
-from oof.means import fit, geometric, log_odds
+from oof.blends.means import fit, geometric, log_odds
 
 CODES = ["multiclass", "ordinal"]
 

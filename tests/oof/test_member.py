@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from oof import OOFError
-from oof.member import member_from_parts, write_member
-from oof.rows import rows_of
+from oof.members.member import member_from_parts, write_member
+from oof.members.rows import rows_of
 
 IDS = ["a", "b", "c", "d", "e"]
 FOLD = np.array([0, 1, 0, 1, -1])

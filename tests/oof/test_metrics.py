@@ -9,9 +9,9 @@ from sklearn import metrics as reference
 from sklearn.preprocessing import OneHotEncoder
 
 from oof import OOFError
-from oof.confusion import quick
-from oof.decide import decide
-from oof.metrics import DEFAULTS, METRICS, default_metric, metric
+from oof.metrics.confusion import quick
+from oof.metrics.metric_registry import DEFAULTS, METRICS, default_metric, metric
+from oof.metrics.thresholds import decide
 
 CELLS = [(name, task) for name, entry in METRICS.items() for task in sorted(entry.tasks)]
 CELLS += [("map_at_1", "multiclass"), ("map_at_3", "multiclass")]

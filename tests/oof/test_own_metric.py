@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.decide import decide
-from oof.metrics import CLASSES, metric
-from oof.own_metric import needs_of, own_metric, rehearse
+from oof.metrics.custom_metric import needs_of, own_metric, rehearse
+from oof.metrics.metric_registry import CLASSES, metric
+from oof.metrics.thresholds import decide
 
 Own = Callable[..., Any]
 TASKS = sorted(CLASSES | {"regression"})

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from oof import OOFError
-from oof.parts import read_part, write_part
+from oof.members.prediction_files import read_part, write_part
 
 COLUMNS = ["a", "b"]
 

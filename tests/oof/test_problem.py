@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import oof.problem
-from oof import weights
-from oof.blends import BLENDS
-from oof.metrics import METRICS
+import oof.blends.problem
+from oof.blends import weights
+from oof.blends.blend_registry import BLENDS
+from oof.blends.problem import Problem, combine
+from oof.metrics.metric_registry import METRICS
 from oof.objective import condense, objective
-from oof.problem import Problem, combine
-from oof.rungs import try_canary
+from oof.selection.candidates import try_canary
 
 TASKS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]
 tasks = pytest.mark.parametrize("task", TASKS)
@@ -96,7 +96,7 @@ def test_every_blend_is_fitted_on_a_view_as_on_a_copy(nested, task, name):
 @tasks
 @pytest.mark.parametrize("size", [1, 40, 2**18])
 def test_blocks_cover_each_row_once_in_order(nested, task, size, monkeypatch):
-    monkeypatch.setattr(oof.problem, "BLOCK", size)
+    monkeypatch.setattr(oof.blends.problem, "BLOCK", size)
     for one in nested(task):
         columns = one.P.shape[2]
         cuts = [(one.blocks(), one.take_all(), 3 * columns)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from oof.metrics import METRICS
-from oof.problem import Problem
+from oof.blends.problem import Problem
+from oof.metrics.metric_registry import METRICS
 from oof.ranks import POINTS, apply, fit
 
 

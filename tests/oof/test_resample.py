@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.counted import counted
-from oof.metrics import METRICS
-from oof.resample import MANY_ROWS, Resamples, interval, resampled, standard_error
+from oof.metrics.metric_registry import METRICS
+from oof.metrics.weighted_metrics import counted
+from oof.selection.bootstrap import MANY_ROWS, Resamples, interval, resampled, standard_error
 
 MAE = METRICS["mae"]
 

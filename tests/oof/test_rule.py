@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from oof.rule import Rule
+from oof.selection.rule import Rule
 
 
 def slow_path(values, errors, rungs, finish, canaries):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from oof.blends import BLENDS, Blend
-from oof.finish import apply_finish
-from oof.rungs import try_blend, try_canary
-from oof.scores import blended, cross_fitted, fit_all, fit_folds
+from oof.blends.blend_registry import BLENDS, Blend
+from oof.blends.calibration import apply_finish
+from oof.selection.candidates import try_blend, try_canary
+from oof.selection.scores import blended, cross_fitted, fit_all, fit_folds
 
 
 @pytest.mark.parametrize(("task", "name"), [("binary", "f1"), ("multiclass", "log_loss"), ("regression", "rmse")])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.blends import BLENDS
-from oof.decide import decide
-from oof.metrics import METRICS, metric
-from oof.resample import Resamples
-from oof.scores import cross_fitted, in_sample, paired_gain, score
+from oof.blends.blend_registry import BLENDS
+from oof.metrics.metric_registry import METRICS, metric
+from oof.metrics.thresholds import decide
+from oof.selection.bootstrap import Resamples
+from oof.selection.scores import cross_fitted, in_sample, paired_gain, score
 
 FOLD = np.arange(120) % 4
 

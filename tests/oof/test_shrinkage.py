@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from oof.blends import blend
-from oof.metrics import METRICS, metric
+from oof.blends.blend_registry import blend
+from oof.blends.problem import Problem
+from oof.blends.weights import simplex
+from oof.metrics.metric_registry import METRICS, metric
 from oof.objective import objective
-from oof.problem import Problem
-from oof.scores import cross_fitted
+from oof.selection.scores import cross_fitted
 from oof.shrinkage import STRENGTHS, apply_by_column, by_column, shrunk
-from oof.weights import simplex
 
 
 def alike(level_one, seed, members=6, rows=200):

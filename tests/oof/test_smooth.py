@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-import oof.smooth
-from oof.decide import best_value
-from oof.metrics import METRICS, metric
-from oof.problem import Problem
-from oof.search import descend
-from oof.smooth import smooth
+import oof.blends.smooth_metrics
+from oof.blends.problem import Problem
+from oof.blends.search import descend
+from oof.blends.smooth_metrics import smooth
+from oof.metrics.metric_registry import METRICS, metric
+from oof.metrics.thresholds import best_value
 
 ROUGH = [
     ("binary", "roc_auc"),
@@ -33,8 +33,8 @@ cells = pytest.mark.parametrize(("task", "name"), CELLS)
 @cells
 def test_the_slope_added_up_along_a_path_is_the_difference(draw, level_one, monkeypatch, task, name):
     """A path long enough to cross knots: the value is made of pieces, each with its own slope."""
-    monkeypatch.setattr(oof.smooth, "KNOTS", 32)  # of so few rows as here, each has knots of its own else
-    monkeypatch.setattr(oof.smooth, "SHARPNESS", 50.0)  # so that many thresholds take part
+    monkeypatch.setattr(oof.blends.smooth_metrics, "KNOTS", 32)  # few rows would have a knot each
+    monkeypatch.setattr(oof.blends.smooth_metrics, "SHARPNESS", 50.0)  # so that many thresholds take part
     truth, P = draw(task, rows=150)
     problem = level_one(truth, P, task, name)
     slope = smooth(problem)

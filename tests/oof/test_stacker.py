@@ -8,10 +8,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import oof.problem
-from oof import linear, stacker
-from oof.metrics import METRICS
-from oof.problem import Problem
+import oof.blends.problem
+from oof.blends import linear_models, stacker
+from oof.blends.problem import Problem
+from oof.metrics.metric_registry import METRICS
 
 
 def problem(P, truth, task):
@@ -42,7 +42,7 @@ def test_regression_predicts_what_ridge_predicts(draw):
     truth, P = draw("regression")
     found = stacker.apply(fit(P, truth, "regression"), P)
     for target in range(2):
-        model = make_pipeline(StandardScaler(), RidgeCV(linear.ALPHAS)).fit(P[..., target].T, truth[:, target])
+        model = make_pipeline(StandardScaler(), RidgeCV(linear_models.ALPHAS)).fit(P[..., target].T, truth[:, target])
         assert found[:, target] == pytest.approx(model.predict(P[..., target].T))
 
 
@@ -82,7 +82,7 @@ def seen(request, monkeypatch):
 
     def made(truth, P, task):
         if "blocks" in request.param:
-            monkeypatch.setattr(oof.problem, "BLOCK", 40)
+            monkeypatch.setattr(oof.blends.problem, "BLOCK", 40)
         found = problem(P, truth, task)
         if "view" in request.param:
             found = found.rows(np.arange(len(truth)) % 5 != 1).rows(np.arange(len(truth) * 4 // 5) > 6)
@@ -124,7 +124,7 @@ def test_targets_have_scikit_learns_coefficients(draw, seen):
     view, truth, P = seen(*draw("regression"), "regression")
     found, positive = stacker.fit(view), stacker.fit_nnls(view)
     for at in range(2):
-        coefficients, intercepts = unscaled(RidgeCV(linear.ALPHAS), P[..., at].T, truth[:, at])
+        coefficients, intercepts = unscaled(RidgeCV(linear_models.ALPHAS), P[..., at].T, truth[:, at])
         assert found["coefficients"][at] == pytest.approx(coefficients[0])
         assert found["intercepts"][at] == pytest.approx(intercepts[0])
         model = LinearRegression(positive=True).fit(P[..., at].T, truth[:, at])

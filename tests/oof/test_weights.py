@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks.blend import synthetic
-from oof import OOFError, search, weights
-from oof.metrics import METRICS, Metric, metric
+from oof import OOFError
+from oof.blends import search, weights
+from oof.blends.problem import Problem, combine
+from oof.blends.weights import hill_climb, simplex, subset
+from oof.metrics.metric_registry import METRICS, Metric, metric
 from oof.objective import condense, objective
-from oof.problem import Problem, combine
-from oof.weights import hill_climb, simplex, subset
 
 
 def problem(P, truth, task, entry):

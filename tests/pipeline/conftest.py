@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.sites import Site as Place
 from models.store import write_json
-from pipeline.seals import unseal, write_sealed
+from pipeline.storage.checksums import unseal, write_sealed
 
 Row = dict[str, Any]
 TRAIN, TEST = 48, 12

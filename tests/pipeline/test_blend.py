@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oof.blend_file import read_blend
-from pipeline import members
+from oof.blends.blend_file import read_blend
+from pipeline.blending import run_members
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 CLASSES = ["who", "where", "when"]
@@ -210,13 +210,13 @@ def test_a_teammates_test_predictions_of_something_else_are_refused(blended) -> 
 
 def test_members_share_the_ids_of_the_test_table(blended, monkeypatch: pytest.MonkeyPatch) -> None:
     site = blended("multiclass")
-    real, found = members.stack, []
+    real, found = run_members.stack, []
 
     def seen(made: Any, *more: Any) -> Any:
         found.extend(made)
         return real(found, *more)
 
-    monkeypatch.setattr(members, "stack", seen)
+    monkeypatch.setattr(run_members, "stack", seen)
     offer(site, "theirs", blurred(0.8))
     site.ok("blend")
     assert len(found) > 2
@@ -224,13 +224,13 @@ def test_members_share_the_ids_of_the_test_table(blended, monkeypatch: pytest.Mo
 
 
 def test_a_member_whose_parts_predict_other_test_rows_is_refused(blended, monkeypatch: pytest.MonkeyPatch) -> None:
-    site, real = blended("multiclass"), members.member_from_parts
+    site, real = blended("multiclass"), run_members.member_from_parts
 
     def turned(*given: Any) -> Any:
         member = real(*given)
         return replace(member, test_ids=member.test_ids[::-1])
 
-    monkeypatch.setattr(members, "member_from_parts", turned)
+    monkeypatch.setattr(run_members, "member_from_parts", turned)
     done = site.run("blend")
     assert done.code == 2
     assert "are not of this test table: train predicts it" in done.err

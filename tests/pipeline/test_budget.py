@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.budget import Agenda, Budget, foresee, next_fit, parse_duration, time_for
 from pipeline.errors import PipelineError
-from pipeline.estimate import MARGINS, RECENT, Estimates, Load, Timed, loads_of
+from pipeline.fits.timing import MARGINS, RECENT, Estimates, Load, Timed, loads_of
+from pipeline.scheduling.budget import Agenda, Budget, foresee, next_fit, parse_duration, time_for
 
 
 class Clock:

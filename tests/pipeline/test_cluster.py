@@ -20,12 +20,12 @@ import ray
 import run
 from benchmarks.sites import contents
 from models.store import CHECKPOINT
-from pipeline.engines import cluster
-from pipeline.engines.cluster import Desk
-from pipeline.engines.connection import probe
+from pipeline.engines import ray_engine
 from pipeline.engines.needs import Needs
-from pipeline.orders import Began, EpochEnded, Event, Finished
-from pipeline.work import Work
+from pipeline.engines.ray_cluster import probe
+from pipeline.engines.ray_engine import Desk
+from pipeline.fits.events import Began, EpochEnded, Event, Finished
+from pipeline.scheduling.scheduler import Work
 
 MakeSite = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +102,7 @@ def test_the_fits_of_killed_nodes_are_done_again_and_nothing_twice(
 def test_a_node_that_falls_silent_is_given_up_and_what_it_still_tells_is_not_heard(
     nodes: Any, long_site: Any, long: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent, see = list[str](), cluster.nodes_of
+    silent, see = list[str](), ray_engine.nodes_of
 
     def seen(ray: Any) -> dict[str, Needs]:
         found = see(ray)
@@ -111,8 +111,8 @@ def test_a_node_that_falls_silent_is_given_up_and_what_it_still_tells_is_not_hea
     def hush(work: Work, place: int) -> None:
         silent.append(work.out[place].where[-6:])
 
-    monkeypatch.setattr(cluster, "nodes_of", seen)
-    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(ray_engine, "nodes_of", seen)
+    monkeypatch.setattr(ray_engine, "LOOK_SECONDS", 0.2)
     at_first_epochs(monkeypatch, 1, hush)
     out = long_site.ok("train", *on(nodes))
     assert "lost, its node is gone; it is done again from " in out
@@ -172,7 +172,7 @@ def test_a_node_never_does_more_fits_than_it_has_cpus_for(
             others.append(event)  # an end is heard by the way of its result, so one may be heard late
 
     monkeypatch.setattr(Work, "hear", heard)
-    monkeypatch.setattr(cluster, "Desk", SlowDesk)
+    monkeypatch.setattr(ray_engine, "Desk", SlowDesk)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     site = make_site("binary", variants={"mean": {"pooling": "mean"}, "max": {"pooling": "max"}}, folds={"count": 3})
     out = site.ok("train", *on(nodes), "--gpus", "0", "--cpus", "1")

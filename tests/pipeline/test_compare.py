@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
-from oof.resample import Resamples
-from pipeline.comparison import describe
-from pipeline.standings import correlation
+from oof.selection.bootstrap import Resamples
+from pipeline.blending.blend_summary import correlation
+from pipeline.blending.compare_summary import describe
 
 MakeSite = Callable[..., Any]
 CLASSES = ["when", "where", "who"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from models.recipe import digest
-from pipeline.competition import load_test
+from pipeline.data.competition import load_test
 
 CELLS = ["plain", "", 'two\nlines, "quoted" \\', "中文 é", "😀", "\u2028", "NA", "1,2", "['x']", "tab\t"]
 SPEC: Any = SimpleNamespace(id="id", text="text")
@@ -25,7 +25,7 @@ def written(folder: Path, rows: int) -> tuple[Path, dict[str, list[str]]]:
 def test_a_table_hashed_in_blocks_has_the_digest_of_its_columns(
     rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.competition.BLOCK", 7)
+    monkeypatch.setattr("pipeline.data.competition.BLOCK", 7)
     path, table = written(tmp_path, rows)
     assert load_test(SPEC, path).sha256 == digest(table)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.config import Config, effective_yaml, read_config, schema
+from pipeline.config.run_config import Config, effective_yaml, read_config, schema
 from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,13 +16,13 @@ import pytest
 from benchmarks.sites import contents
 from models.device import devices
 from models.store import CHECKPOINT, MARKER
-from pipeline.engines.processes import Process
-from pipeline.estimate import Load
-from pipeline.files import PREFIX
-from pipeline.orders import EpochEnded, Event, Stepped
+from pipeline.engines.multiprocess import Process
+from pipeline.fits.events import EpochEnded, Event, Stepped
+from pipeline.fits.timing import Load
 from pipeline.pace import Pace
 from pipeline.reports import Reports
-from pipeline.work import Work
+from pipeline.scheduling.scheduler import Work
+from pipeline.storage.files import PREFIX
 
 MakeSite = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ def test_a_fit_that_is_lost_again_and_again_is_given_up_and_the_others_go_on(
     site = linear_site("binary")
     (site.folder / "metric.py").write_text(DEADLY, encoding="utf-8")
     site.configure(competition={"metric": {"file": "metric.py", "function": "deadly", "direction": "higher"}})
-    monkeypatch.setattr("pipeline.work.TRIES", 2)
+    monkeypatch.setattr("pipeline.scheduling.scheduler.TRIES", 2)
     done = site.run("train", "--workers", "2")
     assert done.code == 1
     died = "its process ended (exit code 3)"

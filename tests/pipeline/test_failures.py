@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from benchmarks.sites import contents
-from models.backbone import open_backbone
+from models.encoder.backbone import open_backbone
 from models.step import Stepper
 from models.store import CHECKPOINT, FAILURE
-from pipeline import engine
-from pipeline.files import PREFIX
+from pipeline.fits import run_fit
+from pipeline.storage.files import PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,7 +43,7 @@ def site(whole: Any, make_site: Callable[..., Any]) -> Any:
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the first fit of `mean` raise, at its second step."""
-    real = engine.do_fit
+    real = run_fit.do_fit
 
     def do_fit(job: Any, shared: Any, on_step: Callable[[Any], None], *more: Any, **kept: Any) -> Any:
         steps = itertools.count(1)
@@ -55,7 +55,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
         return real(job, shared, step, *more, **kept)
 
-    monkeypatch.setattr(engine, "do_fit", do_fit)
+    monkeypatch.setattr(run_fit, "do_fit", do_fit)
 
 
 def finish(site: Any) -> None:

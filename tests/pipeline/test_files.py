@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from safetensors import SafetensorError
 
-from pipeline.files import PREFIX, atomic, plainly, sweep, together
+from pipeline.storage.files import PREFIX, atomic, plainly, sweep, together
 
 
 def names(folder: Path) -> list[str]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.live import LIVE, Live, Running, Snapshot, read_live, sentences
-from pipeline.lock import only_one
-from pipeline.orders import Event, Stepped
-from pipeline.run_directory import RunDirectory
-from pipeline.work import Work
+from pipeline.fits.events import Event, Stepped
+from pipeline.scheduling.live_status import LIVE, Live, Running, Snapshot, read_live, sentences
+from pipeline.scheduling.scheduler import Work
+from pipeline.storage.locks import only_one
+from pipeline.storage.run_directory import RunDirectory
 
 SNAPSHOT = Snapshot(
     ended=3,

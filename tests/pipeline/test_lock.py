@@ -14,13 +14,13 @@ import pytest
 
 from benchmarks.sites import contents
 from pipeline.errors import PipelineError
-from pipeline.lock import only_one
+from pipeline.storage.locks import only_one
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.lock import only_one
+from pipeline.storage.locks import only_one
 with only_one(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.backbone import open_backbone
-from pipeline.competition import load_competition
-from pipeline.config import read_config
-from pipeline.recipes import read_recipe, recorded_recipe
-from pipeline.run_directory import run_directory
+from models.encoder.backbone import open_backbone
+from pipeline.config.run_config import read_config
+from pipeline.data.competition import load_competition
+from pipeline.fits.recipes import read_recipe, recorded_recipe
+from pipeline.storage.run_directory import run_directory
 
 MEAN = {"mean": {"pooling": "mean"}}
 TFIDF = {"tfidf": {"model": "tfidf"}}

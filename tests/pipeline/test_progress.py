@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from oof.metrics import metric
-from pipeline.estimate import Load
-from pipeline.orders import Stepped
+from oof.metrics.metric_registry import metric
+from pipeline.fits.events import Stepped
+from pipeline.fits.timing import Load
 from pipeline.pace import Pace
-from pipeline.progress import SILENCE, Progress
+from pipeline.scheduling.progress import SILENCE, Progress
 
 MakeSite = Callable[..., Any]
 Lines = pytest.CaptureFixture[str]

@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 
 from models.store import write_json
-from pipeline.config import read_config
-from pipeline.lock import only_one
-from pipeline.report.doubts import _in_doubt
-from pipeline.report.figures import weights
-from pipeline.report.page import _opening
-from pipeline.report.picture import COLOURS, picture
-from pipeline.report.reliability import reliability
-from pipeline.report.shift import Shift, shift
-from pipeline.report.sources import read_sources
-from pipeline.seals import checksum, unseal, write_sealed
+from pipeline.config.run_config import read_config
+from pipeline.reporting.calibration import reliability
+from pipeline.reporting.doubts import _in_doubt
+from pipeline.reporting.figures import weights
+from pipeline.reporting.html_page import _opening
+from pipeline.reporting.sources import read_sources
+from pipeline.reporting.svg_figure import COLOURS, picture
+from pipeline.reporting.train_test_shift import Shift, shift
+from pipeline.storage.checksums import checksum, unseal, write_sealed
+from pipeline.storage.locks import only_one
 
 Blended = Callable[[str], Any]
 MakeSite = Callable[..., Any]
@@ -344,7 +344,7 @@ def test_of_many_doubts_most_are_said_to_be_the_models_own(
     site.write("train.csv", rows)
     site.ok("train")
     few = page(site).text
-    monkeypatch.setattr("pipeline.report.doubts.MANY", 0.01)
+    monkeypatch.setattr("pipeline.reporting.doubts.MANY", 0.01)
     many = page(site).text
     said = ("may be its own mistake as well as the label's", "most of these doubts are mistakes of the model")
     assert [one in text for text in (few, many) for one in said] == [True, False, False, True]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import sample
+from pipeline.commands import sample
 from pipeline.errors import PipelineError
 
 WORDS = tuple(f"{first}{last}" for first in ("al", "be", "ga", "de") for last in ("pha", "tor", "mma", "lta", "nix"))
@@ -124,7 +124,7 @@ def test_only_plain_prose_that_names_no_library_is_left(docstring: str, text: st
 
 def test_the_real_libraries_fill_a_small_sample_without_being_imported(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from pipeline.sample import LIBRARIES, write_sample;"
+        "import sys; from pathlib import Path; from pipeline.commands.sample import LIBRARIES, write_sample;"
         f"write_sample(Path({str(tmp_path)!r}), train_rows=16, test_rows=8, seed=0);"
         "print(sorted(set(LIBRARIES) & set(sys.modules)))"
     )

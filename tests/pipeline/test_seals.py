@@ -12,9 +12,9 @@ from benchmarks.flips import ARTEFACTS, flip
 from benchmarks.sites import contents
 from models import ModelError
 from models.store import read_json, write_json
-from pipeline import engine
 from pipeline.errors import PipelineError
-from pipeline.seals import check_file, checksum, checksums, unseal, write_sealed
+from pipeline.fits import run_fit
+from pipeline.storage.checksums import check_file, checksum, checksums, unseal, write_sealed
 
 FLIPS = 3
 VALUE = {"method": "mean", "numbers": [0.25, 1], "none": None}
@@ -34,13 +34,13 @@ def left(make_site: Callable[..., Any]) -> Any:
     """A run that was stopped in its first fit."""
     site = make_site("binary")
     with pytest.MonkeyPatch.context() as patched:
-        real = engine.do_fit
+        real = run_fit.do_fit
 
         def stopped(job: Any, shared: Any, *more: Any, **kept: Any) -> Any:
             signal.raise_signal(signal.SIGINT)
             return real(job, shared, *more, **kept)
 
-        patched.setattr(engine, "do_fit", stopped)
+        patched.setattr(run_fit, "do_fit", stopped)
         assert site.run("train").code == 128 + signal.SIGINT
     return site
 

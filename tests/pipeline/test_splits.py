@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.competition import load_competition
-from pipeline.config import read_config
-from pipeline.run_directory import run_directory
-from pipeline.splits import Folds, open_folds
+from pipeline.config.run_config import read_config
+from pipeline.data.competition import load_competition
+from pipeline.data.fold_assignment import Folds, open_folds
+from pipeline.storage.run_directory import run_directory
 
 MakeSite = Callable[..., Any]
 

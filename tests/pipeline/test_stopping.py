@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.sites import contents
 from models.store import CHECKPOINT
-from pipeline import engine
-from pipeline.stopping import SAID, StopRequest, stoppable
+from pipeline.fits import run_fit
+from pipeline.scheduling.signals import SAID, StopRequest, stoppable
 
 EPOCHS, AT = 2, 4
 STEPS = EPOCHS * 24 // 8  # half of 48 rows are trained on, 8 at once
@@ -26,8 +26,8 @@ class Steps:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *signals: signal.Signals, at: int = AT) -> None:
         self.signals, self.at, self.taken = signals, at, 0
-        self.real = engine.do_fit
-        monkeypatch.setattr(engine, "do_fit", self.do_fit)
+        self.real = run_fit.do_fit
+        monkeypatch.setattr(run_fit, "do_fit", self.do_fit)
 
     def do_fit(self, job: Any, shared: Any, on_step: Any, *more: Any, **kept: Any) -> Any:
         if job.linear:
@@ -146,7 +146,7 @@ def test_what_was_ignored_stays_ignored_and_what_was_heeded_comes_back() -> None
 
 DEEP = """
 import hashlib
-from pipeline.stopping import stoppable
+from pipeline.scheduling.signals import stoppable
 with stoppable():
     print("in", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2 * 10**9)  # minutes in C code, where Python hears of no signal

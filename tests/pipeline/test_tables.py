@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from pipeline import readers
+from pipeline.data import table_readers
+from pipeline.data.tables import need_columns, read_table, row_ids
 from pipeline.errors import PipelineError
-from pipeline.tables import need_columns, read_table, row_ids
 
 ROWS = [
     {"id": "007", "text": "NA", "number": 3, "flag": True},
@@ -132,7 +132,7 @@ def test_an_empty_line_is_no_row_and_a_quoted_empty_cell_is_one(tmp_path: Path) 
 
 
 def test_rows_of_several_chunks_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "CHUNK", 3)
+    monkeypatch.setattr(table_readers, "CHUNK", 3)
     (tmp_path / "t.csv").write_text("id\n" + "\n".join(map(str, range(10))))
     read = read_table(tmp_path / "t.csv", "table")
     assert read["id"].tolist() == list(map(str, range(10)))

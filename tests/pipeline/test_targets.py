@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.config.competition_spec import CompetitionSpec
+from pipeline.data.tables import read_table
+from pipeline.data.targets import Targets, read_targets
 from pipeline.errors import PipelineError
-from pipeline.spec import CompetitionSpec
-from pipeline.tables import read_table
-from pipeline.targets import Targets, read_targets
 
 PATH = Path("train.csv")
 METRICS = {"regression": "rmse", "ordinal": "qwk"}

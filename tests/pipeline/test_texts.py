@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import texts as module
+from pipeline.data import texts as module
+from pipeline.data.texts import Texts, text_columns, text_warnings
 from pipeline.errors import PipelineError
-from pipeline.texts import Texts, text_columns, text_warnings
 
 FRAME = pd.DataFrame({"title": ["A {b}", ""], "body": ["one", "two"], "who": ["x", "y"]}, dtype=str)
 WHERE = (Path("train.csv"), "training table")

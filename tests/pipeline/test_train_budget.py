@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 import run
-from models.course import Step
-from pipeline import engine
-from pipeline.budget import Budget
-from pipeline.config import read_config
-from pipeline.estimate import Load
+from models.training.loop import Step
+from pipeline.commands.train import train
+from pipeline.config.run_config import read_config
+from pipeline.fits import run_fit
+from pipeline.fits.timing import Load
 from pipeline.pace import STEPS, Pace
-from pipeline.train import train
+from pipeline.scheduling.budget import Budget
 
 MakeSite = Callable[..., Any]
 LINEAR = {name: {"model": "tfidf", "strength": strength} for name, strength in (("a", 1.0), ("b", 2.0), ("c", 3.0))}
@@ -26,7 +26,7 @@ class Clock:
     """Time that moves by `fit` seconds with each fit and by `step` seconds with each step."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fit: float = 0.0, step: float = 0.0) -> None:
-        self.now, self.fit, do_fit = 1000.0, fit, engine.do_fit
+        self.now, self.fit, do_fit = 1000.0, fit, run_fit.do_fit
 
         def timed(*arguments: Any, **more: Any) -> Any:
             *first, on_step, on_epoch, pause = arguments
@@ -39,7 +39,7 @@ class Clock:
             self.now += self.fit
             return outcome
 
-        monkeypatch.setattr(engine, "do_fit", timed)
+        monkeypatch.setattr(run_fit, "do_fit", timed)
 
     def __call__(self) -> float:
         return self.now
@@ -150,7 +150,7 @@ def test_the_budget_counts_from_the_start_of_the_call_and_names_the_call_that_go
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site, seen = make_site("binary", variants=LINEAR), []
-    monkeypatch.setattr("pipeline.train.train", lambda *_, **options: seen.append(options))
+    monkeypatch.setattr("pipeline.commands.train.train", lambda *_, **options: seen.append(options))
     before, config = time.monotonic(), str(site.folder / "config.yaml")
     assert run.main(["train", "--config", config, "--budget", "1h30m", "training.epochs=2"]) == 0
     assert seen[0]["budget"].seconds == 5400.0

@@ -11,10 +11,10 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score, root_mean_squared_error
 
 import run
-from oof.blend_file import read_blend
-from oof.blends import BLENDS
+from oof.blends.blend_file import read_blend
+from oof.blends.blend_registry import BLENDS
 from oof.spec import Method
-from pipeline.config import read_config
+from pipeline.config.run_config import read_config
 
 TASKS = ["binary", "multiclass", "multilabel", "regression", "ordinal"]
 MakeSite = Callable[..., Any]
@@ -573,7 +573,7 @@ def test_running_out_of_memory_is_one_sentence(make_site: MakeSite, monkeypatch:
         raise MemoryError
 
     site = make_site("binary", variants={"tfidf": {"model": "tfidf"}})
-    monkeypatch.setattr("pipeline.engine.fit_linear", greedy)
+    monkeypatch.setattr("pipeline.fits.run_fit.fit_linear", greedy)
     done = site.run("train")
     assert done.code == 1
     assert "tfidf, seed 0, fold 1: memory ran out; a smaller backbone" in done.err

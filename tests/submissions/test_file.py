@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from submissions.file import write_submission
+from submissions.files import write_submission
 
 
 def test_floats_come_back_to_the_last_bit(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from submissions import SubmissionError
-from submissions.file import write_submission
+from submissions.files import write_submission
 from submissions.fill import fill
 from submissions.grade import align_solution, predictions_of, truth_of
 

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from submissions import SubmissionError
-from submissions.kinds import infer_kind, require_kind
+from submissions.formats import infer_kind, require_kind
 
 
 def sample(**columns: list[str]) -> pd.DataFrame:

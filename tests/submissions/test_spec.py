@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from submissions.kinds import KINDS
+from submissions.formats import KINDS
 from submissions.spec import SubmissionSpec
 
 

@@ -1,0 +1,124 @@
+"""The level-one problem: what a blend is fitted on, and the part of it that some rows are."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oof.metrics.metric_registry import Metric
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+BLOCK = 2**18  # entries of a block: a few megabytes, so that what is derived from it stays in the cache
+
+# To allocate and free 16 MB makes glibc keep smaller blocks when they are freed. Otherwise it hands them back to the
+# system, and a search for weights takes half as long again for page faults.
+np.empty(2**21)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Members' predictions beside the truth.
+
+    `P` is (members, all rows, columns) and never copied: `at` (rows,) says where this problem's rows lie in it, None
+    for all of them in order. `truth` and `fold` (rows,) are of the rows alone, so is `component` (rows,), which marks
+    rows that are resampled together; None where each stands alone.
+    """
+
+    P: Array
+    truth: npt.NDArray[Any]
+    fold: Ints
+    task: str
+    metric: Metric
+    component: Ints | None = None
+    at: Ints | None = None
+    memory: dict[Any, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    @property
+    def members(self) -> int:
+        """How many members there are."""
+        return len(self.P)
+
+    @property
+    def folds(self) -> Ints:
+        """The folds that the rows lie in, rising."""
+        found: Ints = np.unique(self.fold)
+        return found
+
+    def rows(self, mask: npt.NDArray[np.bool_]) -> "Problem":
+        """The problem of some of the rows; `mask` is (rows,)."""
+        return replace(
+            self,
+            truth=self.truth[mask],
+            fold=self.fold[mask],
+            component=None if self.component is None else self.component[mask],
+            at=np.flatnonzero(mask) if self.at is None else self.at[mask],
+        )
+
+    def some(self, members: list[int]) -> "Problem":
+        """The problem of some of the members; copies their predictions."""
+        return replace(self, P=self.P[members], memory={})
+
+    def member(self, number: int) -> Array:
+        """One member's predictions (rows, columns)."""
+        return self.take(self.P[number])
+
+    def take(self, whole: Array) -> Array:
+        """Of something that runs along all rows of P, these rows."""
+        return whole if self.at is None else whole[self.at]
+
+    def take_all(self) -> Array:
+        """P of these rows alone (members, rows, columns); a copy unless they are all of them."""
+        return self.P if self.at is None else self.P[:, self.at]
+
+    def mix(self, weights: Array) -> Array:
+        """Sum of weight times member, (rows, columns)."""
+        return self.take(combine(weights, self.P))
+
+    def slopes(self, gradient: Array) -> Array:
+        """Derivative by each member's weight (members,), from that by each prediction of the mix (rows, columns)."""
+        whole = gradient
+        if self.at is not None:
+            whole = np.zeros(self.P.shape[1:])
+            whole[self.at] = gradient
+        found: Array = self.P.reshape(len(self.P), -1) @ whole.ravel()
+        return found
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """The rows in blocks of about BLOCK entries: where a block lies, and P of it (members, rows, columns)."""
+        for rows in self._slices(self.P.shape[2]):
+            yield rows, self.P[:, rows if self.at is None else self.at[rows]]
+
+    def column_blocks(self, column: int) -> Iterator[tuple[slice, Array]]:
+        """The same of one column: where a block lies, and P of it (members, rows)."""
+        for rows in self._slices(1):
+            yield rows, self.P[:, rows if self.at is None else self.at[rows], column]
+
+    def _slices(self, columns: int) -> Iterator[slice]:
+        step = max(BLOCK // (self.members * columns), 1)
+        for start in range(0, len(self), step):
+            yield slice(start, min(start + step, len(self)))
+
+    def remembered(self, name: str, make: Callable[["Problem"], Any]) -> Any:
+        """What `make` gives for these rows, made once: nested cross-fitting asks for the same rows again and again.
+
+        What is made may hang on anything but `fold` and `component`.
+        """
+        rows = hashlib.blake2b(b"" if self.at is None else self.at.tobytes())
+        rows.update(self.truth.tobytes())
+        key = (name, self.task, self.metric.name, id(self.P), rows.digest())
+        if key not in self.memory:
+            self.memory[key] = (self.P, make(self))  # P stays alive, so that its id stays its own
+        return self.memory[key][1]
+
+
+def combine(weights: Array, P: Array) -> Array:
+    """Sum of weight times member, (rows, columns)."""
+    mixed: Array = (weights @ P.reshape(len(P), -1)).reshape(P.shape[1:])
+    return mixed

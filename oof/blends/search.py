@@ -1,0 +1,162 @@
+"""Searches for weights: greedy growth, climbs and descents of a smooth metric, moves between members."""
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import Bounds, LinearConstraint, minimize
+
+from oof import OOFError
+from oof.blends.problem import Problem
+from oof.blends.smooth_metrics import Slope
+from oof.metrics.functions import Array
+from oof.objective import TIE, Value
+
+Mask = npt.NDArray[np.bool_]
+
+PATIENCE = 10  # steps of a greedy path without a better prefix
+COLUMN, ROWS = 5000, 200_000
+STEPS = 200  # of a climb; it ends by itself after some twenty
+WORK = 1e7  # entries that the moves between members may look at
+
+
+def again(counts: Array) -> Mask:
+    """Every member is open, also one that is in already."""
+    return np.ones(len(counts), dtype=bool)
+
+
+def once(counts: Array) -> Mask:
+    """Members are open that are not in yet."""
+    mask: Mask = counts == 0
+    return mask
+
+
+def sampled(problem: Problem) -> Problem:
+    """Rows enough for a greedy path: of very many a random 200,000, always the same."""
+    if len(problem) <= ROWS:
+        return problem
+    mask = np.zeros(len(problem), dtype=bool)
+    mask[np.random.default_rng(0).choice(len(problem), ROWS, replace=False)] = True
+    return problem.rows(mask)
+
+
+def grow(problem: Problem, value: Value, steps: int, open_to: Callable[[Array], Mask]) -> Array:
+    """How often each member is taken on the best prefix of a greedy path; `open_to` (counts) says which may be next.
+
+    Ties go to members already in, then to the first; what is not finite never wins.
+    """
+    total, counts = np.zeros_like(problem.member(0)), np.zeros(problem.members)
+    best, prefix, since = -np.inf, counts, 0
+    for step in range(1, steps + 1):
+        found = np.full(problem.members, -np.inf)
+        for at in np.flatnonzero(open_to(counts)).tolist():
+            found[at] = value((total + problem.member(at)) / step)
+        top = found.max()
+        if top == -np.inf:
+            break
+        tied = np.flatnonzero(found >= top - TIE)
+        taken = int(tied[np.argmax(counts[tied] > 0)])
+        total, counts = total + problem.member(taken), counts + (np.arange(problem.members) == taken)
+        since += 1
+        if found[taken] > best + TIE:
+            best, prefix, since = found[taken], counts, 0
+        if since == PATIENCE:
+            break
+    if not prefix.any():
+        raise OOFError(f"no member has a finite {problem.metric.name}")
+    return prefix
+
+
+def climb(problem: Problem, slope: Slope) -> Array:
+    """Weights on the simplex near the top of a smooth metric, by steps of Frank and Wolfe (1956).
+
+    From the best member on, each step goes towards the member that gains most at first, as far as it gains, by whole
+    hundredths of the way. It ends where a hundredth is too far, which is short of the top: nearer to it weights follow
+    the noise of the rows.
+    """
+    values = [slope(problem.member(at))[0] for at in range(problem.members)]
+    weights: Array = np.eye(problem.members)[np.argmax(values)]
+    for _ in range(STEPS):
+        mixed = problem.mix(weights)
+        gains = problem.slopes(slope(mixed)[1])
+        toward = int(np.argmax(gains >= gains.max() - TIE))
+        flat = gains[toward] <= weights @ gains + TIE  # its sign would be rounding
+        step = 0 if flat else _hundredths(slope, mixed, problem.member(toward) - mixed) / 100
+        if step == 0:
+            break
+        weights *= 1 - step
+        weights[toward] += step
+    return weights
+
+
+def _hundredths(slope: Slope, start: Array, way: Array) -> int:
+    """How many hundredths of a way to go: as long as the middle of the next one still rises."""
+
+    def falls(gone: int) -> bool:
+        return float(np.vdot(slope(start + (gone + 0.5) / 100 * way)[1], way)) <= TIE
+
+    return bisect_left(range(100), True, key=falls)
+
+
+def descend(problem: Problem, slope: Slope, start: Array, tolerance: float) -> Array:
+    """Weights on the simplex at the top of a smooth metric (larger is better), by sequential quadratic programming."""
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        value, gradient = slope(problem.mix(weights))
+        return -value, -problem.slopes(gradient)
+
+    height, steepness = loss(start)
+    scale = max(abs(height), float(np.abs(steepness).max()), 1e-300)  # the stopping rule is absolute, metrics are not
+
+    def scaled(weights: Array) -> tuple[float, Array]:
+        height, steepness = loss(weights)
+        return height / scale, steepness / scale
+
+    found = minimize(
+        scaled,
+        start,
+        jac=True,
+        method="SLSQP",
+        bounds=Bounds(0, 1),
+        constraints=LinearConstraint(np.ones((1, problem.members)), 1, 1),
+        options={"ftol": tolerance, "maxiter": 300},
+    )
+    weights: Array = np.where(found.x > 1e-9, found.x, 0.0)
+    return normal(weights)
+
+
+def refine(problem: Problem, weights: Array, value: Value) -> Array:
+    """Move weight from one member to another while the value gains; the best members are tried first."""
+    order = np.argsort([-value(problem.member(at)) for at in range(problem.members)], kind="stable")
+    mixed = problem.mix(weights)
+    best = value(mixed)
+    for step in (0.1, 0.03, 0.01):
+        left = min(max(WORK / effort(mixed), 30), 600) / 3
+        moved = True
+        while moved and left > 0:
+            moved = False
+            for giver, taker in [(a, b) for a in order for b in order if a != b]:
+                amount = min(step, weights[giver])
+                if amount < TIE or left <= 0:
+                    continue
+                trial = mixed + amount * (problem.member(taker) - problem.member(giver))
+                left -= 1
+                found = value(trial)
+                if found > best + TIE:
+                    best, mixed, moved = found, trial, True
+                    weights = weights.copy()
+                    weights[giver] -= amount
+                    weights[taker] += amount
+    return normal(weights)
+
+
+def effort(predictions: Array) -> int:
+    """Entries that a metric looks at; a column is worth some thousands of them, however short."""
+    return max(int(predictions.size), COLUMN * int(predictions.shape[1]))
+
+
+def normal(weights: Array) -> Array:
+    """Weights divided by their sum."""
+    divided: Array = weights / weights.sum()
+    return divided

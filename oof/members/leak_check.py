@@ -1,0 +1,128 @@
+"""Is a member out of fold? What its OOF knows of the truth, against what its test predictions can know at most.
+
+How much predictions overlap with the truth is linear in the predictions. So the test predictions of an honest member,
+from one model or averaged over fold models, overlap with the hidden truth as much as its OOF does with the known one.
+But that is bounded: by the probabilities of their own favourites, and by their own spread (Cauchy-Schwarz). And whoever
+knows as much of the truth agrees with others who know of it. An OOF beyond the bounds comes from models that saw its
+rows. A good score is no reason: perfect predictions reach the bounds.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from oof.members.leak_bounds import Tables, company, due, favourite_ratio, favourites, given, needed, reach
+from oof.metrics.functions import Array, Truth
+
+# How far an honest member may pass its bounds, because test rows are other rows; measured by benchmarks/alarm.py.
+FAVOURITE_MARGIN = 1.03
+REACH_MARGIN = 1.25
+ALONE_MARGIN = 1.05
+COMPANY_MARGIN = 1.05
+COMPANY_LEAST = 0.1  # a correlation; lower ones come and go with the rows
+ERRORS = 3.0  # standard errors beyond a margin
+BLOCKS = 20  # of the jackknife
+REASON = "models that saw its rows made the OOF, or weaker ones the test predictions"
+
+Codes = npt.NDArray[np.int64]
+Homes = tuple[Codes, Codes]  # blocks of the training rows and of the test rows
+Value = Callable[[Array, Array], float]  # of a table's column means each
+
+
+def suspicion(
+    oof: Array,
+    test: Array,
+    truth: Truth,
+    task: str,
+    *,
+    others: Array,
+    others_test: Array,
+    component: npt.NDArray[np.int64] | None = None,
+) -> str | None:
+    """Say in one sentence why `oof` (rows, columns) cannot be out of fold, given `test` of the same member; or None.
+
+    `others` (members, rows, columns) and `others_test` (members, test rows, columns) are members known to be honest,
+    perhaps none. Where the bounds of most of them are lower on the test rows too, the rows differ, and that is allowed
+    for. `component` (rows,) names rows that belong together: they count as one in the standard errors.
+    """
+    homes = _homes(len(oof), component), _homes(len(test), None)
+    for bound in (_beyond_favourites, _beyond_reach, _out_of_company):
+        if said := bound(oof, test, truth, task, others, others_test, homes):
+            return f"{said}; {REASON}"
+    return None
+
+
+def _beyond_favourites(
+    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: Homes
+) -> str | None:
+    if task == "regression":
+        return None
+    tables = favourites(oof, test, truth, task, others, others_test)
+    if not _passes(tables, favourite_ratio, np.log(FAVOURITE_MARGIN), homes):
+        return None
+    gives, most = (table[:, 0].mean() for table in tables)
+    return (
+        f"its OOF gives the truth a probability of {gives:.2f} on average, its test predictions give only "
+        f"{most:.2f} to what they hold most likely"
+    )
+
+
+def _beyond_reach(
+    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: Homes
+) -> str | None:
+    beside = reach(oof, test, truth, task, others, others_test)
+    alone = reach(oof, test, truth, task, others[:0], others_test[:0])
+    margins = ((beside, REACH_MARGIN), (alone, ALONE_MARGIN))
+    if not all(_passes(tables, needed, np.log(margin), homes) for tables, margin in margins):
+        return None
+    correlation = np.exp(needed(*(table.mean(0) for table in alone)))
+    return (
+        "to know as much as its OOF, its test predictions would have to correlate "
+        f"{correlation:.2f} with the truth, where 1 is the most"
+    )
+
+
+def _out_of_company(
+    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: Homes
+) -> str | None:
+    def lack(train: Array, test: Array) -> float:
+        return due(train, test) / COMPANY_MARGIN - given(train, test)
+
+    for one in range(len(others)) if len(others) > 1 else ():  # one other alone cannot tell harder rows from a leak
+        tables = company(oof, test, truth, task, others, others_test, one)
+        if _passes(tables, due, COMPANY_LEAST, homes) and _passes(tables, lack, 0, homes):
+            least, has = (value(*(table.mean(0) for table in tables)) for value in (due, given))
+            return (
+                "to know as much as its OOF, its test predictions would have to correlate "
+                f"{least:.2f} with another member's, and do {has:.2f}"
+            )
+    return None
+
+
+def _passes(tables: Tables, value: Value, margin: float, homes: Homes) -> bool:
+    """Whether a value is beyond its margin, whatever rows were drawn."""
+    size, error = _measured(*tables, value, homes)
+    return bool(size - ERRORS * error > margin)
+
+
+def _measured(train: Array, test: Array, value: Value, homes: Homes) -> tuple[float, float]:
+    """A value of column means, and its standard error by the jackknife over blocks of training and test rows."""
+    without = zip(_means_without(train, homes[0]), _means_without(test, homes[1]), strict=True)
+    error = np.std([value(*means) for means in without]) * np.sqrt(BLOCKS - 1)
+    return value(train.mean(0), test.mean(0)), float(error)
+
+
+def _means_without(table: Array, home: Codes) -> Array:
+    """Column means (blocks, columns) of the rows outside each block."""
+    sums = np.stack([np.bincount(home, column, BLOCKS) for column in table.T], 1)
+    left = len(table) - np.bincount(home, minlength=BLOCKS)
+    means: Array = (sums.sum(0) - sums) / left.clip(1)[:, None]
+    return means
+
+
+def _homes(rows: int, component: npt.NDArray[np.int64] | None) -> Codes:
+    """The block of each row; the rows of a component share one."""
+    codes = np.arange(rows) if component is None else np.unique(component, return_inverse=True)[1]
+    homes: Codes = np.random.default_rng(0).permutation(codes.max() + 1)[codes] % BLOCKS
+    return homes

@@ -1,0 +1,1 @@
+"""Metrics: the registry, the functions behind it, thresholds, and a user's own metric."""

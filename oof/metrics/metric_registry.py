@@ -1,0 +1,122 @@
+"""The table of metrics: a name, a function, its direction, what it needs, the tasks it fits.
+
+The functions are scikit-learn's and SciPy's or held against them. A label metric takes labels that `thresholds` made
+of the predictions; every other metric takes the predictions.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from oof import OOFError, gradients
+from oof.metrics import confusion, functions
+
+Array = npt.NDArray[np.float64]
+Truth = npt.NDArray[Any]
+Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
+Needs = Literal["probabilities", "labels", "ranks", "values"]
+
+CLASSES = frozenset({"binary", "multiclass", "multilabel", "ordinal"})
+VALUES = frozenset({"regression"})
+RANKED = frozenset({"multiclass"})
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to judge predictions.
+
+    `function(truth, predictions)` gives the value; for a metric that needs labels, `predictions` are labels shaped as
+    the truth. `gradient(truth, predictions)` is its derivative by each prediction, for the smooth ones;
+    `confusion(matrices)` gives a label metric for confusion matrices (..., true, predicted), for threshold searches.
+    """
+
+    name: str
+    function: Callable[[Truth, Any], float]
+    higher_is_better: bool
+    needs: Needs
+    tasks: frozenset[str]
+    gradient: Callable[[Truth, Array], Array] | None = None
+    confusion: Callable[[Array], Array] | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 if higher is better, else -1: `sign * value` is always better when larger."""
+        return 1 if self.higher_is_better else -1
+
+
+METRICS: dict[str, Metric] = {
+    "log_loss": Metric("log_loss", functions.log_loss, False, "probabilities", CLASSES, gradient=gradients.log_loss),
+    "roc_auc": Metric("roc_auc", functions.roc_auc, True, "ranks", CLASSES),
+    "average_precision": Metric(
+        "average_precision", functions.average_precision, True, "ranks", frozenset({"binary", "multilabel"})
+    ),
+    "accuracy": Metric("accuracy", confusion.accuracy, True, "labels", CLASSES, confusion=confusion.accuracy_of),
+    "balanced_accuracy": Metric(
+        "balanced_accuracy",
+        confusion.balanced_accuracy,
+        True,
+        "labels",
+        CLASSES,
+        confusion=confusion.balanced_accuracy_of,
+    ),
+    "f1": Metric("f1", confusion.f1, True, "labels", CLASSES, confusion=confusion.f1_of),
+    "macro_f1": Metric("macro_f1", confusion.macro_f1, True, "labels", CLASSES, confusion=confusion.macro_f1_of),
+    "mcc": Metric("mcc", confusion.mcc, True, "labels", CLASSES, confusion=confusion.mcc_of),
+    "qwk": Metric("qwk", confusion.qwk, True, "labels", frozenset({"ordinal"}), confusion=confusion.qwk_of),
+    "rmse": Metric("rmse", functions.rmse, False, "values", VALUES, gradient=gradients.rmse),
+    "mcrmse": Metric("mcrmse", functions.mcrmse, False, "values", VALUES, gradient=gradients.mcrmse),
+    "mae": Metric("mae", functions.mae, False, "values", VALUES, gradient=gradients.mae),
+    "r2": Metric("r2", functions.r2, True, "values", VALUES, gradient=gradients.r2),
+    "pearson": Metric("pearson", functions.pearson, True, "values", VALUES, gradient=gradients.pearson),
+    "spearman": Metric("spearman", functions.spearman, True, "ranks", VALUES),
+}
+
+# F1 of many classes is the mean over them; of many labels, the mean of each one's F1 of the positive class
+MEANS = {("f1", "multiclass"): "macro_f1", ("f1", "ordinal"): "macro_f1", ("macro_f1", "multilabel"): "f1"}
+
+MAP_AT = 'map_at_k ("map_at_3")'  # as errors list it: any k from 1 up
+
+DEFAULTS = {
+    "binary": "log_loss",
+    "multiclass": "log_loss",
+    "multilabel": "log_loss",
+    "ordinal": "qwk",
+    "regression": "rmse",
+}
+
+
+def metric(name: str, task: str) -> Metric:
+    """The metric of that name as the task reads it; `map_at_3` is one for every number.
+
+    Raises OOFError for an unknown name (with the nearest known one) and for a metric that does not fit the task.
+    """
+    found = METRICS.get(MEANS.get((name, task), name)) or _map_at(name)
+    if found is None:
+        near = get_close_matches(name, [*METRICS, "map_at_3"], n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise OOFError(f"unknown metric {name!r}: {hint}known ones: {', '.join([*METRICS, MAP_AT])}")
+    if task not in found.tasks:
+        fitting = [known for known, entry in METRICS.items() if task in entry.tasks]
+        fitting += [MAP_AT] if task in RANKED else []
+        raise OOFError(f"metric {name} does not fit task {task}; fitting ones: {', '.join(fitting)}")
+    return replace(found, name=name)
+
+
+def _map_at(name: str) -> Metric | None:
+    if not name.startswith("map_at"):
+        return None
+    number = re.fullmatch(r"map_at_([1-9][0-9]*)", name)
+    if number is None:
+        raise OOFError(f"metric {name!r} must end in a whole number from 1 up, for the k best classes: map_at_3")
+    return Metric(name, partial(functions.map_at, k=int(number[1])), True, "probabilities", RANKED)
+
+
+def default_metric(task: str) -> Metric:
+    """The metric used where the config names none: log_loss, qwk for ordinal, rmse for regression."""
+    return metric(DEFAULTS[task], task)

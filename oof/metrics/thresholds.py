@@ -1,0 +1,155 @@
+"""Labels from predictions, and the thresholds that decide them.
+
+Binary and multilabel: positive where p >= threshold. Multiclass: the most probable class. Ordinal: cut points on the
+expected grade, sum of grade times probability; without cut points that is the expected grade rounded, because the
+expected grade has the least squared error and quadratic kappa punishes squared errors (the most probable grade
+shrinks to the common ones, the median ignores how far away the tails are).
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oof.metrics.confusion import quick
+from oof.metrics.metric_registry import Metric
+
+Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[Any]
+CANDIDATES = 200  # cut points tried per grade
+TIE = 1e-12
+
+
+def decide(task: str, predictions: Array, thresholds: list[float] | None = None) -> npt.NDArray[np.int64]:
+    """Labels shaped as the truth: (rows,) codes, or (rows, labels) 0/1 for multilabel.
+
+    `thresholds`: one for binary, one a label for multilabel, classes - 1 rising cut points for ordinal; None takes
+    .5 and the rounded expected grade. Multiclass takes none.
+    """
+    if task == "multiclass":
+        chosen: npt.NDArray[np.int64] = predictions.argmax(1)
+        return chosen
+    if task == "ordinal":
+        cuts = default_cuts(predictions) if thresholds is None else np.array(thresholds)
+        return np.searchsorted(cuts, expected_grade(predictions), side="right").astype(np.int64)
+    limits = np.full(predictions.shape[1], 0.5) if thresholds is None else np.array(thresholds)
+    labels: npt.NDArray[np.int64] = (predictions >= limits).astype(np.int64)
+    return labels[:, 0] if task == "binary" else labels
+
+
+def judged(
+    metric: Metric, task: str, predictions: Array, thresholds: list[float] | None = None
+) -> npt.NDArray[np.int64] | Array:
+    """What the metric takes: labels decided from the predictions for a label metric, else the predictions."""
+    return decide(task, predictions, thresholds) if metric.needs == "labels" else predictions
+
+
+def fit_thresholds(metric: Metric, task: str, truth: Labels, predictions: Array) -> list[float] | None:
+    """Thresholds that are best for a label metric on these rows; None where there is nothing to fit.
+
+    Exact for binary and for each label: every cut between two neighbouring predictions is tried, ties go to the one
+    nearest .5. For ordinal a coordinate search over cut points. Non-label metrics and multiclass have none.
+    """
+    if metric.confusion is None or task == "multiclass":
+        return None
+    if task == "ordinal":
+        return _fit_cuts(metric, truth, predictions)
+    columns = truth.reshape(predictions.shape)
+    return [best_cut(metric, t, p)[0] for t, p in zip(columns.T, predictions.T, strict=True)]
+
+
+def best_value(metric: Metric, task: str, truth: Labels, predictions: Array) -> float:
+    """Value of a label metric with the thresholds that are best on these rows; a search over weights asks this.
+
+    Ordinal keeps the rounded grade here: fitting cut points for every trial would cost more than it tells.
+    """
+    if metric.confusion is None:
+        return metric.function(truth, decide(task, predictions))
+    if task in ("binary", "multilabel"):
+        columns = truth.reshape(predictions.shape)
+        pairs = zip(columns.T, predictions.T, strict=True)
+        return float(np.mean([best_cut(metric, t, p, limit=CANDIDATES)[1] for t, p in pairs]))
+    return quick(metric.confusion, truth, decide(task, predictions))
+
+
+def best_cut(metric: Metric, truth: Labels, p: Array, limit: int | None = None) -> tuple[float, float]:
+    """The threshold on one column that is best for a label metric with a `confusion`, and its value.
+
+    `limit` tries about that many cuts, evenly spread over the distinct values, instead of all.
+    """
+    assert metric.confusion is not None
+    order = np.argsort(p)
+    ranked, hit = p[order], truth[order] == 1
+    starts = np.flatnonzero(np.diff(ranked, prepend=-np.inf))  # a cut lies before the first row of each distinct value
+    if limit is not None and len(starts) > limit:
+        starts = starts[:: len(starts) // limit]
+    below = np.concatenate([starts, [len(p)]])  # rows called negative
+    missed = np.concatenate([[0], np.cumsum(hit)])[below]
+    positives = int(hit.sum())
+    true_negative = below - missed
+    false_positive = len(p) - positives - true_negative
+    matrix = np.stack([true_negative, false_positive, missed, positives - missed], axis=-1).reshape(-1, 2, 2)
+    values = metric.sign * metric.confusion(matrix.astype(np.float64))
+    high = ranked[starts[1:]]
+    low = ranked[starts[1:] - 1]
+    middle = np.where((low + high) / 2 > low, (low + high) / 2, high)  # the middle of adjacent floats is the lower one
+    # what no row reaches: well above the largest, or rows with a hair more would all be positive
+    never = (ranked[-1] + 1) / 2 if ranked[-1] < 1 else np.nextafter(ranked[-1], np.inf)
+    cuts = np.concatenate([[min(ranked[0], 0.0)], middle, [never]])
+    tied = np.flatnonzero(values >= values.max() - TIE)
+    best = tied[np.argmin(np.abs(cuts[tied] - 0.5))]
+    return float(cuts[best]), float(metric.sign * values[best])
+
+
+def expected_grade(predictions: Array) -> Array:
+    """Sum of grade times probability, (rows,)."""
+    grade: Array = predictions @ np.arange(predictions.shape[1], dtype=np.float64) / predictions.sum(1)
+    return grade
+
+
+def default_cuts(predictions: Array) -> Array:
+    """Cut points .5, 1.5, ... that round the expected grade."""
+    return np.arange(predictions.shape[1] - 1) + 0.5
+
+
+def _fit_cuts(metric: Metric, truth: Labels, predictions: Array) -> list[float]:
+    """Coordinate search from two starts: rounding, and the cuts that give the grades their own shares."""
+    assert metric.confusion is not None
+    classes = predictions.shape[1]
+    grade = expected_grade(predictions)
+    shares = np.cumsum(np.bincount(truth, minlength=classes))[:-1] / len(truth)
+    own = np.quantile(grade, shares)
+    spread = np.quantile(grade, np.linspace(0, 1, CANDIDATES))
+    cuts = np.unique(np.concatenate([default_cuts(predictions), own, spread]))
+    cell = np.searchsorted(cuts, grade, side="right")  # rows of cells 0..j-1 lie below cut j-1
+    table = np.zeros((len(cuts) + 1, classes))
+    np.add.at(table, (cell, truth), 1)
+    below = np.cumsum(table, axis=0)
+    found = [_climb(metric, below, np.searchsorted(cuts, start)) for start in (default_cuts(predictions), own)]
+    best = max(found, key=lambda one: one[0] + (TIE if one is found[0] else 0.0))
+    return [float(cut) for cut in cuts[best[1]]]
+
+
+def _climb(metric: Metric, below: Array, start: npt.NDArray[np.intp]) -> tuple[float, npt.NDArray[np.intp]]:
+    """Move one cut at a time to its best place between its neighbours until none moves."""
+    assert metric.confusion is not None
+    at = start.copy()
+    best = float(metric.sign * metric.confusion(_matrices(below, at[None]))[0])
+    moved = True
+    while moved:
+        moved = False
+        for one in range(len(at)):
+            low = at[one - 1] if one else 0
+            high = at[one + 1] if one + 1 < len(at) else len(below) - 2
+            trials = np.repeat(at[None], high - low + 1, axis=0)
+            trials[:, one] = np.arange(low, high + 1)
+            values = metric.sign * metric.confusion(_matrices(below, trials))
+            if values.max() > best + TIE:
+                at, best, moved = trials[values.argmax()], float(values.max()), True
+    return best, at
+
+
+def _matrices(below: Array, trials: npt.NDArray[np.intp]) -> Array:
+    """Confusion matrices (trials, true, predicted) of cut positions (trials, classes - 1)."""
+    edges = np.concatenate([below[trials], np.repeat(below[-1:][None], len(trials), axis=0)], axis=1)
+    return np.diff(edges, axis=1, prepend=0).transpose(0, 2, 1)

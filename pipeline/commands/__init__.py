@@ -1,0 +1,1 @@
+"""One module a command. Each opens the run, calls the other rooms in order, writes, and prints."""

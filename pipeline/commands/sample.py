@@ -1,0 +1,146 @@
+"""The sample competition: which library does this docstring come from?
+
+Real English that every installation holds: the docstrings of eight libraries that Poolblend's requirements bring
+along. The sources are parsed, the libraries never imported. The same libraries, seed and rows give the same bytes.
+"""
+
+import ast
+import csv
+import importlib.util
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipeline.errors import PipelineError
+from pipeline.storage.files import atomic
+
+Row = tuple[str, str]  # text, library
+LIBRARIES = ("networkx", "numpy", "pandas", "scipy", "sklearn", "sympy", "torch", "transformers")
+
+TEXTS_PER_FILE = 12  # a file speaks of one thing; many files make the harder and more varied competition
+WORDS = range(20, 46)
+FOREIGN_FOLDERS = {"test", "tests", "testing", "externals", "vendored"}  # tests, and code copied from other libraries
+
+SECTION = re.compile(r"\n[^\n]*\n[-=~^]{3,}|\n\s*(>>>|```|\.\. |\w+( \w+)?:\s*\n)")
+PROSE = re.compile(r"[A-Z`][^\n]*(\n[^\s*+|\-][^\n]*)*")
+MARKUP = (
+    (re.compile(r"\[([^]]*)\]\([^)]*\)"), r"\1"),  # [text](address)
+    (re.compile(r":[\w:]+:`([^`<]*?)\s*(?:<[^`]*)?`"), r"\1"),  # :func:`text <target>`
+    (re.compile(r"\s*\[[\w, ]+\]_"), ""),  # citations: [1]_
+    (re.compile(r"`+_*|\*\*|~|!(?=\w)"), ""),
+)
+CODE = re.compile(r"[^\w\s.,;:()'\"/%+?!-]|[a-zA-Z_]\.[a-zA-Z_]{2}|http|::|\.py\b")
+GIVEAWAY = re.compile(
+    r"networkx|numpy|pandas|scipy|scikit|sklearn|sympy|torch|transformers|hugging|npy|\b(nx|np|pd|sp|sk|hf)\b",
+    re.IGNORECASE,
+)
+
+
+def write_sample(folder: Path, *, train_rows: int, test_rows: int, seed: int) -> None:
+    """Write train.csv (id, text, library), test.csv (id, text), sample_submission.csv (id, one column a library)
+    and solution.csv (id, library) into `folder`.
+
+    A source file gives rows to train or to test, never to both, because neighbours in one file resemble each other.
+    Classes differ in size by one row at most. Raises PipelineError where a library is missing or holds too little.
+    """
+    train: list[Row] = []
+    test: list[Row] = []
+    taken: set[str] = set()
+    for position, library in enumerate(tqdm(LIBRARIES, desc="docstrings", unit="library", delay=2, leave=False)):
+        sources = _sources(library, seed)
+        for rows, count in ((test, test_rows), (train, train_rows)):
+            share = len(range(position, count, len(LIBRARIES)))
+            texts = _take(sources, share, taken)
+            if len(texts) < share:
+                raise PipelineError(
+                    f"The docstrings of {library} fill only {len(texts)} of its {share} rows; ask for fewer than"
+                    f" {train_rows} train and {test_rows} test rows."
+                )
+            rows.extend((text, library) for text in texts)
+    _write_tables(folder, train, test, seed)
+
+
+def clean(docstring: str) -> str | None:
+    """Return the opening sentences of a docstring as plain prose of 20 to 45 words, or None where there is none.
+
+    Sections, lists and examples are cut off, markup is removed. A text that still looks like code is left out, and
+    so is one that names a library: a masked name would be a word of its own to learn.
+    """
+    description = SECTION.split("\n" + docstring + "\n", maxsplit=1)[0]
+    text = ""
+    for paragraph in re.split(r"\n\s*\n", description.strip()):
+        if not PROSE.fullmatch(paragraph) or paragraph.endswith(":"):
+            break
+        text += " ".join(paragraph.split()) + (" " if paragraph.endswith((".", "!", "?")) else ". ")
+    for pattern, replacement in MARKUP:
+        text = pattern.sub(replacement, text)
+    kept: list[str] = []
+    for sentence in re.split(r"(?<=[.!?]) (?=[A-Z])", text):
+        if len(kept) + len(sentence.split()) >= WORDS.stop:
+            break
+        kept += sentence.split()
+    text = " ".join(kept)
+    return None if len(kept) not in WORDS or CODE.search(text) or GIVEAWAY.search(text) else text
+
+
+def _sources(library: str, seed: int) -> Iterator[Path]:
+    """Return the source files of an installed library in an order drawn by the seed."""
+    spec = importlib.util.find_spec(library)
+    if spec is None or spec.submodule_search_locations is None:
+        raise PipelineError(f"The sample competition reads the docstrings of {library}, which is not installed.")
+    root = Path(spec.submodule_search_locations[0])
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))
+    names = [name for name in names if FOREIGN_FOLDERS.isdisjoint(part.lstrip("_") for part in name.split("/"))]
+    random.Random(f"{seed} {library}").shuffle(names)
+    return (root / name for name in names)
+
+
+def _take(sources: Iterator[Path], count: int, taken: set[str]) -> list[str]:
+    """Read whole files until `count` texts are found. `taken` holds the openings so far, and grows.
+
+    Two texts are duplicates if their first eight words are equal, case and punctuation folded away: model files
+    copy each other's docstrings and change a name further on.
+    """
+    texts: list[str] = []
+    while len(texts) < count and (source := next(sources, None)) is not None:
+        fresh = {" ".join(re.findall(r"\w+", text.lower())[:8]): text for text in _texts(source)}
+        new = [opening for opening in fresh if opening not in taken][:TEXTS_PER_FILE]
+        taken.update(new)
+        texts += [fresh[opening] for opening in new]
+    return texts[:count]
+
+
+def _texts(source: Path) -> Iterator[str]:
+    """Yield the clean docstrings of a module and of its public classes, functions and methods."""
+    nodes: list[ast.AST] = [ast.parse(source.read_bytes())]
+    for node in nodes:  # grows while it is walked
+        if isinstance(node, ast.Module) or (
+            isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
+        ):
+            text = clean(ast.get_docstring(node) or "")
+            if text is not None:
+                yield text
+            if isinstance(node, ast.Module | ast.ClassDef):
+                nodes += node.body
+
+
+def _write_tables(folder: Path, train: list[Row], test: list[Row], seed: int) -> None:
+    """Shuffle the rows, name them, and write the four tables."""
+    generator = random.Random(seed)
+    generator.shuffle(train)
+    generator.shuffle(test)
+    ids = [f"doc_{number:05d}" for number in range(len(train) + len(test))]
+    tested = ids[len(train) :]
+    even = [1 / len(LIBRARIES)] * len(LIBRARIES)
+    tables: dict[str, list[tuple[object, ...]]] = {
+        "train": [("id", "text", "library"), *((name, *row) for name, row in zip(ids, train, strict=False))],
+        "test": [("id", "text"), *((name, text) for name, (text, _) in zip(tested, test, strict=True))],
+        "sample_submission": [("id", *LIBRARIES), *((name, *even) for name in tested)],
+        "solution": [("id", "library"), *((name, library) for name, (_, library) in zip(tested, test, strict=True))],
+    }
+    for table, lines in tables.items():
+        with atomic(folder / f"{table}.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(lines)

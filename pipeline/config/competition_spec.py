@@ -1,0 +1,96 @@
+"""What a config may say about the competition's tables."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from oof.metrics.custom_metric import needs_of
+from oof.metrics.metric_registry import Needs, metric
+
+Column = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # fits on a line
+Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
+
+
+class OwnMetricSpec(BaseModel):
+    """A metric of one's own: a function in a Python file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    file: Column = Field(description="Python file, relative to the config file")
+    function: Column = Field(description="its function of (truth, predictions), two arrays, that gives a number")
+    direction: Literal["higher", "lower"] = Field(description="which values are better")
+    needs: Needs | None = Field(
+        default=None, description="what the function gets; null: values for a regression, else probabilities"
+    )
+
+
+def _metric_kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "known"
+    return "own" if isinstance(value, (dict, OwnMetricSpec)) else None
+
+
+MetricSpec = Annotated[
+    Annotated[str, StringConstraints(max_length=100), Tag("known")] | Annotated[OwnMetricSpec, Tag("own")],
+    Discriminator(
+        _metric_kind,
+        custom_error_type="metric_type",
+        custom_error_message="must be the name of a metric, or keys file, function and direction for one of your own",
+    ),
+]
+
+
+class CompetitionSpec(BaseModel):
+    """The tables a host hands out, and what is asked of them. Paths are relative to the config file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    train: Column = Field(description="training table: csv, parquet or jsonl")
+    test: Column = Field(description="test table: csv, parquet or jsonl")
+    sample_submission: Column = Field(description="the host's sample submission")
+    id: Column = Field(default="id", description="column that names a row, in all three tables")
+    text: Column | Annotated[list[Column], Field(min_length=1)] = Field(
+        description="one column, two (encoded as a pair), more (joined), or a template such as '{title} [SEP] {body}'"
+    )
+    target: Column | Annotated[list[Column], Field(min_length=1)] = Field(description="one column, or several")
+    task: Task = Field(description="what the target is")
+    metric: MetricSpec = Field(description="the score that decides: a name, or a function in a file")
+    weight: Column | None = Field(default=None, description="column of row weights in the training table")
+    classes: Annotated[list[str], Field(min_length=2)] | None = Field(
+        default=None, description="the classes or grades in order; the last of two is the positive one"
+    )
+
+    @field_validator("metric")
+    @classmethod
+    def _metric_fits_the_task(cls, given: str | OwnMetricSpec, info: ValidationInfo) -> str | OwnMetricSpec:
+        task = info.data.get("task")
+        if task is None:  # a wrong task is reported on its own
+            return given
+        if isinstance(given, OwnMetricSpec):
+            return given.model_copy(update={"needs": needs_of(given.needs, task)})
+        metric(given, task)
+        return given
+
+    @model_validator(mode="after")
+    def _targets_fit_the_task(self) -> Self:
+        several = isinstance(self.target, list) and len(self.target) > 1
+        if several and self.task in {"binary", "multiclass", "ordinal"}:
+            raise ValueError(
+                f"target has several columns but task {self.task} takes one; several 0/1 columns are multilabel"
+            )
+        if self.classes is not None and self.task in {"multilabel", "regression"}:
+            raise ValueError(f"classes has no meaning for task {self.task}")
+        return self
+
+    @property
+    def targets(self) -> list[str]:
+        """The target columns as a list."""
+        return [self.target] if isinstance(self.target, str) else list(self.target)

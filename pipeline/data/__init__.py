@@ -1,0 +1,1 @@
+"""The competition's tables in memory: texts, targets, folds and the sample submission, read strictly and checked."""

@@ -1,0 +1,171 @@
+"""A competition in memory: training rows, test rows and the sample submission, checked."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from oof.metrics.custom_metric import own_metric, rehearse
+from oof.metrics.metric_registry import Metric, metric
+from pipeline.config.competition_spec import CompetitionSpec
+from pipeline.config.messages import shown
+from pipeline.config.run_config import Config
+from pipeline.data.tables import need_columns, read_table, row_ids
+from pipeline.data.targets import Targets, read_targets
+from pipeline.data.texts import Texts, text_warnings
+from pipeline.errors import PipelineError
+from submissions.check import check_sample
+from submissions.fill import fill
+from submissions.formats import infer_kind
+
+BLOCK = 10_000  # rows hashed at once
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a model reads: ids, texts, and the hash that names the table."""
+
+    ids: list[str]
+    texts: Texts
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TestTable(Table):
+    """Rows to predict."""
+
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Competition:
+    """`frame` is the training table as text; `sha256` names its rows; `kind` is what the submission holds."""
+
+    spec: CompetitionSpec
+    metric: Metric
+    frame: pd.DataFrame
+    ids: list[str]
+    texts: Texts
+    targets: Targets
+    weights: np.ndarray  # (rows,)
+    sha256: str
+    test: TestTable
+    sample: pd.DataFrame
+    kind: str
+    warnings: list[str]
+
+
+def load_competition(config: Config, folder: Path) -> Competition:
+    """Read and check the tables of a config that lies in `folder`.
+
+    Raises PipelineError, or SubmissionError for the sample, in one sentence: file, row or column, and what is right.
+    """
+    spec, path = config.competition, folder / config.competition.train
+    frame = read_table(path, "training table")
+    ids = row_ids(frame, spec.id, path, "training table")
+    texts = Texts(frame, spec.text, path, "training table")
+    targets = read_targets(frame, spec, ids, path)
+    test = load_test(spec, folder / spec.test)
+    sample = load_sample(folder / spec.sample_submission, spec, test)
+    scored = _metric(spec, folder, targets)
+    kind = config.submission.kind or infer_kind(
+        spec.task, sample, id=spec.id, classes=targets.classes, labels_scored=scored.needs == "labels"
+    )
+    if config.submission.clip is not None and kind != "values":
+        raise PipelineError(f"submission.clip bounds values, but this submission holds {kind}: leave it out")
+    check_fillable(sample, spec, targets, test, kind)
+    weights = _weights(frame, spec, ids, path)
+    return Competition(
+        spec=spec,
+        metric=scored,
+        frame=frame,
+        ids=ids,
+        texts=texts,
+        targets=targets,
+        weights=weights,
+        sha256=_table_hash(frame),
+        test=test,
+        sample=sample,
+        kind=kind,
+        warnings=text_warnings(frame, spec.text, path) + test.warnings,
+    )
+
+
+def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
+    """Read and check a test table."""
+    frame = read_table(path, "test table")
+    ids = row_ids(frame, spec.id, path, "test table")
+    texts = Texts(frame, spec.text, path, "test table")
+    return TestTable(ids, texts, _table_hash(frame), text_warnings(frame, spec.text, path))
+
+
+def load_sample(path: Path, spec: CompetitionSpec, test: TestTable) -> pd.DataFrame:
+    """Read a sample submission and hold its ids against the test table's."""
+    sample = read_table(path, "sample submission")
+    row_ids(sample, spec.id, path, "sample submission")
+    check_sample(sample, spec.id, test.ids)
+    return sample
+
+
+def check_fillable(sample: pd.DataFrame, spec: CompetitionSpec, targets: Targets, test: TestTable, kind: str) -> None:
+    """Fill the sample once with neutral predictions: a sample that does not fit must not cost a night of training."""
+    columns = len(targets.columns)
+    flat: np.ndarray = np.full((len(test.ids), columns), 1 / max(columns, 2))
+    if kind == "labels":
+        flat = np.zeros((len(test.ids), columns)) if spec.task == "multilabel" else np.zeros(len(test.ids))
+    fill(
+        sample,
+        id=spec.id,
+        ids=test.ids,
+        values=flat,
+        task=spec.task,
+        kind=kind,
+        columns=targets.columns,
+        classes=targets.classes,
+    )
+
+
+def _metric(spec: CompetitionSpec, folder: Path, targets: Targets) -> Metric:
+    own = spec.metric
+    if isinstance(own, str):
+        return metric(own, spec.task)
+    higher = own.direction == "higher"
+    scored = own_metric(folder / own.file, own.function, higher_is_better=higher, needs=own.needs, task=spec.task)
+    rehearse(scored, spec.task, targets.truth, len(targets.columns))
+    return scored
+
+
+def _weights(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> np.ndarray:
+    if spec.weight is None:
+        return np.ones(len(frame))
+    need_columns(frame, [spec.weight], path, "training table")
+    weights = pd.to_numeric(frame[spec.weight], errors="coerce").to_numpy(np.float64)
+    if (wrong := ~(np.isfinite(weights) & (weights >= 0))).any():
+        row = int(wrong.argmax())
+        raise PipelineError(
+            f"{path}, row {shown(ids[row])}: {spec.weight} is {shown(frame[spec.weight].iloc[row])}; "
+            "a weight must be a number from 0 up"
+        )
+    if not weights.any():
+        raise PipelineError(f"{path}: every {spec.weight} is 0; some rows must count")
+    return weights
+
+
+def _table_hash(frame: pd.DataFrame) -> str:
+    """SHA-256 of the table as canonical JSON, {"column":["cell",...],...}, made and hashed in blocks of rows."""
+    sha = hashlib.sha256()
+    for place, column in enumerate(sorted(frame.columns)):
+        sha.update(f"{',' if place else '{'}{_json(column)}:[".encode())
+        for start in range(0, len(frame), BLOCK):
+            cells = _json(frame[column].iloc[start : start + BLOCK].tolist())[1:-1]
+            sha.update(f"{',' if start else ''}{cells}".encode())
+        sha.update(b"]")
+    sha.update(b"}")
+    return sha.hexdigest()
+
+
+def _json(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,129 @@
+"""From target columns to `truth`: codes for classes and grades, 0/1 for labels, numbers for values.
+
+Class names are the texts of the table, whatever their type was: they go back into the submission as they came.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from oof.members.prediction_files import KEYS
+from pipeline.config.competition_spec import CompetitionSpec
+from pipeline.config.messages import CONTROL, listed, shown
+from pipeline.data.tables import need_columns
+from pipeline.errors import PipelineError
+
+ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """`truth` as everywhere in Poolblend, output `columns` in order, and `classes` (empty for labels and values)."""
+
+    truth: np.ndarray
+    columns: list[str]
+    classes: list[str]
+
+
+def read_targets(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
+    """Read the targets of a training table. Raises PipelineError for a cell that the task does not allow."""
+    targets = _read(frame, spec, ids, path)
+    if taken := [column for column in targets.columns if column in KEYS]:
+        raise PipelineError(
+            f"{path}: a class or target cannot be named {taken[0]!r}, which the files of predictions need: rename it"
+        )
+    return targets
+
+
+def _read(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
+    need_columns(frame, spec.targets, path, "training table")
+    for column in spec.targets:
+        missing = (frame[column] == "").to_numpy()
+        if missing.any():
+            raise _cell(path, ids[int(missing.argmax())], column, "is missing", "every training row needs a target")
+    if spec.task == "regression":
+        truth = np.column_stack([_numbers(frame[column], ids, path) for column in spec.targets])
+        return Targets(truth, spec.targets, [])
+    if spec.task == "multilabel":
+        truth = np.column_stack([_labels(frame[column], ids, path) for column in spec.targets])
+        return Targets(truth, spec.targets, [])
+    return _classes(frame[spec.targets[0]], spec, ids, path)
+
+
+def _classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
+    found = set(cells)
+    if spec.classes is not None:
+        if unknown := found - set(spec.classes):
+            name = sorted(unknown)[0]
+            raise _cell(
+                path,
+                ids[int((cells == name).to_numpy().argmax())],
+                str(cells.name),
+                f"is {shown(name)}",
+                "competition.classes does not list it",
+            )
+        classes = spec.classes
+    else:
+        classes = sorted(found, key=_order)
+        if spec.task == "ordinal" and any(_number(name) is None for name in classes):
+            raise PipelineError(
+                f"{path}: the grades in {cells.name} are no numbers: give competition.classes in rising order"
+            )
+    if len(found) < 2:
+        raise PipelineError(
+            f"{path}: column {cells.name} holds one class only, {shown(min(found))}; two or more are needed"
+        )
+    if spec.task == "binary" and len(classes) != 2:
+        raise PipelineError(
+            f"{path}: column {cells.name} holds {len(classes)} classes, {listed(classes)}, but task binary takes 2; "
+            "use multiclass or ordinal"
+        )
+    if broken := [name for name in classes if re.search(CONTROL, name)]:
+        raise PipelineError(
+            f"{path}: {shown(broken[0])} in {cells.name} cannot name a class: it holds a control character"
+        )
+    codes = cells.map({name: code for code, name in enumerate(classes)}).to_numpy(np.int64)
+    return Targets(codes, spec.targets if spec.task == "binary" else list(classes), list(classes))
+
+
+def _numbers(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
+    if not np.isfinite(numbers).all():
+        bad = int((~np.isfinite(numbers)).argmax())
+        raise _cell(
+            path,
+            ids[bad],
+            str(cells.name),
+            f"is {shown(cells.iloc[bad])}",
+            "a regression target must be a finite number",
+        )
+    return numbers
+
+
+def _labels(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
+    codes = cells.str.lower().map(ZERO_ONE)
+    if codes.isna().any():
+        bad = int(codes.isna().to_numpy().argmax())
+        raise _cell(path, ids[bad], str(cells.name), f"is {shown(cells.iloc[bad])}", "a label must be 0 or 1")
+    return codes.to_numpy(np.int64)
+
+
+def _cell(path: Path, row: str, column: str, wrong: str, right: str) -> PipelineError:
+    return PipelineError(f"{path}, row {shown(row)}: {column} {wrong}; {right}")
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    number = _number(name)
+    return (number is None, number or 0.0, name)
+
+
+def _number(name: str) -> float | None:
+    try:
+        value = float(name)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,129 @@
+"""A fit on a node of a cluster: what was put into the object store is unpacked, what it gives travels back."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.checkpoint import Checkpoint
+from models.tokens import Tokens
+from pipeline.failures import told
+from pipeline.fits.caches import Caches
+from pipeline.fits.events import Began, Event, Failed, Finished, Left, Order, Outcome
+from pipeline.fits.inputs import Shared
+from pipeline.reports import Reports
+from pipeline.worker import do_order
+
+Files = Mapping[str, np.ndarray]  # bytes of a backbone's files by name
+
+
+class Line:
+    """The line to the driver's desk: tells events of a fit and hears in answer whether it is to leave."""
+
+    def __init__(self, tell: Callable[[Any], bool], every: float) -> None:
+        self._tell, self._every, self._leave, self._spoke = tell, every, False, time.monotonic()
+
+    def tell(self, event: Any) -> None:
+        """Tell something, None to listen only."""
+        self._leave, self._spoke = self._tell(event), time.monotonic()
+
+    def asked(self) -> bool:
+        """Whether to leave; as of so many seconds ago at most."""
+        if time.monotonic() - self._spoke > self._every:
+            self.tell(None)
+        return self._leave
+
+
+@cache
+def process_caches() -> Caches:
+    """What the fits share that one process of a node does, one after the other."""
+    return Caches(Path(tempfile.gettempdir()))
+
+
+def do_on_node(
+    order: Order,
+    start: Checkpoint | None,
+    shared: Shared,
+    tokens: Mapping[str, Tokens],
+    backbone: tuple[str, Files] | None,
+    tell: Callable[[Any], bool],
+    put: Callable[[Checkpoint], Any],
+    every: float,
+) -> tuple[Event, Outcome | None]:
+    """Do a fit; returns its last event, for a Finished one with what it gave.
+
+    `backbone` is the hash and the files of it; `tell` gives an event to the driver's desk, `put` a checkpoint to the
+    object store; the driver hears of steps `every` so many seconds.
+    """
+    caches, line, given = process_caches(), Line(tell, every), list[Outcome]()
+    last: list[Event] = []
+    reports = Reports(line.tell, time.monotonic, every)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Finished | Failed | Left):
+            last.append(event)
+        else:
+            reports(event)
+
+    def keep(outcome: Outcome) -> dict[str, Any]:
+        given.append(outcome)
+        return {}
+
+    def send(checkpoint: Checkpoint) -> bool:
+        line.tell([put(checkpoint)])
+        return False  # the driver will have saved it
+
+    line.tell(Began(""))
+    try:
+        caches.kept.update(tokens)
+        if backbone is not None:
+            caches.folders[order.job.settings["backbone"]] = unpacked(*backbone)
+        do_order(
+            order,
+            shared,
+            caches,
+            tell=hear,
+            asked=line.asked,
+            start=lambda: None if start is None else writable(start),
+            save=send,
+            keep=keep,
+        )
+    except OSError as error:  # this node's trouble, not the run's
+        return told(error), None
+    return last[0], given[0] if given else None
+
+
+def writable(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint whose arrays are its own: those out of the object store are shared, and must not be written to."""
+    return Checkpoint({name: array.copy() for name, array in checkpoint.arrays.items()}, checkpoint.place)
+
+
+def unpacked(sha256: str, files: Files) -> Path:
+    """The folder of a backbone on this node, written by whichever process needs it first."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    root = Path(tempfile.gettempdir(), f"poolblend-{user}")
+    root.mkdir(mode=0o700, exist_ok=True)
+    if root.stat().st_uid != user:  # somebody else made it: whatever lies there is theirs
+        root = Path(tempfile.mkdtemp(prefix="poolblend-"))
+    folder = root / sha256
+    if not _whole(folder, files):
+        with tempfile.TemporaryDirectory(dir=root) as temporary:
+            made = Path(temporary, "backbone")
+            made.mkdir()
+            for name, content in files.items():
+                (made / name).write_bytes(content.data)
+            shutil.rmtree(folder, ignore_errors=True)  # half of it, if a cleaner of temporary files was there
+            with suppress(OSError):  # another process was first
+                made.rename(folder)
+    return folder
+
+
+def _whole(folder: Path, files: Files) -> bool:
+    return all((folder / name).is_file() and (folder / name).stat().st_size == len(files[name]) for name in files)

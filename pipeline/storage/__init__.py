@@ -1,0 +1,1 @@
+"""The run directory: atomic files, checksums, locks, and where everything lies."""
