@@ -190,7 +190,7 @@ def _size(text: str) -> int:
 
 
 def _choice(args: argparse.Namespace) -> "Choice":
-    from pipeline.engines.needs import Needs
+    from pipeline.engines.ray_cluster import Needs
     from pipeline.engines.select import Choice
     from pipeline.errors import PipelineError
 
@@ -227,8 +227,7 @@ def _init(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from pipeline.commands.train import train
-    from pipeline.dry_run import dry_run
+    from pipeline.commands.train import dry_run, train
     from pipeline.errors import PipelineError
     from pipeline.scheduling.budget import Budget, parse_duration
 

@@ -39,7 +39,7 @@ import run
 from benchmarks.report import lined_up
 from oof.blends.blend_registry import BLENDS, blend
 from oof.blends.problem import Problem
-from oof.frame import write_frame
+from oof.members.prediction_files import write_frame
 from oof.metrics.metric_registry import Metric, metric
 from oof.selection.auto import auto
 from oof.selection.bootstrap import Resamples, interval, resampled

@@ -31,13 +31,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.commands import train as verb
 from pipeline.config.run_config import read_config
 from pipeline.engines import multiprocess, ray_engine
-from pipeline.engines.needs import Needs
+from pipeline.engines.ray_cluster import Needs
 from pipeline.engines.select import Choice
 from pipeline.fits.events import Began, Event, Finished, Order, Outcome, Stepped
 from pipeline.fits.inputs import Shared
 from pipeline.fits.job import Job
 from pipeline.fits.outputs import keep
-from pipeline.pace import Pace
+from pipeline.fits.timing import Pace
 from pipeline.scheduling.budget import Budget
 from pipeline.scheduling.scheduler import Work
 

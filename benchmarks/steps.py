@@ -26,7 +26,7 @@ UNCOUNTED = {  # what torch's own table of FLOPs leaves out
     ),
 }
 SAMPLED = 20  # steps under the profiler
-UNSEEN = [("models.dropout", "kept")]  # work outside of torch, which its profiler shows only if it is named
+UNSEEN = [("models.training.speedups", "kept")]  # work outside of torch, which its profiler shows only if it is named
 # An operation belongs to the first group whose pattern its name holds.
 GROUPS = {
     "matrix products": r"aten::(add|badd)?b?mm\b|gemm|mkldnn_linear|cutlass|nvjet",

@@ -4,7 +4,7 @@ This package owns `models/` in a run directory: what a fit leaves there and how 
 mixes, token pools, backbones, batches, losses, the training loop and the linear floor. It knows no competition, no
 fold file and no blend: rows, arrays and plain recipes come in, arrays go out.
 
-`models`, `models.spec`, `models.store`, `models.recipe` and `models.tfidf` import no torch; everything else does.
+`models`, `models.spec`, `models.store`, `models.store` and `models.tfidf` import no torch; everything else does.
 """
 
 

@@ -15,11 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models import ModelError
-from models.build import build_network
 from models.device import pick_device
 from models.encoder.backbone import Backbone, quiet, read_configuration
 from models.encoder.pretrained import empty_encoder
-from models.network import Network
+from models.network import Network, build_network
 
 
 def plain_weights(weights: dict[str, Tensor], precision: str) -> dict[str, np.ndarray]:

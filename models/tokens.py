@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models import ModelError
-from models.states import States
+from models.training.frozen_cache import States
 
 CHUNK = 512  # texts; a tokenizer's own account of one is a hundred times as large as its ids
 

@@ -8,8 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from submissions import SubmissionError
-from submissions.formats import require_kind, targets_of
-from submissions.names import listed, plain, spelled
+from submissions.formats import listed, plain, require_kind, spelled, targets_of
 
 ROW_SUM_TOLERANCE = 1e-3  # of probabilities; files round to four digits and more, hosts renormalize beyond that
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from submissions import SubmissionError
 from submissions.check import check_sample
-from submissions.formats import require_kind, targets_of
-from submissions.names import listed, match, spelled
+from submissions.formats import listed, match, require_kind, spelled, targets_of
 
 Array = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 

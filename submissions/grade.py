@@ -9,8 +9,7 @@ import pandas as pd
 from submissions import SubmissionError
 from submissions.check import check_probabilities, numbers, same_ids
 from submissions.fill import grades
-from submissions.formats import require_kind, targets_of
-from submissions.names import listed, match, places, plain
+from submissions.formats import listed, match, places, plain, require_kind, targets_of
 
 
 def align_solution(submission: pd.DataFrame, solution: pd.DataFrame, *, id: str) -> pd.DataFrame:

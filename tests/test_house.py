@@ -16,13 +16,11 @@ LEAVES = ("folds", "models", "oof", "submissions")
 PACKAGES = ("pipeline", *LEAVES)
 MAY_IMPORT = {"run": {"pipeline"}, "pipeline": set(PACKAGES), **{leaf: {leaf} for leaf in LEAVES}}
 TORCH = ("torch", "transformers", "safetensors.torch", "tokenizers", "sentence_transformers")
-NEVER_TORCH = ("models", "models.spec", "models.recipe", "models.store", "models.tfidf")
+NEVER_TORCH = ("models", "models.spec", "models.store", "models.tfidf")
 ENGINES = (
     "pipeline.fits.run_fit",
     "pipeline.fits.caches",
-    "pipeline.worker",
     "pipeline.engines.ray_transfer",
-    "pipeline.engines.store",
 )  # call what trains and predicts; whoever needs one imports it inside a function
 
 
@@ -114,7 +112,6 @@ PLAN = {
     "folds": "import numpy",
     "models": "",
     "models.spec": "import pydantic",
-    "models.recipe": "import json",
     "models.store": "import json",
     "models.tfidf": "from models import spec",
     "models.fit": "import torch\nfrom models.spec import Spec",

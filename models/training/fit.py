@@ -16,21 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.build import fresh_network
 from models.checkpoint import Checkpoint
 from models.device import pick_device, pick_precision, prediction_precision
 from models.encoder.backbone import Backbone
-from models.looks import looks
 from models.losses import class_weighting
-from models.network import Network
-from models.predict import pad_id, predict
-from models.step import Examples, Stepper
+from models.network import Network, fresh_network
+from models.predict import looks, pad_id, predict
 from models.tokens import Tokens
 from models.training.frozen_cache import TrunkCache
-from models.training.loop import Course, Pause, Step
+from models.training.loop import Course, Examples, Pause, Step, Stepper
 from models.training.optimizer import build_optimizer
-from models.training.speedups import lean
-from models.vocabulary import restore
+from models.training.speedups import lean, restore
 
 Score = Callable[[np.ndarray, np.ndarray], float | None]
 RATES = ("learning_rate", "head_learning_rate", "layer_decay", "weight_decay")

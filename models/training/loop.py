@@ -1,8 +1,11 @@
-"""The course of a training: steps and epochs, which can be left anywhere and taken up again."""
+"""The optimizer step: forward, backward, clip, update, in as many parts as memory asks for.
+
+The course of a training: steps and epochs, which can be left anywhere and taken up again.
+"""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,16 +14,112 @@ import torch
 from torch import Tensor
 
 from models import ModelError
-from models.batches import training_batches
+from models.batches import collate, split, to_device, training_batches
 from models.checkpoint import Checkpoint
-from models.step import Stepper
-from models.training.optimizer import rate_factor
+from models.device import autocast, halved, out_of_memory
+from models.losses import LOSSES
+from models.network import Network
+from models.tokens import Tokens
+from models.training.optimizer import clip_gradients, clip_while_stepping, rate_factor, set_rates
 from models.training.resume import plain_state, restore_training, set_state, training_arrays
 
 DIVERGED = 1e6  # mean loss of a step: targets are standardised and probabilities bounded, so one is much
 UNREAD = {"cpu": 1, "cuda": 50}  # losses to read at once; a GPU waits for each reading
-
 Pause = Callable[[], Literal["go on", "save", "leave"]]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The table that a fit trains on, by row: tokens, `truth` and the `weights` of the loss.
+
+    `positive` (columns,) weighs the positive answers of each column; `pad` is the token id of padded places.
+    """
+
+    tokens: Tokens
+    truth: np.ndarray
+    weights: np.ndarray
+    positive: Tensor
+    pad: int
+
+    def batch(self, rows: np.ndarray, device: torch.device) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Encoder inputs, targets and weights of some rows on a device."""
+        targets = to_device(self.truth[rows], device)
+        weights = to_device(self.weights[rows].astype(np.float32), device)
+        return collate(self.tokens, rows, device, self.pad), targets, weights
+
+
+class Stepper:
+    """Takes a network through its training, one optimizer step a call; the loss is the mean over a step's rows.
+
+    `at_once` is the most tokens, padding included, that go through the network together: None at first, and halved
+    whenever memory runs out; the gradients of the parts add up to those of the whole.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: torch.optim.AdamW,
+        examples: Examples,
+        training: dict[str, Any],
+        precision: torch.dtype | None,
+        steps: int,
+    ) -> None:
+        self.network, self.optimizer, self.examples = network, optimizer, examples
+        self.training, self.precision, self.steps = training, precision, steps
+        self.device = next(network.parameters()).device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision is torch.float16)
+        self.step, self._trying = 0, (0, 0)
+        self.at_once: int | None = None
+
+    def __call__(self, batches: Sequence[np.ndarray]) -> Tensor:
+        """One step on some batches of rows; returns the sum of their losses, on the device."""
+        while True:
+            try:
+                total = self._backward(batches)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            # Not in the handler: there the error still holds the tensors of the failed try.
+            self.optimizer.zero_grad(set_to_none=True)
+            self.at_once = halved(*self._trying)
+        self._update()
+        return total
+
+    def _backward(self, batches: Sequence[np.ndarray]) -> Tensor:
+        total, rows = torch.zeros((), device=self.device), sum(map(len, batches))
+        lengths = self.examples.tokens.lengths
+        for part in (part for batch in batches for part in split(batch, lengths, self.at_once)):
+            self._trying = (len(part), int(lengths[part].max()))
+            inputs, targets, weights = self.examples.batch(part, self.device)
+            with autocast(self.device, self.precision):
+                outputs = self.network(inputs)
+            loss = (self._losses(outputs, targets) * weights).sum() / rows
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() * rows
+        return total
+
+    def _losses(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+        """(batch,) losses: the mean over the poolings, each the mean over its dropout samples."""
+        network, smoothing = self.network, self.training["label_smoothing"]
+        if network.task == "regression":
+            targets = ((targets - network.location) / network.scale).float()
+        rows, positive = LOSSES[network.task].rows, self.examples.positive
+        losses = [rows(sample, targets, smoothing, positive) for output in outputs.values() for sample in output]
+        return torch.stack(losses).mean(0)
+
+    def _update(self) -> None:
+        set_rates(
+            self.optimizer, rate_factor(self.step, self.steps, self.training["warmup"], self.training["schedule"])
+        )
+        self.scaler.unscale_(self.optimizer)
+        if self.training["clip_norm"] is not None:
+            folded = self.device.type == "cpu" and not self.scaler.is_enabled()
+            (clip_while_stepping if folded else clip_gradients)(self.optimizer, self.training["clip_norm"])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from oof import OOFError, ranks, shrinkage
+from oof import OOFError
 from oof.blends import means, stacker, weights
 from oof.blends.problem import Problem
 from oof.metrics.functions import Array
@@ -41,18 +41,18 @@ class Blend:
 BLENDS: dict[str, Blend] = {
     "mean": Blend(weights.equal, weights.apply, linear=True),
     "subset_mean": Blend(weights.subset, weights.apply, linear=True),
-    "geometric_mean": Blend(means.fit, means.geometric, linear=False, tasks=CLASSES),
-    "logit_mean": Blend(means.fit, means.log_odds, linear=False, tasks=CLASSES),
+    "geometric_mean": Blend(means.fit_mean_kind, means.apply_geometric_mean, linear=False, tasks=CLASSES),
+    "logit_mean": Blend(means.fit_mean_kind, means.apply_logit_mean, linear=False, tasks=CLASSES),
     "rank_mean": Blend(
-        ranks.fit,
-        ranks.apply,
+        means.fit_ranks,
+        means.apply_ranks,
         linear=False,
         tasks=frozenset({"binary", "multilabel", "regression"}),
         needs=frozenset({"ranks", "labels"}),
     ),
-    "shrunk": Blend(shrinkage.shrunk, weights.apply, linear=True),
+    "shrunk": Blend(weights.shrunk, weights.apply, linear=True),
     "simplex": Blend(weights.simplex, weights.apply, linear=True),
-    "column_simplex": Blend(shrinkage.by_column, shrinkage.apply_by_column, linear=False, tasks=ANY_TASK - {"binary"}),
+    "column_simplex": Blend(weights.by_column, weights.apply_by_column, linear=False, tasks=ANY_TASK - {"binary"}),
     "hill_climb": Blend(weights.hill_climb, weights.apply, linear=True),
     "bagged_hill_climb": Blend(weights.bagged_hill_climb, weights.apply, linear=True),
     "nnls": Blend(stacker.fit_nnls, stacker.apply, linear=True, learns=True),

@@ -13,11 +13,10 @@ import numpy.typing as npt
 from oof import OOFError
 from oof.blends.blend_registry import Blend
 from oof.blends.problem import Problem
-from oof.blends.search import Mask, grow, once, sampled
+from oof.blends.search import Mask, condense, grow, objective, once, sampled
 from oof.blends.weights import share
 from oof.metrics.functions import Array
 from oof.metrics.thresholds import judged
-from oof.objective import condense, objective
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
-"""Searches for weights: greedy growth, climbs and descents of a smooth metric, moves between members."""
+"""What a search over weights asks: how good are these predictions, larger is better, and quickly.
+
+Searches for weights: greedy growth, climbs and descents of a smooth metric, moves between members.
+"""
 
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +15,52 @@ from oof import OOFError
 from oof.blends.problem import Problem
 from oof.blends.smooth_metrics import Slope
 from oof.metrics.functions import Array
-from oof.objective import TIE, Value
+from oof.metrics.thresholds import best_value
 
+TIE = 1e-12  # differences below it are rounding
+Value = Callable[[Array], float]
 Mask = npt.NDArray[np.bool_]
-
 PATIENCE = 10  # steps of a greedy path without a better prefix
 COLUMN, ROWS = 5000, 200_000
 STEPS = 200  # of a climb; it ends by itself after some twenty
 WORK = 1e7  # entries that the moves between members may look at
+
+
+def objective(problem: Problem) -> Value:
+    """A function of predictions (rows, columns) that is larger where the metric is better; -inf where not finite.
+
+    A label metric is taken at the thresholds that are best for the predictions at hand, as the blend will be.
+    """
+    metric, task, truth = problem.metric, problem.task, problem.truth
+
+    def value(predictions: Array) -> float:
+        if not np.isfinite(predictions).all():
+            return -np.inf
+        if metric.needs == "labels":
+            found = best_value(metric, task, truth, predictions)
+        else:
+            found = metric.function(truth, predictions)
+        return metric.sign * found if np.isfinite(found) else -np.inf
+
+    return value
+
+
+def condense(problem: Problem) -> Problem:
+    """The same weighted-mean problem in fewer columns, where there is one.
+
+    Rows sum to one, so the log loss of a weighted mean of class probabilities depends on the true class alone: it is
+    the binary log loss of one column in which every row is positive.
+    """
+    if problem.metric.name != "log_loss" or problem.task not in ("multiclass", "ordinal"):
+        return problem
+    at = np.arange(len(problem)) if problem.at is None else problem.at
+    return replace(
+        problem,
+        P=problem.P[:, at, problem.truth][..., None],
+        truth=np.ones(len(problem), dtype=np.int64),
+        task="binary",
+        at=None,
+    )
 
 
 def again(counts: Array) -> Mask:

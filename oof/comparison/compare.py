@@ -12,7 +12,7 @@ members     of each: name, score (of the mean over its seeds), seed_scores, fit_
             seed_limit, which is null where there is no yardstick
 seed_noise  {deviation, freedom} of a single seed's score; null where no variant has several seeds
 verdicts    for each group of members that differ in their pooling alone: poolings, better, worse, gain, interval and
-            seed_limit (both hold for all pairs of the group at once), finding (one of FINDINGS in `oof.verdict`)
+            seed_limit (both hold for all pairs of the group at once), finding (one of FINDINGS in `seed_noise`)
 error_correlations    (members, members)
 ambiguity   {loss, members, ambiguity, ensemble} of the equal mean
 adds        of each member: name, gain and interval of the equal mean of all over that without it
@@ -32,14 +32,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from oof.ambiguity import ambiguity
 from oof.blends.problem import Problem
-from oof.comparison.diversity import error_correlations
+from oof.comparison.diversity import ambiguity, error_correlations
 from oof.comparison.paired import Judged, judge
 from oof.comparison.seed_control import Choice, Control, controls, mean_of
-from oof.entrant import Entrant, Seeds, poolings
+from oof.comparison.seed_noise import Entrant, Seeds, poolings, verdict
 from oof.metrics.functions import Array
-from oof.verdict import verdict
 
 Plain = dict[str, Any]
 Fits = Sequence[Sequence[int]]  # for each entrant, the numbers of its single fits among what is judged

@@ -1,12 +1,21 @@
-"""How alike the members' errors are: what a blend can gain lies in errors that do not go together."""
+"""How alike the members' errors are: what a blend can gain lies in errors that do not go together.
+
+Why the equal mean is better than its members: loss of the mean = mean loss of the members - ambiguity.
+
+For squared errors the ambiguity is the members' variance around their mean (Krogh and Vedelsby 1995). For log loss it
+is the same gap, which Jensen's inequality keeps from being negative. A metric that is no such loss has no such sum, so
+the task's own loss is taken.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from sklearn.metrics import mean_squared_error
 
-from oof.blends.problem import BLOCK
-from oof.metrics.functions import Array, Truth
+from oof.blends.problem import BLOCK, Problem
+from oof.metrics.functions import Array, Truth, log_loss
 
 TINY = 1e-12  # residuals whose deviation is below are rounding errors of constant ones
 
@@ -43,3 +52,22 @@ def by_likeness(correlations: Array) -> list[tuple[int, int]]:
     """Every pair of members, those whose errors go together most first."""
     pairs = combinations(range(len(correlations)), 2)
     return sorted(pairs, key=lambda pair: -float(correlations[pair]))
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """`ensemble` = `members` - `ambiguity`, means over rows and columns of `loss`: squared_error or log_loss."""
+
+    loss: str
+    members: float
+    ambiguity: float
+    ensemble: float
+
+
+def ambiguity(problem: Problem) -> Ambiguity:
+    """The decomposition for the equal mean of all members."""
+    regression = problem.task == "regression"
+    loss = mean_squared_error if regression else log_loss
+    members = float(np.mean([loss(problem.truth, problem.member(at)) for at in range(problem.members)]))
+    ensemble = float(loss(problem.truth, problem.take_all().mean(0)))
+    return Ambiguity("squared_error" if regression else "log_loss", members, members - ensemble, ensemble)

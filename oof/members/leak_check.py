@@ -5,12 +5,15 @@ from one model or averaged over fold models, overlap with the hidden truth as mu
 But that is bounded: by the probabilities of their own favourites, and by their own spread (Cauchy-Schwarz). And whoever
 knows as much of the truth agrees with others who know of it. An OOF beyond the bounds comes from models that saw its
 rows. A good score is no reason: perfect predictions reach the bounds.
+
+Do a member's test predictions belong to its OOF? Columns that were swapped, or rows that were shuffled, show.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from oof.members.leak_bounds import Tables, company, due, favourite_ratio, favourites, given, needed, reach
 from oof.metrics.functions import Array, Truth
@@ -24,10 +27,12 @@ COMPANY_LEAST = 0.1  # a correlation; lower ones come and go with the rows
 ERRORS = 3.0  # standard errors beyond a margin
 BLOCKS = 20  # of the jackknife
 REASON = "models that saw its rows made the OOF, or weaker ones the test predictions"
-
 Codes = npt.NDArray[np.int64]
 Homes = tuple[Codes, Codes]  # blocks of the training rows and of the test rows
 Value = Callable[[Array, Array], float]  # of a table's column means each
+LEAST = 0.5  # rank correlation with the others on the OOF rows, below which there is nothing to lose
+SHARE = 0.25  # of it must be there on the test rows, but for noise: honest members agree on new rows too
+MISMATCH_ERRORS = 3.0  # standard errors of a correlation of nothing
 
 
 def suspicion(
@@ -126,3 +131,30 @@ def _homes(rows: int, component: npt.NDArray[np.int64] | None) -> Codes:
     codes = np.arange(rows) if component is None else np.unique(component, return_inverse=True)[1]
     homes: Codes = np.random.default_rng(0).permutation(codes.max() + 1)[codes] % BLOCKS
     return homes
+
+
+def turned(oof: Array, test: Array, others: Array, others_test: Array, columns: Sequence[str]) -> str | None:
+    """Say in which column a member goes with honest others in its OOF and not in its test predictions; or None.
+
+    `oof` (rows, columns) and `test` (test rows, columns) are the member's, `others` (members, rows, columns) and
+    `others_test` those of the others, perhaps none.
+    """
+    if not len(others):
+        return None
+    noise = MISMATCH_ERRORS / np.sqrt(len(test))
+    for column, name in enumerate(columns):
+        seen = _agreement(oof[:, column], others[:, :, column].mean(0))
+        hidden = _agreement(test[:, column], others_test[:, :, column].mean(0))
+        if seen >= LEAST and hidden + noise < SHARE * seen:
+            return (
+                f"in column {name!r} it goes with the run's own members on the OOF rows (rank correlation {seen:.2f}) "
+                f"but not on the test rows ({hidden:.2f}); were columns swapped, or rows?"
+            )
+    return None
+
+
+def _agreement(one: Array, other: Array) -> float:
+    """Spearman's rank correlation; 0 where one side is constant."""
+    ranks = [rankdata(side) - (len(side) + 1) / 2 for side in (one, other)]
+    norm = float(np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))
+    return float((ranks[0] * ranks[1]).sum()) / norm if norm else 0.0

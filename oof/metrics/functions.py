@@ -1,8 +1,10 @@
-"""Metrics of probabilities, ranks and values; `oof.gradients` has the derivatives of the smooth ones.
+"""Metrics of probabilities, ranks and values; `oof.metrics.functions` has the derivatives of the smooth ones.
 
 Each takes truth and predictions in the package's shapes and tells binary, multiclass and column-wise tasks apart by
 them. Written out where scikit-learn would warn on rounded rows, need all classes, or be ten to a hundred times slower
 inside a search over weights; the tests hold each against scikit-learn or SciPy.
+
+Derivatives of the smooth metrics by each prediction, (rows, columns); the tests hold them against differences.
 """
 
 from collections.abc import Callable, Iterator
@@ -144,3 +146,50 @@ def unit(values: Truth) -> tuple[Array, Array]:
 def spearman(truth: Truth, predictions: Array) -> float:
     """Spearman rank correlation, the mean over targets; a constant column counts 0."""
     return pearson(rankdata(truth, axis=0), rankdata(predictions, axis=0))
+
+
+def log_loss_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `log_loss` by each prediction, (rows, columns)."""
+    size = len(predictions)
+    if predictions.shape[1] == 1 or truth.ndim == 2:
+        hit = truth.reshape(predictions.shape) == 1
+        p = predictions.clip(EPSILON, 1 - EPSILON)
+        gradient: Array = np.where(hit, -1 / p, 1 / (1 - p)) / predictions.size
+        return gradient
+    gradient = np.repeat(1 / predictions.sum(1, keepdims=True), predictions.shape[1], axis=1)
+    rows = np.arange(size)
+    gradient[rows, truth] -= 1 / predictions[rows, truth].clip(EPSILON)
+    return gradient / size
+
+
+def rmse_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `rmse` by each prediction; zero where the error is zero."""
+    error: Array = predictions - truth
+    slope: Array = error / (max(float(np.sqrt((error**2).mean())), EPSILON) * error.size)
+    return slope
+
+
+def mcrmse_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `mcrmse` by each prediction; zero where the error is zero."""
+    error: Array = predictions - truth
+    slope: Array = error / (np.sqrt((error**2).mean(0)).clip(EPSILON) * error.size)
+    return slope
+
+
+def mae_gradient(truth: Truth, predictions: Array) -> Array:
+    """Subgradient of `mae` by each prediction; zero where the error is zero."""
+    slope: Array = np.sign(predictions - truth) / predictions.size
+    return slope
+
+
+def r2_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `r2` by each prediction; zero for a constant target."""
+    gradient: Array = -2 * (predictions - truth) * unit(truth)[1] ** 2 / truth.shape[1]
+    return gradient
+
+
+def pearson_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `pearson` by each prediction; zero for a constant column."""
+    a, (b, scale) = unit(truth)[0], unit(predictions)
+    gradient: Array = (a - (a * b).sum(0) * b) * scale / truth.shape[1]
+    return gradient

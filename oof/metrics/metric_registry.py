@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from oof import OOFError, gradients
+from oof import OOFError
 from oof.metrics import confusion, functions
 
 Array = npt.NDArray[np.float64]
@@ -51,7 +51,9 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "log_loss": Metric("log_loss", functions.log_loss, False, "probabilities", CLASSES, gradient=gradients.log_loss),
+    "log_loss": Metric(
+        "log_loss", functions.log_loss, False, "probabilities", CLASSES, gradient=functions.log_loss_gradient
+    ),
     "roc_auc": Metric("roc_auc", functions.roc_auc, True, "ranks", CLASSES),
     "average_precision": Metric(
         "average_precision", functions.average_precision, True, "ranks", frozenset({"binary", "multilabel"})
@@ -69,11 +71,11 @@ METRICS: dict[str, Metric] = {
     "macro_f1": Metric("macro_f1", confusion.macro_f1, True, "labels", CLASSES, confusion=confusion.macro_f1_of),
     "mcc": Metric("mcc", confusion.mcc, True, "labels", CLASSES, confusion=confusion.mcc_of),
     "qwk": Metric("qwk", confusion.qwk, True, "labels", frozenset({"ordinal"}), confusion=confusion.qwk_of),
-    "rmse": Metric("rmse", functions.rmse, False, "values", VALUES, gradient=gradients.rmse),
-    "mcrmse": Metric("mcrmse", functions.mcrmse, False, "values", VALUES, gradient=gradients.mcrmse),
-    "mae": Metric("mae", functions.mae, False, "values", VALUES, gradient=gradients.mae),
-    "r2": Metric("r2", functions.r2, True, "values", VALUES, gradient=gradients.r2),
-    "pearson": Metric("pearson", functions.pearson, True, "values", VALUES, gradient=gradients.pearson),
+    "rmse": Metric("rmse", functions.rmse, False, "values", VALUES, gradient=functions.rmse_gradient),
+    "mcrmse": Metric("mcrmse", functions.mcrmse, False, "values", VALUES, gradient=functions.mcrmse_gradient),
+    "mae": Metric("mae", functions.mae, False, "values", VALUES, gradient=functions.mae_gradient),
+    "r2": Metric("r2", functions.r2, True, "values", VALUES, gradient=functions.r2_gradient),
+    "pearson": Metric("pearson", functions.pearson, True, "values", VALUES, gradient=functions.pearson_gradient),
     "spearman": Metric("spearman", functions.spearman, True, "ranks", VALUES),
 }
 

@@ -12,10 +12,10 @@ from oof.blends.blend_registry import blend
 from oof.blends.calibration import finishes
 from oof.blends.limits import Limits, limited
 from oof.blends.problem import Problem
-from oof.contest import Contest, contest
 from oof.metrics.metric_registry import Metric
 from oof.selection.bootstrap import MANY_ROWS, REPEATS, Resamples
 from oof.selection.candidates import Rung, try_blend, try_canary
+from oof.selection.rule import Contest, contest
 from oof.selection.scores import Gain
 
 RUNGS = ("mean", "subset_mean", "shrunk", "simplex", "stacker")

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.recipe import digest
-from models.store import WEIGHTS
+from models.store import WEIGHTS, digest
 from models.tfidf import NUMBERS, TERMS
-from oof.entrant import Entrant
+from oof.comparison.seed_noise import Entrant
 from oof.members.member import Member, member_from_parts
 from oof.members.prediction_files import read_part
 from oof.members.rows import Rows

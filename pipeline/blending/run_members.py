@@ -10,9 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from oof.matrix import idle, stack, without
 from oof.members.external import read_extra
-from oof.members.member import Array, Member, member_from_parts
+from oof.members.member import Array, Member, idle, member_from_parts, stack, without
 from oof.members.prediction_files import read_part
 from oof.members.rows import Rows, rows_of
 from pipeline.blending.saved_blend import source_of

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.recipe import differences, digest
+from models.store import differences, digest
 from oof.blends.blend_file import read_blend
 from pipeline.config.run_config import Config
 from pipeline.display import warn

@@ -10,13 +10,12 @@ from tqdm import tqdm
 from oof.blends.blend_file import apply_blend, write_blend
 from oof.blends.limits import Limits, used
 from oof.blends.problem import Problem
-from oof.frame import write_frame
-from oof.matrix import stack_tests
-from oof.members.member import write_member
+from oof.members.member import stack_tests, write_member
+from oof.members.prediction_files import write_frame
 from oof.selection.auto import RUNGS, Climb, auto, single
 from oof.selection.candidates import Rung
 from pipeline.blending.blend_summary import describe
-from pipeline.blending.level_one import level_one, limits_of
+from pipeline.blending.level_one import check_extras, level_one, limits_of
 from pipeline.blending.run_members import Gathered, gather
 from pipeline.blending.saved_blend import BLEND, TEST, asked, read_blended
 from pipeline.config.run_config import Config
@@ -28,7 +27,6 @@ from pipeline.storage.checksums import checksums, write_sealed
 from pipeline.storage.files import sweep, together
 from pipeline.storage.locks import only_one
 from pipeline.storage.run_directory import RunDirectory, run_directory
-from pipeline.trust import check_extras
 
 
 def blend(config: Config, folder: Path, *, folds: Sequence[int] | None = None, trusted: Sequence[str] = ()) -> None:

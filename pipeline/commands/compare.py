@@ -12,10 +12,10 @@ from oof.blends.limits import front
 from oof.blends.problem import Problem
 from oof.comparison.compare import compare as compare_members
 from oof.comparison.compare import write_comparison
-from oof.matrix import stack_tests
+from oof.members.member import stack_tests
 from oof.selection.bootstrap import Resamples
 from pipeline.blending.compare_summary import describe
-from pipeline.blending.level_one import costs, level_one
+from pipeline.blending.level_one import check_extras, costs, level_one
 from pipeline.blending.provenance import Origin, origins
 from pipeline.blending.run_members import Gathered, gather, recorded_jobs
 from pipeline.config.run_config import Config
@@ -26,7 +26,6 @@ from pipeline.storage.checksums import write_sealed
 from pipeline.storage.files import atomic
 from pipeline.storage.locks import only_one
 from pipeline.storage.run_directory import run_directory
-from pipeline.trust import check_extras
 
 COMPARISON = "compare.json"
 MANY_ROWS, FEW_DRAWS = 20_000, 300  # draws of so many rows take long

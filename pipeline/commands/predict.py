@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from models.recipe import digest
+from models.store import digest
 from oof.blends.blend_file import apply_blend
-from oof.frame import write_frame
+from oof.members.prediction_files import write_frame
 from pipeline.blending.run_members import recorded_jobs
 from pipeline.blending.saved_blend import TEST, check_fresh, read_blended
 from pipeline.commands.submit import checked_frame
@@ -25,8 +25,7 @@ from pipeline.fits.job import Job
 from pipeline.storage.checksums import checksum, checksums, unseal, write_sealed
 from pipeline.storage.files import sweep, together
 from pipeline.storage.run_directory import RunDirectory, run_directory
-from submissions.files import write_submission
-from submissions.record import read_record, write_record
+from submissions.files import read_record, write_record, write_submission
 
 RECORD = "predictions.json"
 Predictions = dict[str, np.ndarray]  # (rows, columns) by member

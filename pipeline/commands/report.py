@@ -14,12 +14,8 @@ from pipeline.errors import PROBLEMS
 from pipeline.reporting import (
     blend_verdict,
     calibration,
-    charts,
-    doubts,
-    figures,
     hard_rows,
     learning_curves,
-    maps,
     member_scores,
     run_cost,
     token_weights,
@@ -60,10 +56,10 @@ def _members(sources: Sources) -> Facts:
         "names": {*BLENDS, *sources.config.variants, *(one.name for one in ranked)},  # none begins with a capital
         "scores": blend_verdict.scores(sources),
         "steps": blend_verdict.next_steps(sources),
-        "weights": figures.weights(weighed) if weighed else None,
-        "rungs": figures.rungs(tried, metric) if tried else None,
-        "correlations": maps.correlations(names, alike) if len(names) > 1 else None,
-        "by_fold": figures.folds(ranked, sources.folds, metric),
+        "weights": blend_verdict.draw_weights(weighed) if weighed else None,
+        "rungs": blend_verdict.draw_rungs(tried, metric) if tried else None,
+        "correlations": member_scores.draw_correlations(names, alike) if len(names) > 1 else None,
+        "by_fold": member_scores.draw_folds(ranked, sources.folds, metric),
     }
 
 
@@ -74,8 +70,8 @@ def _learning(sources: Sources) -> Facts:
         sources.problem.metric.name,
     )
     return {
-        "losses": charts.learning("losses", "Training loss", "training loss", losses) if losses else None,
-        "curves": charts.learning("scores", "Score by epoch", metric, scores) if scores else None,
+        "losses": learning_curves.draw_curves("losses", "Training loss", "training loss", losses) if losses else None,
+        "curves": learning_curves.draw_curves("scores", "Score by epoch", metric, scores) if scores else None,
         "looks": token_weights.looks(sources.jobs),
     }
 
@@ -85,13 +81,13 @@ def _predictions(sources: Sources) -> Facts:
     left = calibration.residuals(sources)
     classes = sources.competition.targets.classes
     return {
-        "reliability": charts.reliability(found) if found else None,
-        "confusion": maps.confusion(matrix, classes) if matrix is not None else None,
+        "reliability": calibration.draw_reliability(found) if found else None,
+        "confusion": calibration.draw_confusion(matrix, classes) if matrix is not None else None,
         "confused": calibration.confused(matrix, classes, 10) if matrix is not None else [],
-        "residuals": charts.residuals(left) if left else None,
+        "residuals": calibration.draw_residuals(left) if left else None,
         "worst": hard_rows.worst(sources),
         "headings": hard_rows.headings(sources),
-        "doubts": doubts.doubts(sources),
+        "doubts": hard_rows.doubts(sources),
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.recipe import differences, digest
+from models.store import differences, digest
 from pipeline.blending.run_members import recorded_jobs
 from pipeline.blending.saved_blend import BLEND, asked, changed_source, not_offered, read_blended
 from pipeline.commands.submit import submission_record
@@ -12,8 +12,8 @@ from pipeline.config.run_config import Config
 from pipeline.data.competition import Competition, load_competition
 from pipeline.data.fold_assignment import FOLDS, Folds, open_folds
 from pipeline.display import duration, table
-from pipeline.failures import failure_of
 from pipeline.fits.job import Job
+from pipeline.fits.outputs import failure_of
 from pipeline.fits.plan import wanted_now
 from pipeline.fits.timing import earlier_fits, loads_of
 from pipeline.scheduling.live_status import read_live, sentences

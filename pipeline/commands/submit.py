@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.recipe import digest
-from oof.frame import read_frame
+from models.store import digest
+from oof.members.prediction_files import read_frame
 from oof.metrics.thresholds import decide
 from pipeline.blending.run_members import recorded_jobs
 from pipeline.blending.saved_blend import TEST, blended_file, check_fresh, read_blended
@@ -21,9 +21,8 @@ from pipeline.storage.files import sweep, together
 from pipeline.storage.locks import only_one
 from pipeline.storage.run_directory import run_directory
 from submissions.check import check
-from submissions.files import write_submission
+from submissions.files import read_record, write_record, write_submission
 from submissions.fill import fill
-from submissions.record import read_record, write_record
 
 
 def submit(config: Config, folder: Path, *, member: str | None = None) -> None:

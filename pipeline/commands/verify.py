@@ -22,7 +22,7 @@ from pipeline.scheduling.live_status import LIVE
 from pipeline.storage.checksums import check_file, open_sealed
 from pipeline.storage.files import PREFIX
 from pipeline.storage.run_directory import CONFIG, REPORT_FOLDER, REPORT_RECORD, RunDirectory, check_config
-from submissions.record import read_record
+from submissions.files import read_record
 
 Read = Callable[[Path], dict[str, Any]]
 

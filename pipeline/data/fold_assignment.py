@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from folds.checks import moved_to_train, parted, rarity
+from folds.checks import moved_to_train, parted, rarity, train_rows, valid_folds, valid_rows
+from folds.columns import flags
 from folds.components import components
-from folds.flags import flags
 from folds.fold_file import align, read_folds, read_provenance, verify, write_folds, write_provenance
 from folds.splitters import split
-from folds.use import train_rows, valid_folds, valid_rows
 from pipeline.config.run_config import Config
 from pipeline.data.competition import Competition
 from pipeline.data.tables import need_columns

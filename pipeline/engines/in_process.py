@@ -37,7 +37,7 @@ class Here:
 
     def wait(self) -> None:
         """Follow the order."""
-        from pipeline.worker import do_order
+        from pipeline.fits.run_fit import do_order
 
         assert self._taken is not None
         (place, order), self._taken = self._taken, None

@@ -18,10 +18,9 @@ from typing import Any
 from pipeline.display import counted
 from pipeline.engines import Hear, Wish
 from pipeline.errors import PipelineError
-from pipeline.fits.events import Began, Event, Failed, Finished, Left, Lost, Order
+from pipeline.fits.events import Began, Event, Failed, Finished, Left, Lost, Order, Reports
 from pipeline.fits.inputs import Shared
 from pipeline.fits.outputs import keep, keep_checkpoint, left_off
-from pipeline.reports import Reports
 from pipeline.storage.files import sweep
 
 ENDS = (Finished, Left, Failed)
@@ -188,7 +187,7 @@ def _serve(pipe: Connection, title: str) -> None:
     from tqdm import tqdm
 
     from pipeline.fits.caches import Caches
-    from pipeline.worker import do_order
+    from pipeline.fits.run_fit import do_order
 
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which outlives a killed process
     with suppress(EOFError, ConnectionError):  # nobody is left to hear

@@ -18,14 +18,11 @@ from models.checkpoint import Checkpoint
 from pipeline.display import warn
 from pipeline.engines import Hear, Wish
 from pipeline.engines.in_process import Here
-from pipeline.engines.needs import Needs, default_needs
-from pipeline.engines.ray_cluster import connect, first_line, names_of, nodes_of
+from pipeline.engines.ray_cluster import Needs, connect, default_needs, first_line, names_of, nodes_of
 from pipeline.errors import PipelineError
-from pipeline.failures import told
-from pipeline.fits.events import Began, Event, Failed, Finished, Left, Lost, Order, Outcome, Saved
+from pipeline.fits.events import EVERY, Began, Event, Failed, Finished, Left, Lost, Order, Outcome, Saved
 from pipeline.fits.inputs import Shared
-from pipeline.fits.outputs import keep, keep_checkpoint, left_off
-from pipeline.reports import EVERY
+from pipeline.fits.outputs import keep, keep_checkpoint, left_off, told
 
 LOOK_SECONDS = 5.0  # between looks at the nodes: which there are, and what they have
 TELLS = 200  # a second that all fits together send to the desk; it takes some six times as many
@@ -92,13 +89,13 @@ class Cluster:
         asked: Needs,
         most: int | None,
     ) -> None:
-        from pipeline.engines.store import Store
+        from pipeline.engines.ray_transfer import ObjectStore
 
         self._ray = connect(address)
         self._shared, self._hear, self._wish, self._most = shared, hear, wish, most
         self._here = Here(shared, models, hear, wish, clock)
         self._tasks: dict[int, Task] = {}
-        self._store = Store(self._ray.put, shared, self._here.caches)
+        self._store = ObjectStore(self._ray.put, shared, self._here.caches)
         self._turn, self._looked = 0, 0.0
         nodes = self._look()
         self.needs = default_needs(asked, nodes)

@@ -9,8 +9,7 @@ from pipeline.display import counted, warn
 from pipeline.engines import Engine, Hear, Wish
 from pipeline.engines.in_process import Here
 from pipeline.engines.multiprocess import Processes, gpu
-from pipeline.engines.needs import Needs, default_needs
-from pipeline.engines.ray_cluster import connect, nodes_of
+from pipeline.engines.ray_cluster import Needs, connect, default_needs, nodes_of
 from pipeline.engines.ray_engine import Cluster
 from pipeline.fits.inputs import Shared
 

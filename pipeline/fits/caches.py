@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from models.encoder.backbone import Backbone, open_backbone
-from models.recipe import digest
 from models.saved import read_backbone
+from models.store import digest
 from models.tokens import Tokens, encode
 from models.training.frozen_cache import TrunkCache
 from pipeline.data.competition import Table

@@ -1,14 +1,19 @@
-"""Orders to do a fit, and what is heard of it while it is done: the words between `train` and the engines."""
+"""Orders to do a fit, and what is heard of it while it is done: the words between `train` and the engines.
 
-from dataclasses import dataclass, field
+Reports of a fit that is done elsewhere: steps are told together, once a second.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from models.tfidf import LinearModel
 from pipeline.fits.job import Job
-from pipeline.fits.timing import Load
-from pipeline.pace import Pace
+from pipeline.fits.timing import Load, Pace
+
+EVERY = 1.0  # seconds between reports
 
 
 @dataclass(frozen=True)
@@ -96,3 +101,32 @@ class Lost:
 
 
 Event = Began | Stepped | EpochEnded | Saved | Finished | Left | Failed | Lost
+
+
+class Reports:
+    """Hands events to `send`, steps summed up and no more often than every so many seconds; `clock` gives the time."""
+
+    def __init__(self, send: Callable[[Event], None], clock: Callable[[], float], every: float = EVERY) -> None:
+        self._send, self._clock, self._every = send, clock, every
+        self._steps: Stepped | None = None
+        self._sent = clock()
+
+    def __call__(self, event: Event) -> None:
+        """Something happened."""
+        if not isinstance(event, Stepped):
+            self._flush()
+            self._send(event)
+            return
+        if (before := self._steps) is not None:
+            event = Stepped(
+                before.steps + event.steps, before.tokens + event.tokens, before.losses + event.losses, event.pace
+            )
+        self._steps = event
+        if self._clock() - self._sent >= self._every:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._steps is not None:
+            # the pace goes on changing while another thread may still be sending it
+            self._send(replace(self._steps, pace=replace(self._steps.pace)))
+        self._steps, self._sent = None, self._clock()

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.checkpoint import share_done
-from models.recipe import derive_seed
-from models.store import CHECKPOINT, test_part, valid_part
+from models.store import CHECKPOINT, derive_seed, test_part, valid_part
 from pipeline.storage.checksums import check_file
 
 State = Literal["done", "predict", "fit"]

@@ -2,8 +2,11 @@
 
 Weights, parts, marker: the marker last, with the checksums of the others, so that whatever a crash leaves before it
 never happened.
+
+Notes of fits that failed: one beside where the fit would be, until it succeeds.
 """
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,13 @@ from safetensors.numpy import save_file
 
 from models import ModelError
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from models.store import CHECKPOINT, FAILURE, LOOKS, MARKER, WEIGHTS, test_part, valid_part, write_json
+from models.store import CHECKPOINT, FAILURE, LOOKS, MARKER, WEIGHTS, read_json, test_part, valid_part, write_json
 from models.tfidf import NUMBERS, TERMS, write_linear
 from oof.members.prediction_files import write_part
 from pipeline.data.competition import Table
 from pipeline.display import warn
-from pipeline.fits.events import Outcome
+from pipeline.errors import OUT_OF_MEMORY, PROBLEMS
+from pipeline.fits.events import Failed, Outcome
 from pipeline.fits.inputs import Shared
 from pipeline.fits.job import Job
 from pipeline.storage.checksums import checksums, write_sealed
@@ -109,3 +113,32 @@ def left_off(job: Job) -> Checkpoint | None:
     except ModelError as error:
         warn([f"{error}: {job.title} starts from its beginning"])
         return None
+
+
+def told(error: Exception) -> Failed:
+    """What went wrong in a fit as a sentence, with the traceback of what nobody foresaw."""
+    foreseen = isinstance(error, (*PROBLEMS, MemoryError))
+    said = OUT_OF_MEMORY if isinstance(error, MemoryError) else " ".join(str(error).split())
+    if foreseen:
+        return Failed(said)
+    return Failed(f"{type(error).__name__}: {said}", "".join(traceback.format_exception(error)))
+
+
+def note_failure(job: Job, failed: Failed) -> None:
+    """Write down why a fit failed."""
+    note = {"fingerprint": job.fingerprint, "error": failed.said}
+    if failed.traceback is not None:
+        note["traceback"] = failed.traceback
+    with atomic(job.folder / FAILURE) as temporary:
+        write_json(temporary, note)
+
+
+def failure_of(job: Job) -> str | None:
+    """Why the last try of a fit failed; None if it did not, or was not tried."""
+    if job.state != "fit" or not (job.folder / FAILURE).is_file():
+        return None
+    try:
+        note = read_json(job.folder / FAILURE)
+    except ModelError:
+        return "for a reason that cannot be read any more"
+    return str(note["error"]) if note.get("fingerprint") == job.fingerprint else None

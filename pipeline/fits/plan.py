@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from models.recipe import differences, digest, fingerprint
 from models.store import (
     MARKER,
+    differences,
+    digest,
+    fingerprint,
     finished_fits,
     fit_folder,
     read_marker,

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from models.recipe import build_recipe, digest
 from models.spec import NeuralVariantSpec, plain_poolings
-from models.store import RECIPE, read_json, write_json
+from models.store import RECIPE, build_recipe, digest, read_json, write_json
 from pipeline.config.run_config import Config
 from pipeline.data.competition import Competition
 from pipeline.errors import PipelineError

@@ -1,30 +1,34 @@
-"""One fit of a job: from what all fits share to what this one gives, wherever it is done."""
+"""One fit of a job: from what all fits share to what this one gives, wherever it is done.
+
+Whoever does a fit: follows an order, says how it goes, and brings it home. Runs in any process, on any machine.
+"""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
 from models import ModelError
-from models.build import check_variant
 from models.checkpoint import Checkpoint
-from models.device import use_threads
-from models.memory import gives_back
+from models.device import gives_back, use_threads
+from models.network import check_variant
 from models.predict import predict
 from models.saved import load_network, plain_weights, write_backbone
 from models.store import BACKBONE, RECIPE, WEIGHTS, write_json
 from models.tfidf import NUMBERS, TERMS, fit_linear, read_linear
 from models.training.fit import fit, per_thousand, updates_per_epoch
-from models.training.loop import Pause, Step
+from models.training.loop import LeftError, Pause, Step
 from pipeline.data.competition import Competition, Table
 from pipeline.errors import PipelineError
 from pipeline.fits.caches import Caches, backbone_of
-from pipeline.fits.events import Outcome
+from pipeline.fits.events import EpochEnded, Event, Finished, Left, Order, Outcome, Saved, Stepped
 from pipeline.fits.inputs import Shared
 from pipeline.fits.job import Job
-from pipeline.fits.outputs import Predictions
+from pipeline.fits.outputs import Predictions, keep_test_predictions, told
 from pipeline.fits.recipes import anew, read_recipe
+from pipeline.fits.timing import Pace
 from pipeline.storage.checksums import check_file, checksum, write_sealed
 from pipeline.storage.files import atomic, plainly
 
@@ -153,3 +157,68 @@ def check_job(job: Job, competition: Competition) -> None:
     """Refuse a variant whose settings its backbone cannot carry. Raises ModelError."""
     if not job.linear:
         check_variant(backbone_of(job.settings), job.poolings, job.settings, len(competition.texts[0]) == 2)
+
+
+@gives_back()
+def do_order(
+    order: Order,
+    shared: Shared,
+    caches: Caches,
+    *,
+    tell: Callable[[Event], None],
+    asked: Callable[[], bool],
+    start: Callable[[], Checkpoint | None],
+    save: Callable[[Checkpoint], bool],
+    keep: Callable[[Outcome], dict[str, Any]],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Do what is to be done of a job and tell how it goes; the last event is Finished, Left or Failed.
+
+    Leaves as soon as it is `asked` to. `start` gives the checkpoint to go on from; `save` puts one into the run
+    directory and returns whether it is there; `keep` puts what a fit gives there, and returns the marker. Raises
+    OSError for what the machine refuses.
+    """
+    job, began = order.job, clock()
+    saved, pace = began, Pace(order.load, order.steps, began)
+
+    def on_step(step: Step) -> None:
+        pace.step(clock())
+        tell(Stepped(1, step.tokens, step.losses, pace))
+
+    def on_epoch(epoch: dict[str, Any]) -> None:
+        tell(EpochEnded(epoch))
+
+    def pause() -> Literal["go on", "save", "leave"]:
+        nonlocal saved
+        if asked():
+            return "leave"
+        if clock() - saved < order.interval:
+            return "go on"
+        saved = clock()
+        return "save"
+
+    def on_save(checkpoint: Checkpoint) -> None:
+        if save(checkpoint):
+            tell(Saved())
+
+    try:
+        if job.state == "predict":
+            marker = _predict_test_table(job, shared, caches)
+        else:
+            fit = partial(do_fit, caches=caches, save=on_save, start=start())
+            marker = keep(fit(job, shared, on_step, on_epoch, pause))
+    except LeftError:
+        tell(Left(clock() - began))
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other fits go on
+        tell(told(error))
+    else:
+        tell(Finished(marker, clock() - began, pace.start))
+
+
+def _predict_test_table(job: Job, shared: Shared, caches: Caches) -> dict[str, Any]:
+    """Predict the test table with a finished fit."""
+    predictions = do_predict(job, shared.test, caches, shared.task, len(shared.columns))
+    keep_test_predictions(job, predictions, shared.test, shared.columns)
+    return {}

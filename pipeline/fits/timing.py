@@ -3,6 +3,8 @@
 A fit takes its start, and then so many seconds for each token: a training token counts three times (forward, and
 twice as much backward), a predicted one once. Tokens are guessed from characters, because only their ratios matter:
 neither a tokenizer nor torch is needed to say how long a run will take.
+
+The pace of a running fit: its steps timed, and what they say of the rest of it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,10 +22,11 @@ from pipeline.fits.job import Job
 CHARACTERS, SPECIAL = 4.0, 2.0  # of a token, and tokens around a text: English in word pieces
 PASSES = 3.0  # forward, and the gradients of the inputs and of the weights
 PRIOR = {"linear": 1e-5}  # seconds a token, until a fit of that kind was timed: 900 docstrings in 1.4 s
-
 Basis = Literal["measured", "earlier", "scaled", "prior"]
 MARGINS: dict[Basis, float] = {"measured": 0.1, "earlier": 0.25, "scaled": 0.5, "prior": 1.0}  # until errors are known
 RECENT = 8  # errors that the margin remembers
+Paces = dict[str | tuple[str], float]  # seconds for a unit of work, by variant, and by kind in a tuple
+STEPS, SECONDS = 20, 60.0  # enough steps to tell from; where they are slow, three that took so long
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,6 @@ class Timed:
             mine, train=mine.train + theirs.train, valid=mine.valid + theirs.valid, test=mine.test + theirs.test
         )
         return Timed(both, self.seconds + other.seconds)
-
-
-Paces = dict[str | tuple[str], float]  # seconds for a unit of work, by variant, and by kind in a tuple
 
 
 @dataclass(frozen=True)
@@ -199,3 +199,53 @@ def earlier_fits(jobs: Sequence[Job], loads: Sequence[Load]) -> Estimates:
     """What the finished ones among the jobs say of the others."""
     done = [(job.marker, load) for job, load in zip(jobs, loads, strict=True) if job.marker is not None]
     return Estimates(summed(Timed(load, float(marker["provenance"]["seconds"])) for marker, load in done))
+
+
+@dataclass
+class Pace:
+    """Steps of a fit with this load that began at `began`; times are a clock's seconds."""
+
+    load: Load
+    steps: int | None  # of the whole fit; None for a fit without steps
+    began: float
+    taken: int = 0
+    first: float = 0.0
+    last: float = 0.0
+
+    def step(self, now: float) -> None:
+        """A step ended now. The first one only starts the measurement: it warms up, and may be the longest."""
+        self.taken += 1
+        self.last = now
+        if self.taken == 1:
+            self.first = now
+
+    @property
+    def telling(self) -> bool:
+        """Whether enough is timed to judge the rest by."""
+        return self.taken > STEPS or (self.taken > 3 and self.last - self.first >= SECONDS)
+
+    @property
+    def start(self) -> float:
+        """Seconds from the beginning to the first step, as far as known."""
+        return max(self.first - self.began - self._step, 0.0) if self.taken else 0.0
+
+    @property
+    def part(self) -> Timed:
+        """The part of the load between the first step's end and the last one's."""
+        share = (self.taken - 1) / self.steps if self.steps and self.taken else 0.0
+        return Timed(replace(self.load, train=self.load.train * share, valid=0.0, test=0.0), self.last - self.first)
+
+    @property
+    def closing(self) -> float:
+        """Seconds from the last step to the end, in which the test table is predicted; 0 while unknown."""
+        part = self.part
+        return part.seconds / part.load.work * self.load.test if part.load.work else 0.0
+
+    @property
+    def rest(self) -> float:
+        """Seconds from the last step to the end of the fit."""
+        return ((self.steps or 0) - self.taken) * self._step + self.closing
+
+    @property
+    def _step(self) -> float:
+        return (self.last - self.first) / (self.taken - 1) if self.taken > 1 else 0.0

@@ -1,5 +1,6 @@
 """Learning curves: the loss and the score of every fit after each epoch, from the fits' markers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,9 @@ import numpy as np
 
 from oof.metrics.functions import Array
 from pipeline.fits.job import Job
+from pipeline.reporting.svg_figure import ACROSS, COLOURS, Picture, add_panels, label, picture
+
+PANELS = 24
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,27 @@ def _curves(found: Sequence[tuple[str, Sequence[object]]]) -> list[Curves]:
     names = dict.fromkeys(name for name, values in found if values)
     curves = [Curves(name, np.array([values for own, values in found if own == name], np.float64)) for name in names]
     return [one for one in curves if np.isfinite(one.fits).any()]
+
+
+def draw_curves(name: str, title: str, what: str, curves: Sequence[Curves]) -> Picture:
+    """A panel for each variant or member: a thin line for each fit and a thick one for their mean."""
+    shown = curves[:PANELS]
+
+    def draw(figure: Any) -> None:
+        for panel, one in zip(add_panels(figure, len(shown)), shown, strict=True):
+            epochs = range(1, one.fits.shape[1] + 1)
+            for fit in one.fits:
+                panel.plot(epochs, fit, color=COLOURS["six"], linewidth=0.7, marker="." if len(fit) < 3 else "")
+            panel.plot(epochs, one.mean, color=COLOURS["one"], linewidth=1.8, marker="o" if len(epochs) < 9 else "")
+            panel.set_title(label(one.name))
+            panel.set_xticks(sorted({1, math.ceil(len(epochs) / 2), len(epochs)}))
+        figure.supxlabel("epoch", fontsize=9, color=COLOURS["soft"])
+
+    longest = max(one.fits.shape[1] for one in shown)
+    rows = [[one.name, *one.mean.tolist(), *[None] * (longest - one.fits.shape[1])] for one in shown]
+    text = f"Thin lines are single fits, the thick one is their mean, which the table holds: {what} after each epoch."
+    if len(shown) < len(curves):
+        text += f" The first {PANELS} of {len(curves)} are shown."
+    height = 1.5 * math.ceil(len(shown) / ACROSS) + 0.5
+    header = ["of", *(f"epoch {epoch}" for epoch in range(1, longest + 1))]
+    return picture(name, title, text, draw, height=height, header=header, rows=rows)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.recipe import differences
-from models.store import read_json
+from models.store import differences, read_json
 from oof.blends.problem import Problem
-from oof.frame import read_frame
+from oof.members.prediction_files import read_frame
 from oof.metrics.functions import Array
 from pipeline.blending.level_one import level_one
 from pipeline.blending.run_members import Gathered, gather, recorded_jobs

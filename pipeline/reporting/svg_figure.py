@@ -1,6 +1,7 @@
 """A figure as SVG: drawn in the colours of its own file, and in the page in those of the reader's theme."""
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,6 +10,10 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from pipeline.display import printable
+
+ROW, FRAME = 0.26, 0.75  # inches of a line of a figure, and of what is around them
+ACROSS = 3  # panels beside one another
+DEEPEST = 0.55  # the shade that ink is still read on, in both themes
 
 # By CSS variable. Okabe and Ito 2008: told apart by colour-blind readers too
 COLOURS = {
@@ -119,3 +124,53 @@ def _labelled(svg: str, name: str, title: str, text: str) -> str:
 def _in_tags(svg: str, change: Callable[[str], str]) -> str:
     """Change the tags and leave the texts between them, which are the data's."""
     return re.sub(r"<[^>]*>", lambda tag: change(tag[0]), svg)
+
+
+def figure_height(lines: int) -> float:
+    return ROW * lines + FRAME
+
+
+def plain_score(score: float | None) -> float:
+    return math.nan if score is None else score
+
+
+def add_panels(figure: Any, count: int, shared: bool = True) -> list[Any]:
+    """So many axes in rows of three, all with the same scale where it is shared."""
+    columns = min(count, ACROSS)
+    axes: list[Any] = (
+        figure.subplots(math.ceil(count / columns), columns, sharey=shared, squeeze=False).ravel().tolist()
+    )
+    for panel in axes[:count]:
+        panel.grid(linewidth=0.5)
+        panel.set_axisbelow(True)
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    return axes[:count]
+
+
+def letter_size(count: int) -> float:
+    """The size of letters that fit into a cell."""
+    return 8.0 if count <= 8 else 6.5
+
+
+def shade_cell(axes: Any, column: int, row: int, share: float, colour: str) -> None:
+    """A cell of a map, the deeper the larger its share of one."""
+    from matplotlib.patches import Rectangle
+
+    cell = Rectangle(
+        (column - 0.48, row - 0.48), 0.96, 0.96, facecolor=colour, alpha=round(DEEPEST * min(share, 1.0), 3)
+    )
+    axes.add_patch(cell)
+
+
+def name_cells(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
+    """Axes of a map: names above and to the left."""
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    listed(axes, rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.xaxis.tick_top()
+    long = max(map(len, columns)) * len(columns) > 50
+    axes.set_xticks(range(len(columns)), columns, rotation=40 if long else 0, ha="left" if long else "center")
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)

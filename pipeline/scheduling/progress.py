@@ -10,8 +10,8 @@ from tqdm import tqdm
 from oof.metrics.metric_registry import Metric
 from pipeline.display import duration, number
 from pipeline.fits.events import Stepped
+from pipeline.fits.inputs import scores_line
 from pipeline.fits.job import Job
-from pipeline.scoring import scores_line
 
 SMOOTHING = 0.9  # of the loss that is shown: a step's own says little
 SILENCE = 60.0  # seconds between lines where no terminal shows a bar

@@ -13,19 +13,16 @@ from pipeline.data.competition import Competition
 from pipeline.data.fold_assignment import Folds
 from pipeline.display import duration, say
 from pipeline.engines import Engine, Hear, Wish
-from pipeline.failures import note_failure
 from pipeline.fits.events import Began, EpochEnded, Event, Failed, Finished, Left, Lost, Order, Saved, Stepped
-from pipeline.fits.inputs import Shared, shared_of
+from pipeline.fits.inputs import Shared, scores_line, shared_of
 from pipeline.fits.job import Job
-from pipeline.fits.timing import Load, earlier_fits
-from pipeline.pace import Pace
+from pipeline.fits.outputs import note_failure
+from pipeline.fits.timing import Load, Pace, earlier_fits
 from pipeline.scheduling.budget import Agenda, Budget
-from pipeline.scheduling.forecast import Done, reach, time_to_come
+from pipeline.scheduling.forecast import Done, loads_to_do, reach, time_to_come
 from pipeline.scheduling.live_status import MOST, Live, Running, Snapshot
 from pipeline.scheduling.progress import FEW, Overview, Progress, board_of
 from pipeline.scheduling.signals import StopRequest
-from pipeline.scoring import scores_line
-from pipeline.workload import loads_to_do
 
 CHECKPOINT_SECONDS = 300.0
 TRIES = 5  # times that a fit may be lost without a checkpoint in between

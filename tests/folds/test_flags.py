@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from folds import FoldError
-from folds.flags import flags
+from folds.columns import flags
 
 
 @pytest.mark.parametrize(

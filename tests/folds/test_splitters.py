@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from folds import FoldError
+from folds.checks import train_rows, valid_folds, valid_rows
 from folds.splitters import SPLITTERS, split
-from folds.use import train_rows, valid_folds, valid_rows
 
 TASKS = ("binary", "multiclass", "multilabel", "regression", "ordinal")
 CASES = [

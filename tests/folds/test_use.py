@@ -1,6 +1,6 @@
 import numpy as np
 
-from folds.use import train_rows, valid_folds, valid_rows
+from folds.checks import train_rows, valid_folds, valid_rows
 
 FOLD = np.array([-1, 0, 1, 2, 0, 1, 2])
 

@@ -16,11 +16,10 @@ from safetensors.numpy import save_file
 
 from models import ModelError
 from models.batches import collate
-from models.build import build_network, check_variant
 from models.encoder.backbone import Backbone, open_backbone
 from models.encoder.pretrained import empty_encoder, is_causal, load_encoder, longest_text
 from models.losses import LOSSES
-from models.network import Network
+from models.network import Network, build_network, check_variant
 from models.pooling.layer_mixes import LAYER_MIXES
 from models.pooling.token_pools import TOKEN_POOLS
 from models.predict import pad_id, predict

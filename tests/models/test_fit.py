@@ -14,10 +14,9 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from models import ModelError
-from models.build import check_variant
 from models.device import pick_precision
 from models.encoder.backbone import Backbone
-from models.network import Network
+from models.network import Network, check_variant
 from models.predict import predict
 from models.saved import load_network, plain_weights
 from models.spec import NeuralVariantSpec, TrainingSpec, plain_poolings

@@ -9,11 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from models.attention import NAME, choose_attention
-from models.dropout import Dropout, cheapen_dropout
 from models.encoder.backbone import Backbone, open_backbone
 from models.encoder.pretrained import load_encoder
-from models.vocabulary import CompactEmbedding, compact, restore
+from models.training.speedups import (
+    NAME,
+    CompactEmbedding,
+    Dropout,
+    cheapen_dropout,
+    choose_attention,
+    compact,
+    restore,
+)
 
 TinyBackbone = Callable[[str], str]
 FAMILIES = [

@@ -62,5 +62,5 @@ def test_a_fit_without_such_poolings_says_nothing(run: Run) -> None:
 
 
 def test_of_many_rows_a_few_are_looked_at_from_first_to_last(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.looks.ROWS", 3)
+    monkeypatch.setattr("models.predict.ROWS", 3)
     assert [look["row"] for look in run(pooling="attention").looks] == [16, 19, 23]

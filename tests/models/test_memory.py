@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.memory import gives_back
+from models.device import gives_back
 from models.network import Network
 from models.training.fit import Fit
 

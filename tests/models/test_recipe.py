@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from models.recipe import NOT_HASHED, build_recipe, derive_seed, differences, digest, fingerprint
 from models.spec import LinearVariantSpec, NeuralVariantSpec, TrainingSpec
+from models.store import NOT_HASHED, build_recipe, derive_seed, differences, digest, fingerprint
 
 
 def settings(**given: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def test_seed_fold_rows_and_backbone_are_part_of_a_fingerprint() -> None:
 
 def test_a_raised_version_makes_other_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fit_of()
-    monkeypatch.setattr("models.recipe.VERSION", 10**6)
+    monkeypatch.setattr("models.store.VERSION", 10**6)
     assert fit_of() != before
 
 
@@ -92,7 +92,7 @@ def test_derived_seeds_differ_and_are_the_same_everywhere() -> None:
     seeds = [derive_seed(*place) for place in places]
     assert len(set(seeds)) == len(places)
     assert all(0 <= seed < 2**63 for seed in seeds)
-    program = "from models.recipe import derive_seed; print(derive_seed(42, 'mean', 3))"
+    program = "from models.store import derive_seed; print(derive_seed(42, 'mean', 3))"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert int(done.stdout) == derive_seed(42, "mean", 3)

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from models import ModelError, states
+from models import ModelError
 from models.encoder.backbone import Backbone, open_backbone
 from models.encoder.frozen_layers import Trunk, cut
 from models.encoder.pretrained import load_encoder
-from models.states import States
 from models.tokens import Tokens, encode
 from models.training import frozen_cache
-from models.training.frozen_cache import TrunkCache
+from models.training.frozen_cache import States, TrunkCache
 
 TinyBackbone = Callable[[str], str]
 CPU = torch.device("cpu")
@@ -115,7 +114,7 @@ def test_a_disk_without_room_is_told_before_anything_runs(
 ) -> None:
     tokens = tokens_of(backbone)
     size = int(tokens.offsets[-1]) * 32 * 4
-    monkeypatch.setattr(states, "GIB", 1000)
+    monkeypatch.setattr(frozen_cache, "GIB", 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=size))
     asked(TrunkCache(tmp_path), trunk, backbone, tokens)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=size - 1))

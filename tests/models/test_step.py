@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models import ModelError, step
+from models import ModelError
 from models.network import Network
+from models.training import loop
 from models.training.fit import Fit
 
 Run = Callable[..., Fit]
@@ -84,7 +85,7 @@ def test_other_errors_are_not_taken_for_it(run: Run, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("largest", [0.05, 1e6])
 def test_clipping_while_stepping_is_clipping(largest: float, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     folded = run(epochs=3, clip_norm=largest)
-    monkeypatch.setattr(step, "clip_while_stepping", step.clip_gradients)
+    monkeypatch.setattr(loop, "clip_while_stepping", loop.clip_gradients)
     plain = run(epochs=3, clip_norm=largest)
     np.testing.assert_allclose(folded.valid[""], plain.valid[""], rtol=1e-6)
     loose = run(epochs=3, clip_norm=None)

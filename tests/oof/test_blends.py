@@ -9,8 +9,8 @@ import pytest
 from oof import OOFError
 from oof.blends.blend_registry import BLENDS, blend
 from oof.blends.problem import Problem
+from oof.blends.search import objective
 from oof.metrics.metric_registry import METRICS, metric
-from oof.objective import objective
 from oof.spec import Method
 
 TASKS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]

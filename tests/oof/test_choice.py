@@ -8,9 +8,9 @@ import pytest
 from oof import OOFError
 from oof.blends.blend_registry import BLENDS
 from oof.blends.limits import Costs, Limits, choose, front, limited, used
+from oof.blends.search import objective
 from oof.metrics.metric_registry import METRICS, metric
 from oof.metrics.thresholds import decide
-from oof.objective import objective
 from oof.selection.auto import auto, single
 from oof.selection.scores import cross_fitted, in_sample
 

@@ -12,17 +12,14 @@ from scipy.stats import t as student
 from scipy.stats import tukey_hsd
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
-from oof.ambiguity import ambiguity
 from oof.blends.problem import Problem
 from oof.comparison.compare import compare, write_comparison
-from oof.comparison.diversity import by_likeness, error_correlations
+from oof.comparison.diversity import ambiguity, by_likeness, error_correlations
 from oof.comparison.paired import Judged
 from oof.comparison.seed_control import CHOICES, controls, mean_of
-from oof.comparison.seed_noise import Noise, between_members, between_seeds
-from oof.entrant import Entrant, Seeds, poolings
+from oof.comparison.seed_noise import Entrant, Noise, Seeds, between_members, between_seeds, poolings, verdict
 from oof.metrics.metric_registry import metric
 from oof.selection.bootstrap import Resamples
-from oof.verdict import verdict
 
 DRAWS = 40
 

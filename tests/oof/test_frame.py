@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.frame import read_frame, write_frame
+from oof.members.prediction_files import read_frame, write_frame
 
 
 def test_predictions_come_back_under_their_ids(tmp_path: Path) -> None:

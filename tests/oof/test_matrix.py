@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.matrix import idle, stack, stack_tests, without
-from oof.members.member import Member
+from oof.members.member import Member, idle, stack, stack_tests, without
 from oof.members.rows import rows_of
 
 ROWS = rows_of(["a", "b", "c"], np.array([0, 1, -1]), [0, 1])

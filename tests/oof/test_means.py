@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import gmean
 
-from oof.blends.means import fit, geometric, log_odds
+from oof.blends.means import apply_geometric_mean, apply_logit_mean, fit_mean_kind
 
 CODES = ["multiclass", "ordinal"]
 
@@ -14,18 +14,18 @@ CODES = ["multiclass", "ordinal"]
 def test_the_geometric_mean_of_classes_is_scipys_divided_by_its_sum(draw, level_one, task):
     truth, P = draw(task)
     expected = gmean(P, axis=0)
-    numbers = fit(level_one(truth, P, task))
-    assert geometric(numbers, P) == pytest.approx(expected / expected.sum(1, keepdims=True))
+    numbers = fit_mean_kind(level_one(truth, P, task))
+    assert apply_geometric_mean(numbers, P) == pytest.approx(expected / expected.sum(1, keepdims=True))
     odds = expit(logit(P).mean(0))
-    assert log_odds(numbers, P) == pytest.approx(odds / odds.sum(1, keepdims=True))
-    assert np.abs(log_odds(numbers, P) - geometric(numbers, P)).max() > 0.001
+    assert apply_logit_mean(numbers, P) == pytest.approx(odds / odds.sum(1, keepdims=True))
+    assert np.abs(apply_logit_mean(numbers, P) - apply_geometric_mean(numbers, P)).max() > 0.001
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel"])
 def test_labels_and_their_complements_are_treated_alike(draw, level_one, task):
     truth, P = draw(task)
-    numbers = fit(level_one(truth, P, task))
-    for mean in (geometric, log_odds):
+    numbers = fit_mean_kind(level_one(truth, P, task))
+    for mean in (apply_geometric_mean, apply_logit_mean):
         assert mean(numbers, P) == pytest.approx(expit(logit(P).mean(0)))
         assert mean(numbers, 1 - P) == pytest.approx(1 - mean(numbers, P))
 
@@ -33,18 +33,18 @@ def test_labels_and_their_complements_are_treated_alike(draw, level_one, task):
 def test_of_two_classes_both_means_are_those_of_a_binary_column(draw):
     _, P = draw("binary")
     both = np.concatenate([1 - P, P], axis=2)
-    for mean in (geometric, log_odds):
+    for mean in (apply_geometric_mean, apply_logit_mean):
         assert mean({"classes": True}, both)[:, 1:] == pytest.approx(mean({"classes": False}, P))
 
 
-@pytest.mark.parametrize("mean", [geometric, log_odds])
+@pytest.mark.parametrize("mean", [apply_geometric_mean, apply_logit_mean])
 def test_the_order_of_classes_does_not_matter(draw, mean):
     _, P = draw("multiclass")
     order = [2, 0, 3, 1]
     assert mean({"classes": True}, P[..., order]) == pytest.approx(mean({"classes": True}, P)[:, order])
 
 
-@pytest.mark.parametrize("mean", [geometric, log_odds])
+@pytest.mark.parametrize("mean", [apply_geometric_mean, apply_logit_mean])
 def test_sure_members_that_disagree_give_even_odds(mean):
     against = np.array([[[1.0, 0, 0]], [[0, 1.0, 0]]])
     found = mean({"classes": True}, against)
@@ -55,7 +55,7 @@ def test_sure_members_that_disagree_give_even_odds(mean):
     assert 0 < mean({"classes": False}, against[:1, :, 1:2]).item() < 1e-5
 
 
-@pytest.mark.parametrize("mean", [geometric, log_odds])
+@pytest.mark.parametrize("mean", [apply_geometric_mean, apply_logit_mean])
 def test_a_sure_member_has_more_say_than_in_the_arithmetic_mean(mean):
     P = np.array([[[0.999]], [[0.4]]])
     assert mean({"classes": False}, P).item() > P.mean()

@@ -9,8 +9,8 @@ import oof.blends.problem
 from oof.blends import weights
 from oof.blends.blend_registry import BLENDS
 from oof.blends.problem import Problem, combine
+from oof.blends.search import condense, objective
 from oof.metrics.metric_registry import METRICS
-from oof.objective import condense, objective
 from oof.selection.candidates import try_canary
 
 TASKS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]

@@ -6,11 +6,10 @@ from scipy.special import expit
 
 from oof.blends.blend_registry import blend
 from oof.blends.problem import Problem
-from oof.blends.weights import simplex
+from oof.blends.search import objective
+from oof.blends.weights import STRENGTHS, apply_by_column, by_column, shrunk, simplex
 from oof.metrics.metric_registry import METRICS, metric
-from oof.objective import objective
 from oof.selection.scores import cross_fitted
-from oof.shrinkage import STRENGTHS, apply_by_column, by_column, shrunk
 
 
 def alike(level_one, seed, members=6, rows=200):

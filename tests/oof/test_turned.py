@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from oof.turned import _agreement, turned
+from oof.members.leak_check import _agreement, turned
 
 COLUMNS = ["a", "b"]
 

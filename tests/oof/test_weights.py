@@ -9,9 +9,9 @@ from benchmarks.blend import synthetic
 from oof import OOFError
 from oof.blends import search, weights
 from oof.blends.problem import Problem, combine
+from oof.blends.search import condense, objective
 from oof.blends.weights import hill_climb, simplex, subset
 from oof.metrics.metric_registry import METRICS, Metric, metric
-from oof.objective import condense, objective
 
 
 def problem(P, truth, task, entry):

@@ -21,8 +21,7 @@ import run
 from benchmarks.sites import contents
 from models.store import CHECKPOINT
 from pipeline.engines import ray_engine
-from pipeline.engines.needs import Needs
-from pipeline.engines.ray_cluster import probe
+from pipeline.engines.ray_cluster import Needs, probe
 from pipeline.engines.ray_engine import Desk
 from pipeline.fits.events import Began, EpochEnded, Event, Finished
 from pipeline.scheduling.scheduler import Work

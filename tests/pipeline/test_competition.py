@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from models.recipe import digest
+from models.store import digest
 from pipeline.data.competition import load_test
 
 CELLS = ["plain", "", 'two\nlines, "quoted" \\', "中文 é", "😀", "\u2028", "NA", "1,2", "['x']", "tab\t"]

@@ -17,10 +17,8 @@ from benchmarks.sites import contents
 from models.device import devices
 from models.store import CHECKPOINT, MARKER
 from pipeline.engines.multiprocess import Process
-from pipeline.fits.events import EpochEnded, Event, Stepped
-from pipeline.fits.timing import Load
-from pipeline.pace import Pace
-from pipeline.reports import Reports
+from pipeline.fits.events import EpochEnded, Event, Reports, Stepped
+from pipeline.fits.timing import Load, Pace
 from pipeline.scheduling.scheduler import Work
 from pipeline.storage.files import PREFIX
 

@@ -18,8 +18,8 @@ import torch
 
 from benchmarks.sites import contents
 from models.encoder.backbone import open_backbone
-from models.step import Stepper
 from models.store import CHECKPOINT, FAILURE
+from models.training.loop import Stepper
 from pipeline.fits import run_fit
 from pipeline.storage.files import PREFIX
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.engines.needs import Needs, default_needs
+from pipeline.engines.ray_cluster import Needs, default_needs
 
 GPUS = {"a": Needs(16, 2, 64), "b": Needs(8, 1, 32), "head": Needs(4, 0, 16)}
 CPUS = {"a": Needs(16, 0, 64), "b": Needs(2, 0, 32), "head": Needs(0, 0, 16)}

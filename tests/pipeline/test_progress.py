@@ -9,8 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from oof.metrics.metric_registry import metric
 from pipeline.fits.events import Stepped
-from pipeline.fits.timing import Load
-from pipeline.pace import Pace
+from pipeline.fits.timing import Load, Pace
 from pipeline.scheduling.progress import SILENCE, Progress
 
 MakeSite = Callable[..., Any]

@@ -18,9 +18,9 @@ import pytest
 
 from models.store import write_json
 from pipeline.config.run_config import read_config
+from pipeline.reporting.blend_verdict import draw_weights
 from pipeline.reporting.calibration import reliability
-from pipeline.reporting.doubts import _in_doubt
-from pipeline.reporting.figures import weights
+from pipeline.reporting.hard_rows import _in_doubt
 from pipeline.reporting.html_page import _opening
 from pipeline.reporting.sources import read_sources
 from pipeline.reporting.svg_figure import COLOURS, picture
@@ -344,7 +344,7 @@ def test_of_many_doubts_most_are_said_to_be_the_models_own(
     site.write("train.csv", rows)
     site.ok("train")
     few = page(site).text
-    monkeypatch.setattr("pipeline.reporting.doubts.MANY", 0.01)
+    monkeypatch.setattr("pipeline.reporting.hard_rows.MANY", 0.01)
     many = page(site).text
     said = ("may be its own mistake as well as the label's", "most of these doubts are mistakes of the model")
     assert [one in text for text in (few, many) for one in said] == [True, False, False, True]
@@ -357,10 +357,12 @@ def test_a_sentence_has_a_capital_and_a_name_has_its_own() -> None:
 
 
 def test_weights_are_counted_in_words_that_fit() -> None:
-    assert weights({"a": 0.6, "b": 0.4}).text == "The largest weight is 0.600, of a."
-    assert weights({"a": 1.0}).text == "There is one member only."
-    assert weights({"a": 0.5, "b": 0.5}).text == "The 2 members have the same weight."
-    assert weights({"a": 0.0, "b": 1.0}).text == "The largest weight is 1.000, of b; 1 of 2 members weighs nothing."
+    assert draw_weights({"a": 0.6, "b": 0.4}).text == "The largest weight is 0.600, of a."
+    assert draw_weights({"a": 1.0}).text == "There is one member only."
+    assert draw_weights({"a": 0.5, "b": 0.5}).text == "The 2 members have the same weight."
+    assert (
+        draw_weights({"a": 0.0, "b": 1.0}).text == "The largest weight is 1.000, of b; 1 of 2 members weighs nothing."
+    )
 
 
 def test_a_blend_or_a_comparison_of_other_fits_counts_as_missing(blended: Blended) -> None:

@@ -13,8 +13,7 @@ from models.training.loop import Step
 from pipeline.commands.train import train
 from pipeline.config.run_config import read_config
 from pipeline.fits import run_fit
-from pipeline.fits.timing import Load
-from pipeline.pace import STEPS, Pace
+from pipeline.fits.timing import STEPS, Load, Pace
 from pipeline.scheduling.budget import Budget
 
 MakeSite = Callable[..., Any]

@@ -1,7 +1,7 @@
 import pytest
 
 from submissions import SubmissionError
-from submissions.names import key, match, places, spelled
+from submissions.formats import key, match, places, spelled
 
 
 @pytest.mark.parametrize(

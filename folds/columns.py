@@ -1,4 +1,7 @@
-"""Time: a column that can be sorted, and the blocks that its order is cut into."""
+"""Time: a column that can be sorted, and the blocks that its order is cut into.
+
+Flags: a column of yes and no as a mask, whatever the table calls them.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,6 +10,8 @@ import pandas as pd
 from folds import FoldError
 
 IntArray = npt.NDArray[np.int64]
+YES = ("true", "1", "1.0", "yes")
+NO = ("false", "0", "0.0", "no", "", "nan", "none", "<na>")
 
 
 def places(time: npt.NDArray[np.generic]) -> IntArray:
@@ -39,3 +44,16 @@ def blocks(time: IntArray, count: int) -> IntArray:
         # Every block needs a moment: one crowded moment must not swallow its neighbours.
         cuts.append(min(max(ideal, cuts[-1] + 1), len(sizes) - (count - block)))
     return (np.searchsorted(cuts, moment, side="right") - 1).astype(np.int64)
+
+
+def flags(column: npt.ArrayLike, key: str = "folds.train_only") -> npt.NDArray[np.bool_]:
+    """Mask (rows,) of the cells that say yes; a missing one says no. FoldError, naming `key`, for any other cell.
+
+    Python's own truth would take the text "0", "False" and a missing number for yes.
+    """
+    cells = pd.Series(np.asarray(column, dtype=object), dtype=object).map(str).str.strip().str.casefold()
+    yes = cells.isin(YES).to_numpy(dtype=bool)
+    wrong = np.flatnonzero(~(yes | cells.isin(NO).to_numpy(dtype=bool)))
+    if len(wrong):
+        raise FoldError(f"{key} must hold true or false, 1 or 0. Got {cells.iloc[wrong[0]]!r} instead")
+    return yes
