@@ -11,12 +11,31 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from models import ModelError
-from models.training.frozen_cache import States
 
 CHUNK = 512  # texts; a tokenizer's own account of one is a hundred times as large as its ids
+
+
+@dataclass(frozen=True)
+class States:
+    """States of many texts, flat like `Tokens`: those of text i are `values[:, offsets[i]:offsets[i + 1]]`."""
+
+    values: np.ndarray  # (states, all tokens, width) float32, on disk
+    offsets: np.ndarray  # (texts + 1,) int64
+
+    def rows(self, rows: np.ndarray, length: int, device: torch.device) -> Tensor:
+        """(states, rows, length, width) of some texts on a device, zero after each text's end."""
+        shape = (len(self.values), len(rows), length, self.values.shape[-1])
+        padded = torch.zeros(shape, pin_memory=device.type == "cuda")
+        array = padded.numpy()
+        for place, row in enumerate(rows):
+            start, end = self.offsets[row], self.offsets[row + 1]
+            array[:, place, : end - start] = self.values[:, start:end]
+        return padded.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from models import ModelError
@@ -21,27 +19,9 @@ from models.device import autocast, within_memory
 from models.encoder.backbone import Backbone
 from models.encoder.frozen_layers import Trunk
 from models.predict import pad_id
-from models.tokens import Tokens
+from models.tokens import States, Tokens
 
 GIB = 2**30
-
-
-@dataclass(frozen=True)
-class States:
-    """States of many texts, flat like `Tokens`: those of text i are `values[:, offsets[i]:offsets[i + 1]]`."""
-
-    values: np.ndarray  # (states, all tokens, width) float32, on disk
-    offsets: np.ndarray  # (texts + 1,) int64
-
-    def rows(self, rows: np.ndarray, length: int, device: torch.device) -> Tensor:
-        """(states, rows, length, width) of some texts on a device, zero after each text's end."""
-        shape = (len(self.values), len(rows), length, self.values.shape[-1])
-        padded = torch.zeros(shape, pin_memory=device.type == "cuda")
-        array = padded.numpy()
-        for place, row in enumerate(rows):
-            start, end = self.offsets[row], self.offsets[row + 1]
-            array[:, place, : end - start] = self.values[:, start:end]
-        return padded.to(device, non_blocking=True)
 
 
 def new_file(shape: tuple[int, ...], folder: Path) -> np.ndarray:

@@ -15,9 +15,9 @@ from models import ModelError
 from models.encoder.backbone import Backbone, open_backbone
 from models.encoder.frozen_layers import Trunk, cut
 from models.encoder.pretrained import load_encoder
-from models.tokens import Tokens, encode
+from models.tokens import States, Tokens, encode
 from models.training import frozen_cache
-from models.training.frozen_cache import States, TrunkCache
+from models.training.frozen_cache import TrunkCache
 
 TinyBackbone = Callable[[str], str]
 CPU = torch.device("cpu")
