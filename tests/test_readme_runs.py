@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 import run
 from models.pooling import token_pools
-from tests.models import test_pooling_contract as contract
+from tests.models.pooling import test_pooling_contract as contract
 
 ROOT = Path(__file__).resolve().parents[1]
 TAKES_CONFIG = {"train", "blend", "submit", "status", "predict", "grade"}
@@ -133,7 +133,7 @@ def test_the_pool_of_the_guide_keeps_its_contract(monkeypatch: pytest.MonkeyPatc
     shown = dict(block.split("\n", 1) for language, block in blocks(text) if language == "python")
     made = dict(vars(token_pools))
     exec(shown["# models/pooling/token_pools.py"], made)
-    references = eval(f"{{{shown['# tests/models/test_pooling_contract.py']}}}", vars(contract))
+    references = eval(f"{{{shown['# tests/models/pooling/test_pooling_contract.py']}}}", vars(contract))
     monkeypatch.setitem(token_pools.TOKEN_POOLS, "midrange", made["MidrangePool"])
     monkeypatch.setitem(contract.POOL_REFERENCES, "midrange", references["midrange"])
     for check in contract.CHECKS.values():

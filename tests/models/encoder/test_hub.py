@@ -25,7 +25,7 @@ from models.encoder.pretrained import load_encoder
 
 TinyBackbone = Callable[[str], str]
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 UNWANTED = ["pytorch_model.bin", "modeling.py", "README.md", "onnx/config.json", "onnx/model.safetensors"]
 

@@ -23,7 +23,7 @@ from models.training.loop import Stepper
 from pipeline.fits import run_fit
 from pipeline.storage.files import PREFIX
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from pipeline.scheduling.scheduler import Work
 from pipeline.storage.files import PREFIX
 
 MakeSite = Callable[..., Any]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_processes_leave_the_bytes_that_one_process_leaves(site: Any, alone: Any) -> None:

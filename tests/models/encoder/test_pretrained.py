@@ -31,7 +31,7 @@ from models.training.optimizer import LAYER, build_optimizer
 
 TinyBackbone = Callable[[str], str]
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BIDIRECTIONAL = [
     *("bert", "roberta", "xlm-roberta", "deberta-v2", "electra", "distilbert", "albert", "mpnet", "modernbert"),
     "t5",  # an encoder and a decoder, of which the encoder is used

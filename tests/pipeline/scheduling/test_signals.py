@@ -18,7 +18,7 @@ from pipeline.scheduling.signals import SAID, StopRequest, stoppable
 EPOCHS, AT = 2, 4
 STEPS = EPOCHS * 24 // 8  # half of 48 rows are trained on, 8 at once
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Steps:

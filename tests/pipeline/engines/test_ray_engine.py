@@ -27,7 +27,7 @@ from pipeline.fits.events import Began, EpochEnded, Event, Finished
 from pipeline.scheduling.scheduler import Work
 
 MakeSite = Callable[..., Any]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = 80 * 2**20  # bytes of an object store; Ray takes no smaller one
 
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from pipeline.config.run_config import Config, effective_yaml, read_config, schema
 from pipeline.errors import PipelineError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 BASE = """\
 run: r

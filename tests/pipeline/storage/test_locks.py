@@ -16,7 +16,7 @@ from benchmarks.sites import contents
 from pipeline.errors import PipelineError
 from pipeline.storage.locks import only_one
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
 import sys
 from pathlib import Path

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SEEDS = list(range(6))
 VARIANTS = {"mean": {"pooling": "mean", "seeds": SEEDS}, "tfidf": {"model": "tfidf"}}
 FITS = 2 * len(SEEDS) + 2
