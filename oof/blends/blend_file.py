@@ -10,7 +10,7 @@ import numpy as np
 from oof import OOFError
 from oof.blends.blend_registry import BLENDS
 from oof.blends.calibration import apply_finish
-from oof.metrics.functions import Array
+from oof.types import Array
 
 NUMBERS = ("method", "members", "numbers", "finish", "thresholds", "task", "columns")  # what applying it takes
 ROWS = 2**16  # to which a blend is applied at a time, so that the members' predictions are not held twice

@@ -7,15 +7,12 @@ A blend's `fit(problem)` gives numbers that JSON can hold, and `apply(numbers, P
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from oof import OOFError
 from oof.blends import means, stacker, weights
 from oof.blends.problem import Problem
-from oof.metrics.functions import Array
 from oof.metrics.metric_registry import CLASSES, VALUES, Metric
-
-Numbers = dict[str, Any]
+from oof.types import Array, Numbers
 
 ANY_TASK = CLASSES | VALUES
 ANY_NEED = frozenset({"probabilities", "labels", "ranks", "values"})

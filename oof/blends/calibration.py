@@ -17,8 +17,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, softmax
 
 from oof.metrics.confusion import counts
-from oof.metrics.functions import EPSILON, Array, Truth, log_loss
+from oof.metrics.functions import EPSILON, log_loss
 from oof.metrics.metric_registry import Metric
+from oof.types import Array, Truth
 
 OFFSET_CANDIDATES = 200  # offsets tried for a class in a sweep
 SWEEPS = 5

@@ -8,22 +8,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from oof import OOFError
 from oof.blends.blend_registry import Blend
 from oof.blends.problem import Problem
-from oof.blends.search import Mask, condense, grow, objective, once, sampled
+from oof.blends.search import condense, grow, objective, once, sampled
 from oof.blends.weights import share
-from oof.metrics.functions import Array
 from oof.metrics.thresholds import judged
+from oof.types import Array, IntArray, Mask
 
 
 @dataclass(frozen=True)
 class Costs:
     """`seconds` (groups,) of prediction for each group of members that are predicted together; `group` (members,)."""
 
-    group: npt.NDArray[np.int64]
+    group: IntArray
     seconds: Array
 
     def of(self, chosen: Sequence[int]) -> float:

@@ -12,7 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import nnls
 from scipy.special import expit
 
-from oof.metrics.functions import Array, Truth
+from oof.types import Array, Truth
 
 Blocks = Callable[[], Iterator[tuple[slice, Array]]]  # where a block of rows lies, and its features (rows, features)
 ALPHAS = np.logspace(-2, 5, 15)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit, logit, softmax
 
 from oof.blends.problem import Problem
-from oof.metrics.functions import Array
+from oof.types import Array
 
 CLIP = 1e-6  # a member's certainty counts as a million to one at most
 POINTS = 1001

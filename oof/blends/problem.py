@@ -6,12 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from oof.metrics.metric_registry import Metric
+from oof.types import Array, IntArray, Mask, Truth
 
-Array = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 BLOCK = 2**18  # entries of a block: a few megabytes, so that what is derived from it stays in the cache
 
 # To allocate and free 16 MB makes glibc keep smaller blocks when they are freed. Otherwise it hands them back to the
@@ -29,12 +27,12 @@ class Problem:
     """
 
     P: Array
-    truth: npt.NDArray[Any]
-    fold: Ints
+    truth: Truth
+    fold: IntArray
     task: str
     metric: Metric
-    component: Ints | None = None
-    at: Ints | None = None
+    component: IntArray | None = None
+    at: IntArray | None = None
     memory: dict[Any, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -46,12 +44,12 @@ class Problem:
         return len(self.P)
 
     @property
-    def folds(self) -> Ints:
+    def folds(self) -> IntArray:
         """The folds that the rows lie in, rising."""
-        found: Ints = np.unique(self.fold)
+        found: IntArray = np.unique(self.fold)
         return found
 
-    def rows(self, mask: npt.NDArray[np.bool_]) -> "Problem":
+    def rows(self, mask: Mask) -> "Problem":
         """The problem of some of the rows; `mask` is (rows,)."""
         return replace(
             self,

@@ -8,18 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from oof import OOFError
 from oof.blends.problem import Problem
 from oof.blends.smooth_metrics import Slope
-from oof.metrics.functions import Array
 from oof.metrics.thresholds import best_value
+from oof.types import Array, Mask
 
 TIE = 1e-12  # differences below it are rounding
 Value = Callable[[Array], float]
-Mask = npt.NDArray[np.bool_]
 PATIENCE = 10  # steps of a greedy path without a better prefix
 COLUMN, ROWS = 5000, 200_000
 STEPS = 200  # of a climb; it ends by itself after some twenty

@@ -13,7 +13,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import rankdata
 
 from oof.blends.problem import Problem
-from oof.metrics.functions import Array
+from oof.types import Array
 
 KNOTS = 1024
 CELLS = 2**14

@@ -18,7 +18,7 @@ from oof.blends import weights
 from oof.blends.linear_models import Blocks, logistic, non_negative, ridge
 from oof.blends.problem import Problem
 from oof.blends.search import normal
-from oof.metrics.functions import Array, Truth
+from oof.types import Array, Truth
 
 CLIP = 1e-6  # a member's certainty counts as a million to one at most
 

@@ -32,8 +32,8 @@ from oof.blends.search import (
     sampled,
 )
 from oof.blends.smooth_metrics import smooth
-from oof.metrics.functions import Array
 from oof.metrics.metric_registry import METRICS
+from oof.types import Array
 
 EXHAUSTIVE_MEMBERS = 10
 EXHAUSTIVE_WORK = 2e7  # entries times subsets that may be looked at one by one

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from oof import OOFError
-from oof.members.member import Array, Member
+from oof.members.member import Member
 from oof.members.rows import Rows, check_complete, check_rows
+from oof.types import Array, IdArray
 
 TOLERANCE = 1e-3  # how far class probabilities rounded in a csv may be from a sum of one
 
@@ -27,7 +27,7 @@ def read_extra(
     wanted: Rows,
     columns: Sequence[str],
     task: str,
-    test_ids: npt.NDArray[np.object_],
+    test_ids: IdArray,
 ) -> Member:
     """Make a member of its files; `test_ids` (rows,) are the test table's.
 

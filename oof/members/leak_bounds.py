@@ -5,7 +5,7 @@ Each bound is a value of column means of two tables, one with a row for each tra
 
 import numpy as np
 
-from oof.metrics.functions import Array, Truth
+from oof.types import Array, Truth
 
 TINY = 1e-12
 

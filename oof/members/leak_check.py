@@ -12,11 +12,10 @@ Do a member's test predictions belong to its OOF? Columns that were swapped, or 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
 from oof.members.leak_bounds import Tables, company, due, favourite_ratio, favourites, given, needed, reach
-from oof.metrics.functions import Array, Truth
+from oof.types import Array, IntArray, Truth
 
 # How far an honest member may pass its bounds, because test rows are other rows; measured by benchmarks/alarm.py.
 FAVOURITE_MARGIN = 1.03
@@ -27,8 +26,7 @@ COMPANY_LEAST = 0.1  # a correlation; lower ones come and go with the rows
 ERRORS = 3.0  # standard errors beyond a margin
 BLOCKS = 20  # of the jackknife
 REASON = "models that saw its rows made the OOF, or weaker ones the test predictions"
-Codes = npt.NDArray[np.int64]
-Homes = tuple[Codes, Codes]  # blocks of the training rows and of the test rows
+Homes = tuple[IntArray, IntArray]  # blocks of the training rows and of the test rows
 Value = Callable[[Array, Array], float]  # of a table's column means each
 LEAST = 0.5  # rank correlation with the others on the OOF rows, below which there is nothing to lose
 SHARE = 0.25  # of it must be there on the test rows, but for noise: honest members agree on new rows too
@@ -43,7 +41,7 @@ def suspicion(
     *,
     others: Array,
     others_test: Array,
-    component: npt.NDArray[np.int64] | None = None,
+    component: IntArray | None = None,
 ) -> str | None:
     """Say in one sentence why `oof` (rows, columns) cannot be out of fold, given `test` of the same member; or None.
 
@@ -118,7 +116,7 @@ def _measured(train: Array, test: Array, value: Value, homes: Homes) -> tuple[fl
     return value(train.mean(0), test.mean(0)), float(error)
 
 
-def _means_without(table: Array, home: Codes) -> Array:
+def _means_without(table: Array, home: IntArray) -> Array:
     """Column means (blocks, columns) of the rows outside each block."""
     sums = np.stack([np.bincount(home, column, BLOCKS) for column in table.T], 1)
     left = len(table) - np.bincount(home, minlength=BLOCKS)
@@ -126,10 +124,10 @@ def _means_without(table: Array, home: Codes) -> Array:
     return means
 
 
-def _homes(rows: int, component: npt.NDArray[np.int64] | None) -> Codes:
+def _homes(rows: int, component: IntArray | None) -> IntArray:
     """The block of each row; the rows of a component share one."""
     codes = np.arange(rows) if component is None else np.unique(component, return_inverse=True)[1]
-    homes: Codes = np.random.default_rng(0).permutation(codes.max() + 1)[codes] % BLOCKS
+    homes: IntArray = np.random.default_rng(0).permutation(codes.max() + 1)[codes] % BLOCKS
     return homes
 
 

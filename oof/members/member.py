@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from oof import OOFError
 from oof.members.rows import Rows, check_complete, check_rows
-
-Array = npt.NDArray[np.float64]
+from oof.types import Array, IdArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +29,10 @@ class Member:
 
     name: str
     columns: tuple[str, ...]
-    ids: npt.NDArray[np.object_]
-    fold: npt.NDArray[np.int64]
+    ids: IdArray
+    fold: IntArray
     oof: Array
-    test_ids: npt.NDArray[np.object_]
+    test_ids: IdArray
     test: Array | None
     verified: bool = True
 
@@ -91,7 +89,7 @@ def write_member(path_oof: Path, path_test: Path, member: Member) -> None:
 
 def _test(
     name: str, parts: Sequence[pd.DataFrame], folds: Sequence[int], seeds: Sequence[int], columns: list[str]
-) -> tuple[npt.NDArray[np.object_], Array | None]:
+) -> tuple[IdArray, Array | None]:
     """Test predictions (folds, rows, columns), the mean over seeds in each fold, rows as in the first part."""
     if not parts:
         return np.empty(0, dtype=object), None
@@ -186,7 +184,7 @@ def stack_tests(members: Sequence[Member]) -> list[Array]:
     return tests
 
 
-def _same(what: str, found: npt.NDArray[np.object_], right: npt.NDArray[np.object_], where: str) -> None:
+def _same(what: str, found: IdArray, right: IdArray, where: str) -> None:
     if len(found) != len(right):
         raise OOFError(f"{what} are {len(found)}, {where} has {len(right)}")
     wrong = np.flatnonzero(found != right)

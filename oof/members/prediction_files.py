@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from oof import OOFError
+from oof.types import Array, IdArray, IntArray
 
 KEYS = ["id", "fold", "seed"]
 
 
 def write_part(
     path: Path,
-    ids: Sequence[str] | npt.NDArray[np.object_],
+    ids: Sequence[str] | IdArray,
     columns: Sequence[str],
-    predictions: npt.NDArray[np.float64],
+    predictions: Array,
     fold: int,
     seed: int,
 ) -> None:
@@ -80,10 +80,10 @@ def _check(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
 
 def write_frame(
     path: Path,
-    ids: Sequence[str] | npt.NDArray[np.object_],
+    ids: Sequence[str] | IdArray,
     columns: Sequence[str],
-    predictions: npt.NDArray[np.float64],
-    fold: npt.NDArray[np.int64] | None = None,
+    predictions: Array,
+    fold: IntArray | None = None,
 ) -> None:
     """Write predictions (rows, columns) under their ids; `fold` (rows,) for out-of-fold ones."""
     frame = pd.DataFrame(predictions, columns=list(columns))
@@ -93,7 +93,7 @@ def write_frame(
     frame.to_parquet(path, index=False)
 
 
-def read_frame(path: Path, columns: Sequence[str]) -> tuple[list[str], npt.NDArray[np.float64]]:
+def read_frame(path: Path, columns: Sequence[str]) -> tuple[list[str], Array]:
     """Ids and predictions (rows, columns) of such a table. Raises OOFError if it is missing, damaged or another's."""
     try:
         frame = pd.read_parquet(path)

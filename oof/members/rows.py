@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from oof import OOFError
-
-Ids = Sequence[str] | npt.NDArray[np.object_]
+from oof.types import IdArray, Ids, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,17 +19,17 @@ class Rows:
     """
 
     home: "pd.Series[int]"
-    at: npt.NDArray[np.int64]
+    at: IntArray
     index: "pd.Index[str]"
-    fold: npt.NDArray[np.int64]
+    fold: IntArray
 
     @property
-    def ids(self) -> npt.NDArray[np.object_]:
+    def ids(self) -> IdArray:
         """What the rows are called; no copy."""
         return self.index.to_numpy(dtype=object)
 
 
-def rows_of(ids: Ids, fold: npt.NDArray[np.int64], folds: Sequence[int]) -> Rows:
+def rows_of(ids: Ids, fold: IntArray, folds: Sequence[int]) -> Rows:
     """The rows of some folds of the folds file (`ids`, `fold`); fold -1 never needs a prediction.
 
     Raises OOFError for a fold that the file does not have.

@@ -5,14 +5,11 @@ pass. The contract suite holds the two against each other. A metric that is unde
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, matthews_corrcoef, recall_score
 
-Array = npt.NDArray[np.float64]
-Labels = npt.NDArray[Any]
+from oof.types import Array, Labels
 
 
 def _by_column(function: Callable[[Labels, Labels], float]) -> Callable[[Labels, Labels], float]:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from oof import OOFError
-from oof.metrics.metric_registry import METRICS, Array, Metric, Needs, Truth
+from oof.metrics.metric_registry import METRICS, Metric, Needs
 from oof.metrics.thresholds import judged
+from oof.types import Array, Truth
 
 
 def own_metric(path: Path, function: str, *, higher_is_better: bool, needs: Needs | None, task: str) -> Metric:

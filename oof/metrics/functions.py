@@ -8,16 +8,13 @@ Derivatives of the smooth metrics by each prediction, (rows, columns); the tests
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
 from oof import OOFError
+from oof.types import Array, Mask, Truth
 
-Array = npt.NDArray[np.float64]
-Truth = npt.NDArray[Any]
 EPSILON = float(np.finfo(np.float64).eps)  # scikit-learn's clip: one sure mistake costs 36, not infinity
 
 
@@ -62,7 +59,7 @@ def map_at(truth: Truth, predictions: Array, k: int) -> float:
     return float(np.where(rank <= k, 1 / rank, 0.0).mean())
 
 
-def _auc(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
+def _auc(hit: Mask, p: Array) -> float | None:
     """Mann-Whitney's count, ties half."""
     positives = int(np.count_nonzero(hit))
     negatives = len(p) - positives
@@ -81,7 +78,7 @@ def _auc(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
     return wins / (positives * negatives)
 
 
-def _average_precision(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
+def _average_precision(hit: Mask, p: Array) -> float | None:
     """Precision at each distinct value, weighted by the recall it adds; rows of equal value come together."""
     if not hit.any():
         return None
@@ -93,7 +90,7 @@ def _average_precision(hit: npt.NDArray[np.bool_], p: Array) -> float | None:
 
 
 def _column_mean(
-    function: Callable[[npt.NDArray[np.bool_], Array], float | None], truth: Truth, predictions: Array, complaint: str
+    function: Callable[[Mask, Array], float | None], truth: Truth, predictions: Array, complaint: str
 ) -> float:
     values = [function(hit, p) for hit, p in hits(truth, predictions)]
     known = [value for value in values if value is not None]
@@ -102,7 +99,7 @@ def _column_mean(
     return float(np.mean(known))
 
 
-def hits(truth: Truth, predictions: Array) -> Iterator[tuple[npt.NDArray[np.bool_], Array]]:
+def hits(truth: Truth, predictions: Array) -> Iterator[tuple[Mask, Array]]:
     for column in range(predictions.shape[1]):
         code = 1 if truth.ndim == 2 or predictions.shape[1] == 1 else column
         yield (truth[:, column] if truth.ndim == 2 else truth) == code, predictions[:, column]

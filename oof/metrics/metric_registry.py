@@ -11,14 +11,10 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from oof import OOFError
 from oof.metrics import confusion, functions
+from oof.types import Array, Truth
 
-Array = npt.NDArray[np.float64]
-Truth = npt.NDArray[Any]
 Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
 Needs = Literal["probabilities", "labels", "ranks", "values"]
 

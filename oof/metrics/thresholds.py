@@ -6,40 +6,35 @@ expected grade has the least squared error and quadratic kappa punishes squared 
 shrinks to the common ones, the median ignores how far away the tails are).
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from oof.metrics.confusion import quick
 from oof.metrics.metric_registry import Metric
+from oof.types import Array, Decided, Labels
 
-Array = npt.NDArray[np.float64]
-Labels = npt.NDArray[Any]
 CANDIDATES = 200  # cut points tried per grade
 TIE = 1e-12
 
 
-def decide(task: str, predictions: Array, thresholds: list[float] | None = None) -> npt.NDArray[np.int64]:
+def decide(task: str, predictions: Array, thresholds: list[float] | None = None) -> Labels:
     """Labels shaped as the truth: (rows,) codes, or (rows, labels) 0/1 for multilabel.
 
     `thresholds`: one for binary, one a label for multilabel, classes - 1 rising cut points for ordinal; None takes
     .5 and the rounded expected grade. Multiclass takes none.
     """
     if task == "multiclass":
-        chosen: npt.NDArray[np.int64] = predictions.argmax(1)
+        chosen: Labels = predictions.argmax(1)
         return chosen
     if task == "ordinal":
         cuts = default_cuts(predictions) if thresholds is None else np.array(thresholds)
         return np.searchsorted(cuts, expected_grade(predictions), side="right").astype(np.int64)
     limits = np.full(predictions.shape[1], 0.5) if thresholds is None else np.array(thresholds)
-    labels: npt.NDArray[np.int64] = (predictions >= limits).astype(np.int64)
+    labels: Labels = (predictions >= limits).astype(np.int64)
     return labels[:, 0] if task == "binary" else labels
 
 
-def judged(
-    metric: Metric, task: str, predictions: Array, thresholds: list[float] | None = None
-) -> npt.NDArray[np.int64] | Array:
+def judged(metric: Metric, task: str, predictions: Array, thresholds: list[float] | None = None) -> Decided:
     """What the metric takes: labels decided from the predictions for a label metric, else the predictions."""
     return decide(task, predictions, thresholds) if metric.needs == "labels" else predictions
 

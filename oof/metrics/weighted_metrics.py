@@ -12,16 +12,16 @@ import numpy.typing as npt
 
 from oof import OOFError
 from oof.metrics import functions
-from oof.metrics.functions import EPSILON, Array, Truth
+from oof.metrics.functions import EPSILON
 from oof.metrics.metric_registry import Metric
+from oof.types import Array, Counts, Decided, Labels, Mask, Truth
 
 FLAT = 1e-6  # of a spread below this share of the squares, rounding leaves too little
 
-Counts = npt.NDArray[np.float64]  # (rows,), whole numbers
 Counted = Callable[[Counts], float | None]  # None where the metric is undefined on such rows
 
 
-def counted(metric: Metric, truth: Truth, decided: npt.NDArray[Any]) -> Counted:
+def counted(metric: Metric, truth: Truth, decided: Decided) -> Counted:
     """The metric as a function of how often each row counts; `decided` is what the metric takes."""
     if metric.confusion is not None:
         return _confusion(metric.confusion, truth, decided)
@@ -29,7 +29,7 @@ def counted(metric: Metric, truth: Truth, decided: npt.NDArray[Any]) -> Counted:
     return made(truth, decided) if made else _repeated(metric.function, truth, decided)
 
 
-def _repeated(function: Callable[[Truth, Any], float], truth: Truth, decided: npt.NDArray[Any]) -> Counted:
+def _repeated(function: Callable[[Truth, Any], float], truth: Truth, decided: Decided) -> Counted:
     def value(counts: Counts) -> float | None:
         rows = np.repeat(np.arange(len(truth)), counts.astype(np.int64))
         if not len(rows):
@@ -42,7 +42,7 @@ def _repeated(function: Callable[[Truth, Any], float], truth: Truth, decided: np
     return value
 
 
-def _confusion(of: Callable[[Array], Array], truth: Truth, labels: npt.NDArray[Any]) -> Counted:
+def _confusion(of: Callable[[Array], Array], truth: Truth, labels: Labels) -> Counted:
     """By confusion matrices (..., true, predicted), one a label for multilabel."""
     pairs = [(truth, labels)] if truth.ndim == 1 else list(zip(truth.T, labels.T, strict=True))
     classes = 2 if truth.ndim == 2 else int(max(truth.max(), labels.max(), 1)) + 1
@@ -174,7 +174,7 @@ def _by_order(function: Callable[[Array, Array], Array]) -> Any:
     return made
 
 
-def _groups(hit: npt.NDArray[np.bool_], p: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp] | None, Array]:
+def _groups(hit: Mask, p: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp] | None, Array]:
     order = np.argsort(-p, kind="stable")
     new = np.append(True, np.diff(p[order]) != 0)
     return order, None if new.all() else np.flatnonzero(new), hit[order].astype(np.float64)
