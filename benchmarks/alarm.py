@@ -36,8 +36,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.competitions import COMPETITIONS
 from benchmarks.report import lined_up
-from oof.members.leak_check import suspicion
-from oof.metrics.functions import pearson, roc_auc
+from oof.members.leak_check import find_leak
+from oof.metrics.functions import compute_pearson, compute_roc_auc
 
 TEST_ROWS = 2000
 HONEST = ("mean of fold models", "one model of all rows", "made strong", "reshaped")
@@ -304,7 +304,7 @@ def best_of_fold(guesses: Sequence[Guess], table: Table, seed: int) -> Guess:
 def score(target: np.ndarray, P: np.ndarray, task: str) -> float:
     """Accuracy, Pearson correlation or mean area under the ROC curve."""
     if task in ("multilabel", "regression"):
-        return (roc_auc if task == "multilabel" else pearson)(target, P)
+        return (compute_roc_auc if task == "multilabel" else compute_pearson)(target, P)
     return float(((P > 0.5) == target if task == "binary" else P.argmax(1) == target.argmax(1)).mean())
 
 
@@ -313,7 +313,7 @@ def rings(table: Table, trusted: Sequence[Guess], guess: Guess, rows: np.ndarray
     others = [one for one in trusted if one.model != guess.model.split(",")[0]][:beside]
     P = np.array([one.oof for one in others]).reshape(len(others), *guess.oof.shape)
     Q = np.array([one.test[rows] for one in others]).reshape(len(others), len(rows), P.shape[2])
-    said = suspicion(guess.oof, guess.test[rows], table.truth, table.task, others=P, others_test=Q)
+    said = find_leak(guess.oof, guess.test[rows], table.truth, table.task, others=P, others_test=Q)
     return said is not None
 
 

@@ -13,7 +13,7 @@ from oof.blends.calibration import apply_finish
 from oof.types import Array
 
 NUMBERS = ("method", "members", "numbers", "finish", "thresholds", "task", "columns")  # what applying it takes
-ROWS = 2**16  # to which a blend is applied at a time, so that the members' predictions are not held twice
+BLOCK_ROWS = 2**16  # to which a blend is applied at a time, so that the members' predictions are not held twice
 KEYS = (*NUMBERS, "scores", "metric", "folds", "fits", "offered", "asked", "test_table")
 
 
@@ -50,19 +50,21 @@ def apply_blend(blend: dict[str, Any], tests: Sequence[Array]) -> Array:
     if len(tests) != len(blend["members"]):
         raise OOFError(f"the blend has {len(blend['members'])} members, there are predictions of {len(tests)}")
     counts = {len(test) for test in tests} - {1} or {1}
-    if len(counts) > 1 and not _on_means(blend):
+    if len(counts) > 1 and not _is_applied_to_means(blend):
         raise OOFError(f"members have different numbers of fold models: {', '.join(map(str, sorted(counts)))}")
-    starts = range(0, tests[0].shape[1], ROWS)
-    return np.concatenate([_applied(blend, [test[:, at : at + ROWS] for test in tests], max(counts)) for at in starts])
+    starts = range(0, tests[0].shape[1], BLOCK_ROWS)
+    return np.concatenate(
+        [_apply_to_rows(blend, [test[:, at : at + BLOCK_ROWS] for test in tests], max(counts)) for at in starts]
+    )
 
 
-def _on_means(blend: dict[str, Any]) -> bool:
+def _is_applied_to_means(blend: dict[str, Any]) -> bool:
     return BLENDS[blend["method"]].linear and blend["finish"] is None
 
 
-def _applied(blend: dict[str, Any], tests: Sequence[Array], fits: int) -> Array:
+def _apply_to_rows(blend: dict[str, Any], tests: Sequence[Array], fits: int) -> Array:
     apply, numbers = BLENDS[blend["method"]].apply, blend["numbers"]
-    if _on_means(blend):
+    if _is_applied_to_means(blend):
         return apply(numbers, np.stack([test.mean(0) for test in tests]))
     members = (np.stack([test[at if len(test) > 1 else 0] for test in tests]) for at in range(fits))
     mean: Array = np.mean([apply_finish(blend["finish"], apply(numbers, P)) for P in members], axis=0)

@@ -36,10 +36,10 @@ class Blend:
 
 
 BLENDS: dict[str, Blend] = {
-    "mean": Blend(weights.equal, weights.apply, linear=True),
-    "subset_mean": Blend(weights.subset, weights.apply, linear=True),
-    "geometric_mean": Blend(means.fit_mean_kind, means.apply_geometric_mean, linear=False, tasks=CLASSES),
-    "logit_mean": Blend(means.fit_mean_kind, means.apply_logit_mean, linear=False, tasks=CLASSES),
+    "mean": Blend(weights.fit_equal, weights.apply_weights, linear=True),
+    "subset_mean": Blend(weights.fit_subset, weights.apply_weights, linear=True),
+    "geometric_mean": Blend(means.fit_transformed_mean, means.apply_geometric_mean, linear=False, tasks=CLASSES),
+    "logit_mean": Blend(means.fit_transformed_mean, means.apply_logit_mean, linear=False, tasks=CLASSES),
     "rank_mean": Blend(
         means.fit_ranks,
         means.apply_ranks,
@@ -47,17 +47,21 @@ BLENDS: dict[str, Blend] = {
         tasks=frozenset({"binary", "multilabel", "regression"}),
         needs=frozenset({"ranks", "labels"}),
     ),
-    "shrunk": Blend(weights.shrunk, weights.apply, linear=True),
-    "simplex": Blend(weights.simplex, weights.apply, linear=True),
-    "column_simplex": Blend(weights.by_column, weights.apply_by_column, linear=False, tasks=ANY_TASK - {"binary"}),
-    "hill_climb": Blend(weights.hill_climb, weights.apply, linear=True),
-    "bagged_hill_climb": Blend(weights.bagged_hill_climb, weights.apply, linear=True),
-    "nnls": Blend(stacker.fit_nnls, stacker.apply, linear=True, learns=True),
-    "stacker": Blend(stacker.fit, stacker.apply, linear=False, learns=True, response=stacker.response),
+    "shrunk": Blend(weights.fit_shrunk, weights.apply_weights, linear=True),
+    "simplex": Blend(weights.fit_simplex, weights.apply_weights, linear=True),
+    "column_simplex": Blend(
+        weights.fit_column_simplex, weights.apply_column_weights, linear=False, tasks=ANY_TASK - {"binary"}
+    ),
+    "hill_climb": Blend(weights.fit_hill_climb, weights.apply_weights, linear=True),
+    "bagged_hill_climb": Blend(weights.fit_bagged_hill_climb, weights.apply_weights, linear=True),
+    "nnls": Blend(stacker.fit_nnls, stacker.apply_stacker, linear=True, learns=True),
+    "stacker": Blend(
+        stacker.fit_stacker, stacker.apply_stacker, linear=False, learns=True, response=stacker.compute_response
+    ),
 }
 
 
-def blend(name: str, task: str, metric: Metric) -> Blend:
+def find_blend(name: str, task: str, metric: Metric) -> Blend:
     """The blend of that name; OOFError if there is none, or if its output does not fit the task or the metric."""
     if name not in BLENDS:
         near = get_close_matches(name, BLENDS, n=1)

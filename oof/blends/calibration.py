@@ -16,8 +16,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, softmax
 
-from oof.metrics.confusion import counts
-from oof.metrics.functions import EPSILON, log_loss
+from oof.metrics.confusion import build_confusion_matrix
+from oof.metrics.functions import EPSILON, compute_log_loss
 from oof.metrics.metric_registry import Metric
 from oof.types import Array, Truth
 
@@ -26,7 +26,7 @@ SWEEPS = 5
 CLIP = 1e-9
 TIE = 1e-12
 Confusion = Callable[[Array], Array]
-HOTTEST = 20.0
+HIGHEST_TEMPERATURE = 20.0
 Finish = dict[str, Any]
 
 
@@ -38,11 +38,11 @@ def fit_offsets(confusion: Confusion, truth: Truth, predictions: Array) -> list[
     scores = np.log(predictions.clip(CLIP))
     classes = scores.shape[1]
     offsets = np.zeros(classes)
-    best = float(confusion(counts(truth, scores.argmax(1), classes)))
+    best = float(confusion(build_confusion_matrix(truth, scores.argmax(1), classes)))
     for _ in range(SWEEPS):
         before = best
         for at in range(classes):
-            shift, value = _best_shift(confusion, truth, scores + offsets, at)
+            shift, value = _find_best_shift(confusion, truth, scores + offsets, at)
             if value > best + TIE:
                 offsets[at] += shift
                 best = value
@@ -57,7 +57,7 @@ def apply_offsets(offsets: list[float], predictions: Array) -> Array:
     return moved
 
 
-def _best_shift(confusion: Confusion, truth: Truth, scores: Array, at: int) -> tuple[float, float]:
+def _find_best_shift(confusion: Confusion, truth: Truth, scores: Array, at: int) -> tuple[float, float]:
     """The best shift of one class's scores, and the metric there."""
     classes = scores.shape[1]
     others = scores.copy()
@@ -71,14 +71,14 @@ def _best_shift(confusion: Confusion, truth: Truth, scores: Array, at: int) -> t
     given = margin < shifts[-1]
     np.add.at(moved, (place[given], truth[given] * classes + rival[given]), -1)
     np.add.at(moved, (place[given], truth[given] * classes + at), 1)
-    tables = counts(truth, rival, classes) + np.cumsum(moved, axis=0).reshape(-1, classes, classes)
+    tables = build_confusion_matrix(truth, rival, classes) + np.cumsum(moved, axis=0).reshape(-1, classes, classes)
     values = confusion(tables)
     tied = np.flatnonzero(values >= values.max() - TIE)
     best = tied[np.argmin(np.abs(shifts[tied]))]
     return float(shifts[best]), float(values[best])
 
 
-def finishes(metric: Metric, task: str) -> bool:
+def has_finish(metric: Metric, task: str) -> bool:
     """Whether there is a finish for predictions that this metric judges; order does not feel one."""
     return metric.needs in ("probabilities", "values") or (task == "multiclass" and metric.confusion is not None)
 
@@ -89,10 +89,10 @@ def fit_finish(metric: Metric, task: str, truth: Truth, predictions: Array) -> F
         return {"low": truth.min(0).tolist(), "high": truth.max(0).tolist()}
     if metric.confusion is not None:
         return {"offsets": fit_offsets(metric.confusion, truth, predictions)}
-    return _temperature(truth, predictions, task in ("multiclass", "ordinal"))
+    return _fit_temperature(truth, predictions, task in ("multiclass", "ordinal"))
 
 
-def _temperature(truth: Truth, predictions: Array, classes: bool) -> Finish:
+def _fit_temperature(truth: Truth, predictions: Array, classes: bool) -> Finish:
     """Temperature scaling (Guo et al. 2017).
 
     One row's worth of the labels counts as mistaken (as in Platt 1999): no finite sample can tell that there is none.
@@ -100,11 +100,11 @@ def _temperature(truth: Truth, predictions: Array, classes: bool) -> Finish:
     mistaken = 1 / (len(truth) + 2)
 
     def loss(log_temperature: float) -> float:
-        heated = _heated(predictions, float(np.exp(log_temperature)), classes)
+        heated = _apply_temperature(predictions, float(np.exp(log_temperature)), classes)
         sure = heated if classes else np.concatenate([heated, 1 - heated])
-        return (1 - mistaken) * log_loss(truth, heated) - mistaken * float(np.log(sure.clip(EPSILON)).mean())
+        return (1 - mistaken) * compute_log_loss(truth, heated) - mistaken * float(np.log(sure.clip(EPSILON)).mean())
 
-    widest = float(np.log(HOTTEST))
+    widest = float(np.log(HIGHEST_TEMPERATURE))
     found = minimize_scalar(loss, bounds=(-widest, widest), method="bounded", options={"xatol": 1e-4})
     return {"temperature": float(np.exp(found.x)), "classes": classes}
 
@@ -114,14 +114,14 @@ def apply_finish(finish: Finish | None, predictions: Array) -> Array:
     if finish is None:
         return predictions
     if "temperature" in finish:
-        return _heated(predictions, finish["temperature"], finish["classes"])
+        return _apply_temperature(predictions, finish["temperature"], finish["classes"])
     if "offsets" in finish:
         return apply_offsets(finish["offsets"], predictions)
     clipped: Array = predictions.clip(finish["low"], finish["high"])
     return clipped
 
 
-def _heated(predictions: Array, temperature: float, classes: bool) -> Array:
+def _apply_temperature(predictions: Array, temperature: float, classes: bool) -> Array:
     """Probabilities drawn together by a temperature above one, apart by one below."""
     heated: Array
     if classes:

@@ -12,9 +12,9 @@ import numpy as np
 from oof import OOFError
 from oof.blends.blend_registry import Blend
 from oof.blends.problem import Problem
-from oof.blends.search import condense, grow, objective, once, sampled
-from oof.blends.weights import share
-from oof.metrics.thresholds import judged
+from oof.blends.search import allow_unused, make_objective, reduce_to_true_class, sample_rows, select_greedily
+from oof.blends.weights import make_equal_weights
+from oof.metrics.thresholds import prepare_for_metric
 from oof.types import Array, IntArray, Mask
 
 
@@ -25,7 +25,7 @@ class Costs:
     group: IntArray
     seconds: Array
 
-    def of(self, chosen: Sequence[int]) -> float:
+    def compute_seconds(self, chosen: Sequence[int]) -> float:
         """Seconds of a set of members; one that has no group (a canary) costs nothing."""
         groups = {int(self.group[at]) for at in chosen if at < len(self.group)}
         return float(self.seconds[list(groups)].sum())
@@ -39,44 +39,44 @@ class Limits:
     seconds: float | None
     costs: Costs
 
-    def idle(self) -> bool:
+    def allow_all(self) -> bool:
         """Whether all members together are within the limits."""
         everybody = range(len(self.costs.group))
         few = self.members is None or len(everybody) <= self.members
-        return few and (self.seconds is None or self.costs.of(everybody) <= self.seconds)
+        return few and (self.seconds is None or self.costs.compute_seconds(everybody) <= self.seconds)
 
-    def open_to(self, counts: Array) -> Mask:
+    def find_allowed(self, counts: Array) -> Mask:
         """Members that may join those that are in (counts above zero)."""
         chosen = np.flatnonzero(counts).tolist()
-        allowed = once(counts) & (self.members is None or len(chosen) < self.members)
+        allowed = allow_unused(counts) & (self.members is None or len(chosen) < self.members)
         if self.seconds is not None:
-            cost = [self.costs.of([*chosen, at]) for at in range(len(counts))]
+            cost = [self.costs.compute_seconds([*chosen, at]) for at in range(len(counts))]
             allowed &= np.array(cost) <= self.seconds
         return allowed
 
 
-def choose(problem: Problem, limits: Limits) -> list[int]:
+def choose_members(problem: Problem, limits: Limits) -> list[int]:
     """Members within the limits, by forward selection of an equal mean up to its best length.
 
     Raises OOFError if no member alone is within them.
     """
-    if limits.idle():
-        return list(range(problem.members))
-    if not limits.open_to(np.zeros(problem.members)).any():
-        cheapest = min(limits.costs.of([at]) for at in range(problem.members))
+    if limits.allow_all():
+        return list(range(problem.member_count))
+    if not limits.find_allowed(np.zeros(problem.member_count)).any():
+        cheapest = min(limits.costs.compute_seconds([at]) for at in range(problem.member_count))
         raise OOFError(
             f"no member is within blend.max_seconds {limits.seconds:g}: the quickest takes {cheapest:.3g} seconds"
         )
-    small = sampled(condense(problem))
-    return np.flatnonzero(grow(small, objective(small), problem.members, limits.open_to)).tolist()
+    small = sample_rows(reduce_to_true_class(problem))
+    return np.flatnonzero(select_greedily(small, make_objective(small), problem.member_count, limits.find_allowed)).tolist()
 
 
-def limited(rule: Blend, limits: Limits) -> Blend:
+def limit_blend(rule: Blend, limits: Limits) -> Blend:
     """A blend of the members that it may afford; the choice is part of the fit, so cross-fitting repeats it."""
 
     def fit(problem: Problem) -> dict[str, Any]:
-        chosen = choose(problem, limits)
-        return {"chosen": chosen, "numbers": rule.fit(problem.some(chosen))}
+        chosen = choose_members(problem, limits)
+        return {"chosen": chosen, "numbers": rule.fit(problem.select_members(chosen))}
 
     def apply(numbers: dict[str, Any], P: Array) -> Array:
         return rule.apply(numbers["numbers"], P[numbers["chosen"]])
@@ -88,7 +88,7 @@ def limited(rule: Blend, limits: Limits) -> Blend:
     return replace(rule, fit=fit, apply=apply, response=rule.response and response)
 
 
-def used(numbers: dict[str, Any], members: int) -> tuple[list[int], dict[str, Any]]:
+def get_used_members(numbers: dict[str, Any], members: int) -> tuple[list[int], dict[str, Any]]:
     """Which members a fitted blend uses, limited or not, and the numbers for these alone."""
     if "chosen" in numbers:
         return numbers["chosen"], numbers["numbers"]
@@ -96,7 +96,7 @@ def used(numbers: dict[str, Any], members: int) -> tuple[list[int], dict[str, An
 
 
 @dataclass(frozen=True)
-class Point:
+class CostPoint:
     """The best equal mean of so many members: which, what they cost, and its cross-fitted score."""
 
     members: list[int]
@@ -104,31 +104,31 @@ class Point:
     score: float
 
 
-def front(problem: Problem, costs: Costs) -> list[Point]:
+def compute_cost_front(problem: Problem, costs: Costs) -> list[CostPoint]:
     """A point for each number of members; which members, the other folds say. Needs two folds at least.
 
     Label metrics take the default decision, as members do.
     """
-    paths = {int(fold): _path(problem.rows(problem.fold != fold)) for fold in problem.folds}
-    whole, points = _path(problem), []
-    for count in range(1, problem.members + 1):
+    paths = {int(fold): _order_greedily(problem.select_rows(problem.fold != fold)) for fold in problem.folds}
+    whole, points = _order_greedily(problem), []
+    for count in range(1, problem.member_count + 1):
         predictions = np.empty((len(problem), *problem.P.shape[2:]))
         for fold, path in paths.items():
             held = problem.fold == fold
-            predictions[held] = problem.rows(held).mix(share(path[:count], problem.members))
-        found = problem.metric.function(problem.truth, judged(problem.metric, problem.task, predictions))
-        points.append(Point(whole[:count], costs.of(whole[:count]), found))
+            predictions[held] = problem.select_rows(held).combine_members(make_equal_weights(path[:count], problem.member_count))
+        found = problem.metric.function(problem.truth, prepare_for_metric(problem.metric, problem.task, predictions))
+        points.append(CostPoint(whole[:count], costs.compute_seconds(whole[:count]), found))
     return points
 
 
-def _path(problem: Problem) -> list[int]:
+def _order_greedily(problem: Problem) -> list[int]:
     """All members in the order in which a greedy equal mean takes them."""
-    problem = condense(problem)
-    value, total = objective(problem), np.zeros_like(problem.member(0))
-    left = list(range(problem.members))
+    problem = reduce_to_true_class(problem)
+    value, total = make_objective(problem), np.zeros_like(problem.get_member(0))
+    left = list(range(problem.member_count))
     path: list[int] = []
     while left:
-        found = [value((total + problem.member(at)) / (len(path) + 1)) for at in left]
+        found = [value((total + problem.get_member(at)) / (len(path) + 1)) for at in left]
         path.append(left.pop(int(np.argmax(found))))
-        total += problem.member(path[-1])
+        total += problem.get_member(path[-1])
     return path

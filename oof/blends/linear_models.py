@@ -16,11 +16,11 @@ from oof.types import Array, Truth
 
 Blocks = Callable[[], Iterator[tuple[slice, Array]]]  # where a block of rows lies, and its features (rows, features)
 ALPHAS = np.logspace(-2, 5, 15)
-ROUNDS = 100
+MOST_STEPS = 100
 
 
 @dataclass(frozen=True)
-class Scaled:
+class FeatureScale:
     """Mean and deviation of each feature; a constant one is left as it is."""
 
     mean: Array
@@ -32,12 +32,12 @@ class Scaled:
         return plain, float(intercept - plain @ self.mean)
 
 
-def logistic(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
+def fit_logistic(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
     """Coefficients and intercept of a logistic regression on scaled features, with a penalty of half their square."""
-    scaled = _scaled(blocks, len(truth))
+    scaled = _measure_scale(blocks, len(truth))
     w = np.zeros(len(scaled.mean) + 1)
-    loss, gradient, hessian = _logistic_pass(blocks, truth, scaled, w)
-    for _ in range(ROUNDS):
+    loss, gradient, hessian = _evaluate_logistic(blocks, truth, scaled, w)
+    for _ in range(MOST_STEPS):
         step = cho_solve(cho_factor(hessian), gradient)
         gain = float(step @ gradient)  # twice what the step should win
         if gain < 1e-10:
@@ -46,7 +46,7 @@ def logistic(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
         size = 1.0
         while True:
             trial = w - size * step
-            found = _logistic_pass(blocks, truth, scaled, trial)
+            found = _evaluate_logistic(blocks, truth, scaled, trial)
             if found[0] <= loss - 1e-4 * size * gain or size < 1e-6:
                 break
             size /= 2
@@ -54,7 +54,7 @@ def logistic(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
     return scaled.unscaled(w[:-1], w[-1])
 
 
-def _logistic_pass(blocks: Blocks, truth: Truth, scaled: Scaled, w: Array) -> tuple[float, Array, Array]:
+def _evaluate_logistic(blocks: Blocks, truth: Truth, scaled: FeatureScale, w: Array) -> tuple[float, Array, Array]:
     """Loss, gradient and Hessian at `w`, the intercept last and not penalised."""
     penalised = np.append(np.ones(len(w) - 1), 0.0)
     loss, gradient, hessian = float(w[:-1] @ w[:-1] / 2), w * penalised, np.diag(np.append(penalised[:-1], 1e-12))
@@ -68,10 +68,10 @@ def _logistic_pass(blocks: Blocks, truth: Truth, scaled: Scaled, w: Array) -> tu
     return loss, gradient, hessian
 
 
-def ridge(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
+def fit_ridge(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
     """Ridge on scaled features, its strength by the leave-one-out error (Golub, Heath and Wahba 1979)."""
-    scaled, mean = _scaled(blocks, len(truth)), float(truth.mean())
-    gram, product = _normal_equations(blocks, truth - mean, scaled)
+    scaled, mean = _measure_scale(blocks, len(truth)), float(truth.mean())
+    gram, product = _build_normal_equations(blocks, truth - mean, scaled)
     values, vectors = np.linalg.eigh(gram)
     inverse = 1 / (values.clip(0)[:, None] + ALPHAS)  # (features, alphas)
     turned = inverse * (vectors.T @ product)[:, None]
@@ -83,13 +83,15 @@ def ridge(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
     return scaled.unscaled(vectors @ turned[:, int(np.argmin(errors))], mean)
 
 
-def non_negative(blocks: Blocks, truth: Truth, *, centred: bool) -> tuple[Array, float]:
+def fit_non_negative(blocks: Blocks, truth: Truth, *, centred: bool) -> tuple[Array, float]:
     """Non-negative least squares (Breiman 1996), with an intercept if `centred`."""
-    found = _scaled(blocks, len(truth))
+    found = _measure_scale(blocks, len(truth))
     origin = found.mean if centred else np.zeros_like(found.mean)
     mean = float(truth.mean()) if centred else 0.0
-    plain = Scaled(origin, found.scale)  # of members that differ in scale the small ones would be lost to rounding
-    gram, product = _normal_equations(blocks, truth - mean, plain)
+    plain = FeatureScale(
+        origin, found.scale
+    )  # of members that differ in scale the small ones would be lost to rounding
+    gram, product = _build_normal_equations(blocks, truth - mean, plain)
     values, vectors = np.linalg.eigh(gram)
     kept = values > values.max() * 1e-12
     if not kept.any():
@@ -99,14 +101,14 @@ def non_negative(blocks: Blocks, truth: Truth, *, centred: bool) -> tuple[Array,
     return plain.unscaled(coefficients, mean)
 
 
-def _scaled(blocks: Blocks, rows: int) -> Scaled:
+def _measure_scale(blocks: Blocks, rows: int) -> FeatureScale:
     mean = sum(features.sum(0) for _, features in blocks()) / rows
     variance = sum(((features - mean) ** 2).sum(0) for _, features in blocks()) / rows
     scale = np.sqrt(variance)
-    return Scaled(mean, np.where(scale > 10 * np.finfo(float).eps * np.abs(mean), scale, 1.0))
+    return FeatureScale(mean, np.where(scale > 10 * np.finfo(float).eps * np.abs(mean), scale, 1.0))
 
 
-def _normal_equations(blocks: Blocks, truth: Array, scaled: Scaled) -> tuple[Array, Array]:
+def _build_normal_equations(blocks: Blocks, truth: Array, scaled: FeatureScale) -> tuple[Array, Array]:
     size = len(scaled.mean)
     gram, product = np.zeros((size, size)), np.zeros(size)
     for rows, features in blocks():

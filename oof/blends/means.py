@@ -23,7 +23,7 @@ CLIP = 1e-6  # a member's certainty counts as a million to one at most
 POINTS = 1001
 
 
-def fit_mean_kind(problem: Problem) -> dict[str, Any]:
+def fit_transformed_mean(problem: Problem) -> dict[str, Any]:
     """{"classes"}: whether rows of predictions sum to one."""
     return {"classes": problem.task in ("multiclass", "ordinal")}
 
@@ -44,7 +44,7 @@ def apply_logit_mean(numbers: dict[str, Any], P: Array) -> Array:
 
 def fit_ranks(problem: Problem) -> dict[str, Any]:
     """{"tables": [member][column]["values" | "levels"]}; looks at the members alone, not at the truth."""
-    return {"tables": [[_table(column) for column in problem.member(at).T] for at in range(problem.members)]}
+    return {"tables": [[_tabulate_ranks(column) for column in problem.get_member(at).T] for at in range(problem.member_count)]}
 
 
 def apply_ranks(numbers: dict[str, Any], P: Array) -> Array:
@@ -56,7 +56,7 @@ def apply_ranks(numbers: dict[str, Any], P: Array) -> Array:
     return total / len(P)
 
 
-def _table(column: Array) -> dict[str, list[float]]:
+def _tabulate_ranks(column: Array) -> dict[str, list[float]]:
     values, counts = np.unique(column, return_counts=True)
     levels = (np.cumsum(counts) - counts / 2) / len(column)
     kept = np.unique(np.searchsorted(levels, np.linspace(levels[0], levels[-1], POINTS)))

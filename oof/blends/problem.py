@@ -32,14 +32,14 @@ class Problem:
     task: str
     metric: Metric
     component: IntArray | None = None
-    at: IntArray | None = None
-    memory: dict[Any, Any] = field(default_factory=dict)
+    positions: IntArray | None = None
+    cache: dict[Any, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.truth)
 
     @property
-    def members(self) -> int:
+    def member_count(self) -> int:
         """How many members there are."""
         return len(self.P)
 
@@ -49,71 +49,71 @@ class Problem:
         found: IntArray = np.unique(self.fold)
         return found
 
-    def rows(self, mask: Mask) -> "Problem":
+    def select_rows(self, mask: Mask) -> "Problem":
         """The problem of some of the rows; `mask` is (rows,)."""
         return replace(
             self,
             truth=self.truth[mask],
             fold=self.fold[mask],
             component=None if self.component is None else self.component[mask],
-            at=np.flatnonzero(mask) if self.at is None else self.at[mask],
+            positions=np.flatnonzero(mask) if self.positions is None else self.positions[mask],
         )
 
-    def some(self, members: list[int]) -> "Problem":
+    def select_members(self, members: list[int]) -> "Problem":
         """The problem of some of the members; copies their predictions."""
-        return replace(self, P=self.P[members], memory={})
+        return replace(self, P=self.P[members], cache={})
 
-    def member(self, number: int) -> Array:
+    def get_member(self, number: int) -> Array:
         """One member's predictions (rows, columns)."""
-        return self.take(self.P[number])
+        return self.take_rows(self.P[number])
 
-    def take(self, whole: Array) -> Array:
+    def take_rows(self, whole: Array) -> Array:
         """Of something that runs along all rows of P, these rows."""
-        return whole if self.at is None else whole[self.at]
+        return whole if self.positions is None else whole[self.positions]
 
-    def take_all(self) -> Array:
+    def take_predictions(self) -> Array:
         """P of these rows alone (members, rows, columns); a copy unless they are all of them."""
-        return self.P if self.at is None else self.P[:, self.at]
+        return self.P if self.positions is None else self.P[:, self.positions]
 
-    def mix(self, weights: Array) -> Array:
+    def combine_members(self, weights: Array) -> Array:
         """Sum of weight times member, (rows, columns)."""
-        return self.take(combine(weights, self.P))
+        return self.take_rows(combine(weights, self.P))
 
-    def slopes(self, gradient: Array) -> Array:
+    def compute_weight_gradient(self, gradient: Array) -> Array:
         """Derivative by each member's weight (members,), from that by each prediction of the mix (rows, columns)."""
         whole = gradient
-        if self.at is not None:
+        if self.positions is not None:
             whole = np.zeros(self.P.shape[1:])
-            whole[self.at] = gradient
+            whole[self.positions] = gradient
         found: Array = self.P.reshape(len(self.P), -1) @ whole.ravel()
         return found
 
-    def blocks(self) -> Iterator[tuple[slice, Array]]:
+    def iterate_blocks(self) -> Iterator[tuple[slice, Array]]:
         """The rows in blocks of about BLOCK entries: where a block lies, and P of it (members, rows, columns)."""
-        for rows in self._slices(self.P.shape[2]):
-            yield rows, self.P[:, rows if self.at is None else self.at[rows]]
+        for rows in self._iterate_slices(self.P.shape[2]):
+            yield rows, self.P[:, rows if self.positions is None else self.positions[rows]]
 
-    def column_blocks(self, column: int) -> Iterator[tuple[slice, Array]]:
+    def iterate_column_blocks(self, column: int) -> Iterator[tuple[slice, Array]]:
         """The same of one column: where a block lies, and P of it (members, rows)."""
-        for rows in self._slices(1):
-            yield rows, self.P[:, rows if self.at is None else self.at[rows], column]
+        for rows in self._iterate_slices(1):
+            yield rows, self.P[:, rows if self.positions is None else self.positions[rows], column]
 
-    def _slices(self, columns: int) -> Iterator[slice]:
-        step = max(BLOCK // (self.members * columns), 1)
+    def _iterate_slices(self, columns: int) -> Iterator[slice]:
+        step = max(BLOCK // (self.member_count * columns), 1)
         for start in range(0, len(self), step):
             yield slice(start, min(start + step, len(self)))
 
-    def remembered(self, name: str, make: Callable[["Problem"], Any]) -> Any:
+    def cache_result(self, name: str, make: Callable[["Problem"], Any]) -> Any:
         """What `make` gives for these rows, made once: nested cross-fitting asks for the same rows again and again.
 
         What is made may hang on anything but `fold` and `component`.
         """
-        rows = hashlib.blake2b(b"" if self.at is None else self.at.tobytes())
+        rows = hashlib.blake2b(b"" if self.positions is None else self.positions.tobytes())
         rows.update(self.truth.tobytes())
         key = (name, self.task, self.metric.name, id(self.P), rows.digest())
-        if key not in self.memory:
-            self.memory[key] = (self.P, make(self))  # P stays alive, so that its id stays its own
-        return self.memory[key][1]
+        if key not in self.cache:
+            self.cache[key] = (self.P, make(self))  # P stays alive, so that its id stays its own
+        return self.cache[key][1]
 
 
 def combine(weights: Array, P: Array) -> Array:

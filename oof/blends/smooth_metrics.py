@@ -19,11 +19,13 @@ KNOTS = 1024
 CELLS = 2**14
 SHARPNESS = 500.0  # how much the best threshold outweighs those that are worse by a point of the metric
 
-Slope = Callable[[Array], tuple[float, Array]]  # predictions (rows, columns) -> value, derivative by each prediction
-Histogram = Callable[[Array, Array], tuple[float, Array, Array]]  # credit, all rows -> value, derivative by each
+SmoothMetric = Callable[
+    [Array], tuple[float, Array]
+]  # predictions (rows, columns) -> value, derivative by each prediction
+HistogramMetric = Callable[[Array, Array], tuple[float, Array, Array]]  # credit, all rows -> value, derivative by each
 
 
-class Scale(NamedTuple):
+class KnotScale(NamedTuple):
     """Even cells from `low` on, `width` wide; in each a place among the `knots` is `offset + cell * rise`."""
 
     low: float
@@ -33,44 +35,50 @@ class Scale(NamedTuple):
     knots: int
 
 
-def smooth(problem: Problem) -> Slope | None:
+def smooth_metric(problem: Problem) -> SmoothMetric | None:
     """The metric, larger is better, and its gradient, smoothed where it must be; None if there is no such thing."""
     metric, sign = problem.metric, problem.metric.sign
     if gradient := metric.gradient:
         return lambda mixed: (sign * metric.function(problem.truth, mixed), sign * gradient(problem.truth, mixed))
     if problem.task == "ordinal" and metric.name == "qwk":
-        return lambda mixed: _concordance(problem.truth, mixed)
-    function = _function(problem)
-    return _by_histograms(problem, function) if function and problem.task not in ("multiclass", "ordinal") else None
+        return lambda mixed: _compute_concordance(problem.truth, mixed)
+    function = _choose_function(problem)
+    return (
+        _smooth_by_histograms(problem, function) if function and problem.task not in ("multiclass", "ordinal") else None
+    )
 
 
-def _function(problem: Problem) -> Histogram | None:
+def _choose_function(problem: Problem) -> HistogramMetric | None:
     metric = problem.metric
     if confusion := metric.confusion:
-        return lambda credit, rows: _best_threshold(confusion, credit, rows)
-    return {"roc_auc": _rank_sum, "spearman": _rank_sum, "average_precision": _average_precision}.get(metric.name)
+        return lambda credit, rows: _compute_soft_threshold(confusion, credit, rows)
+    return {
+        "roc_auc": _compute_rank_sum,
+        "spearman": _compute_rank_sum,
+        "average_precision": _compute_average_precision,
+    }.get(metric.name)
 
 
-def _by_histograms(problem: Problem, function: Histogram) -> Slope:
+def _smooth_by_histograms(problem: Problem, function: HistogramMetric) -> SmoothMetric:
     """The mean over columns of a function of histograms; a column without two kinds of rows is left out."""
     truth = problem.truth.reshape(len(problem), -1)
     kept = np.flatnonzero(np.ptp(truth, axis=0) > 0)
-    mean = problem.mix(np.full(problem.members, 1 / problem.members))
-    ends = np.array([(member.min(0), member.max(0)) for member in map(problem.member, range(problem.members))])
-    scales = {at: _scale(mean[:, at], float(ends[:, 0, at].min()), float(ends[:, 1, at].max())) for at in kept}
-    credit = {at: _credit(truth[:, at], problem.task) for at in kept}
+    mean = problem.combine_members(np.full(problem.member_count, 1 / problem.member_count))
+    ends = np.array([(member.min(0), member.max(0)) for member in map(problem.get_member, range(problem.member_count))])
+    scales = {at: _build_scale(mean[:, at], float(ends[:, 0, at].min()), float(ends[:, 1, at].max())) for at in kept}
+    credit = {at: _compute_credit(truth[:, at], problem.task) for at in kept}
 
     def slope(mixed: Array) -> tuple[float, Array]:
         total, gradient = 0.0, np.zeros_like(mixed)
         for at in kept:
-            value, gradient[:, at] = _column(function, mixed[:, at], credit[at], scales[at])
+            value, gradient[:, at] = _evaluate_column(function, mixed[:, at], credit[at], scales[at])
             total += value
         return total / max(len(kept), 1), gradient if len(kept) < 2 else gradient / len(kept)
 
     return slope
 
 
-def _credit(truth: Array, task: str) -> Array:
+def _compute_credit(truth: Array, task: str) -> Array:
     if task != "regression":
         return truth.astype(np.float64)
     ranks = rankdata(truth) / len(truth)
@@ -78,7 +86,7 @@ def _credit(truth: Array, task: str) -> Array:
     return credit
 
 
-def _scale(values: Array, low: float, high: float) -> Scale:
+def _build_scale(values: Array, low: float, high: float) -> KnotScale:
     """Where on the scale of knots a prediction lies: straight lines between even cells, for speed."""
     knots = np.unique(
         np.concatenate([[low], np.quantile(values, np.linspace(0, 1, min(KNOTS, max(len(values) // 4, 256)))), [high]])
@@ -86,10 +94,10 @@ def _scale(values: Array, low: float, high: float) -> Scale:
     width = max((high - low) / CELLS, 1e-300)
     table = np.interp(low + width * np.arange(CELLS + 2), knots, np.arange(len(knots)))
     rises = np.diff(table)
-    return Scale(low, width, table[:-1] - rises * np.arange(CELLS + 1), rises, len(knots))
+    return KnotScale(low, width, table[:-1] - rises * np.arange(CELLS + 1), rises, len(knots))
 
 
-def _column(function: Histogram, p: Array, credit: Array, scale: Scale) -> tuple[float, Array]:
+def _evaluate_column(function: HistogramMetric, p: Array, credit: Array, scale: KnotScale) -> tuple[float, Array]:
     """Value and derivative by each prediction (rows,) of one column."""
     cell = (p - scale.low) / scale.width
     lower = cell.astype(np.int64)
@@ -99,7 +107,9 @@ def _column(function: Histogram, p: Array, credit: Array, scale: Scale) -> tuple
     size = scale.knots + 1
     left = np.minimum(place.astype(np.int64), size - 2)
     place -= left  # the share of the next knot
-    value, by_credit, by_rows = function(_shared(left, place, credit, size), _shared(left, place, None, size))
+    value, by_credit, by_rows = function(
+        _share_between_knots(left, place, credit, size), _share_between_knots(left, place, None, size)
+    )
     steps = np.diff(by_credit).take(left)
     steps *= credit
     steps += np.diff(by_rows).take(left)
@@ -108,7 +118,7 @@ def _column(function: Histogram, p: Array, credit: Array, scale: Scale) -> tuple
     return value, steps
 
 
-def _shared(left: Array, share: Array, credit: Array | None, size: int) -> Array:
+def _share_between_knots(left: Array, share: Array, credit: Array | None, size: int) -> Array:
     """Histogram (knots,) of rows, or of their credit, shared out between neighbours, as a mean over rows."""
     whole = np.bincount(left, credit, size)
     moved = np.bincount(left, share if credit is None else share * credit, size)  # on to the next knot
@@ -117,33 +127,35 @@ def _shared(left: Array, share: Array, credit: Array | None, size: int) -> Array
     return total
 
 
-def _up_to(histogram: Array) -> Array:
+def _sum_below(histogram: Array) -> Array:
     """What lies below each knot, half of what lies on it included."""
     below: Array = np.cumsum(histogram) - histogram / 2
     return below
 
 
-def _rank_sum(credit: Array, rows: Array) -> tuple[float, Array, Array]:
+def _compute_rank_sum(credit: Array, rows: Array) -> tuple[float, Array, Array]:
     """Mean of credit times rank: of which AUC (credit is 1 for positives) and Spearman are linear functions."""
-    total, below, above = credit.sum(), _up_to(rows), credit.sum() - _up_to(credit)
+    total, below, above = credit.sum(), _sum_below(rows), credit.sum() - _sum_below(credit)
     scale = total * (1 - total) if total > 1e-9 else 1.0  # the ranks of a truth sum to nothing
     return float(credit @ below - total**2 / 2) / scale, below / scale, above / scale
 
 
-def _average_precision(credit: Array, rows: Array) -> tuple[float, Array, Array]:
+def _compute_average_precision(credit: Array, rows: Array) -> tuple[float, Array, Array]:
     """Mean over positives of the precision among all that rank as high."""
-    positives, found, called = credit.sum(), credit.sum() - _up_to(credit), rows.sum() - _up_to(rows)
+    positives, found, called = credit.sum(), credit.sum() - _sum_below(credit), rows.sum() - _sum_below(rows)
     empty = called <= 0  # above all rows, where a positive alone would have precision one
     called = np.where(empty, 1.0, called)
     precision = np.where(empty, 1.0, found / called)
     per_call, excess = credit / called, credit * precision / called
-    by_credit, by_rows = precision + _up_to(per_call), -_up_to(excess)
+    by_credit, by_rows = precision + _sum_below(per_call), -_sum_below(excess)
     return float(credit @ precision) / positives, by_credit / positives, by_rows / positives
 
 
-def _best_threshold(confusion: Callable[[Array], Array], credit: Array, rows: Array) -> tuple[float, Array, Array]:
+def _compute_soft_threshold(
+    confusion: Callable[[Array], Array], credit: Array, rows: Array
+) -> tuple[float, Array, Array]:
     """A label metric at its best threshold, the near best ones taking part."""
-    hit, called = credit.sum() - _up_to(credit), rows.sum() - _up_to(rows)  # positive from each knot on
+    hit, called = credit.sum() - _sum_below(credit), rows.sum() - _sum_below(rows)  # positive from each knot on
 
     def at(hit: Array, called: Array) -> Array:
         missed, positives = credit.sum() - hit, called - hit
@@ -154,10 +166,10 @@ def _best_threshold(confusion: Callable[[Array], Array], credit: Array, rows: Ar
     share = softmax(SHARPNESS * values)
     by_hit = share * (at(hit + step, called) - at(hit - step, called)) / (2 * step)
     by_called = share * (at(hit, called + step) - at(hit, called - step)) / (2 * step)
-    return float(logsumexp(SHARPNESS * values)) / SHARPNESS, _up_to(by_hit), _up_to(by_called)
+    return float(logsumexp(SHARPNESS * values)) / SHARPNESS, _sum_below(by_hit), _sum_below(by_called)
 
 
-def _concordance(truth: Array, mixed: Array) -> tuple[float, Array]:
+def _compute_concordance(truth: Array, mixed: Array) -> tuple[float, Array]:
     """Lin's concordance (1989) of the expected grade with the truth: quadratic kappa without the rounding."""
     grades = np.arange(mixed.shape[1], dtype=np.float64)
     size = mixed.sum(1)

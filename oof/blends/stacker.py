@@ -1,6 +1,6 @@
 """A linear model on top of the members (Wolpert 1992); only its coefficients are kept.
 
-`fit`: binary and each label by logistic regression on the members' logits of that column; multiclass and ordinal by a
+`fit_stacker`: binary and each label by logistic regression on the members' logits of that column; multiclass and ordinal by a
 multinomial one on the members' log probabilities, centred over the classes, the last class left out because it is
 minus the sum of the others; regression by ridge on the members' values of that target. `fit_nnls`: non-negative least
 squares (Breiman 1996), of probabilities by one weight a member, of values by one a member and target.
@@ -15,20 +15,20 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from oof.blends import weights
-from oof.blends.linear_models import Blocks, logistic, non_negative, ridge
+from oof.blends.linear_models import Blocks, fit_logistic, fit_non_negative, fit_ridge
 from oof.blends.problem import Problem
-from oof.blends.search import normal
+from oof.blends.search import normalise_weights
 from oof.types import Array, Truth
 
 CLIP = 1e-6  # a member's certainty counts as a million to one at most
 
 
-def fit(problem: Problem) -> dict[str, Any]:
+def fit_stacker(problem: Problem) -> dict[str, Any]:
     """Coefficients and intercepts of the level-two model; the metric does not matter, its loss is its own."""
     if problem.task in ("multiclass", "ordinal"):
-        return _multinomial(problem.take_all(), problem.truth)
+        return _fit_multinomial(problem.take_predictions(), problem.truth)
     columns = problem.truth.reshape(len(problem), -1)
-    fitted = [_column(problem, at, columns[:, at]) for at in range(columns.shape[1])]
+    fitted = [_fit_column(problem, at, columns[:, at]) for at in range(columns.shape[1])]
     return {
         "link": "identity" if problem.task == "regression" else "logit",
         "coefficients": [coefficients.tolist() for coefficients, _ in fitted],
@@ -36,21 +36,21 @@ def fit(problem: Problem) -> dict[str, Any]:
     }
 
 
-def apply(numbers: dict[str, Any], P: Array) -> Array:
+def apply_stacker(numbers: dict[str, Any], P: Array) -> Array:
     """Predictions (rows, columns) of the level-two model."""
     if "weights" in numbers:
-        return weights.apply(numbers, P)
+        return weights.apply_weights(numbers, P)
     coefficients, intercepts = np.array(numbers["coefficients"]), np.array(numbers["intercepts"])
     if numbers["link"] == "softmax":
-        return _softmax(coefficients, intercepts, numbers["classes"], P)
+        return _apply_multinomial(coefficients, intercepts, numbers["classes"], P)
     plain = numbers["link"] == "identity"
     linear: Array = np.tile(intercepts, (P.shape[1], 1))
     for own, member in zip(coefficients.T, P, strict=True):  # one by one: of all logits at once there would be copies
-        linear += own * (member if plain else _logits(member))
+        linear += own * (member if plain else _compute_logits(member))
     return linear if plain else expit(linear)
 
 
-def response(numbers: dict[str, Any], members: int) -> float:
+def compute_response(numbers: dict[str, Any], members: int) -> float:
     """By how much predictions rise, on the model's own scale, where every member rises by one; the mean over columns.
 
     About one for a sound model, whose members say what it says. Far below zero it turns the members around.
@@ -67,10 +67,11 @@ def response(numbers: dict[str, Any], members: int) -> float:
 
 
 def fit_nnls(problem: Problem) -> dict[str, Any]:
-    """As `fit`, by non-negative least squares; of probabilities {"weights"}, which are divided by their sum."""
+    """As `fit_stacker`, by non-negative least squares; of probabilities {"weights"}, which are divided by their sum."""
     if problem.task == "regression":
         fitted = [
-            non_negative(_blocks(problem, at), problem.truth[:, at], centred=True) for at in range(problem.P.shape[2])
+            fit_non_negative(_prepare_blocks(problem, at), problem.truth[:, at], centred=True)
+            for at in range(problem.P.shape[2])
         ]
         coefficients = [found.tolist() for found, _ in fitted]
         return {"link": "identity", "coefficients": coefficients, "intercepts": [one for _, one in fitted]}
@@ -78,46 +79,46 @@ def fit_nnls(problem: Problem) -> dict[str, Any]:
     one_hot = np.eye(columns)[problem.truth] if problem.task in ("multiclass", "ordinal") else problem.truth
 
     def flat() -> Iterator[tuple[slice, Array]]:
-        for rows, P in problem.blocks():
+        for rows, P in problem.iterate_blocks():
             yield slice(rows.start * columns, rows.stop * columns), P.reshape(len(P), -1).T
 
-    found, _ = non_negative(flat, one_hot.reshape(-1).astype(np.float64), centred=False)
-    return {"weights": normal(found).tolist()} if found.any() else weights.equal(problem)
+    found, _ = fit_non_negative(flat, one_hot.reshape(-1).astype(np.float64), centred=False)
+    return {"weights": normalise_weights(found).tolist()} if found.any() else weights.fit_equal(problem)
 
 
-def _column(problem: Problem, at: int, truth: Truth) -> tuple[Array, float]:
+def _fit_column(problem: Problem, at: int, truth: Truth) -> tuple[Array, float]:
     if problem.task == "regression":
-        return ridge(_blocks(problem, at), truth)
+        return fit_ridge(_prepare_blocks(problem, at), truth)
     if len(np.unique(truth)) == 1:  # nothing to learn from: the mean logit
-        return np.full(problem.members, 1 / problem.members), 0.0
-    return logistic(_blocks(problem, at), truth)
+        return np.full(problem.member_count, 1 / problem.member_count), 0.0
+    return fit_logistic(_prepare_blocks(problem, at), truth)
 
 
-def _blocks(problem: Problem, at: int) -> Blocks:
+def _prepare_blocks(problem: Problem, at: int) -> Blocks:
     """Blocks of one column's features (rows, members) as the level-two model sees them."""
 
     def blocks() -> Iterator[tuple[slice, Array]]:
-        for rows, P in problem.column_blocks(at):
-            yield rows, (P if problem.task == "regression" else _logits(P)).T
+        for rows, P in problem.iterate_column_blocks(at):
+            yield rows, (P if problem.task == "regression" else _compute_logits(P)).T
 
     return blocks
 
 
-def _logits(P: Array) -> Array:
+def _compute_logits(P: Array) -> Array:
     seen: Array = logit(P.clip(CLIP, 1 - CLIP))
     return seen
 
 
-def _class_features(P: Array) -> Array:
+def _compute_class_features(P: Array) -> Array:
     """Centred log probabilities without the last class, (rows, members x (classes - 1))."""
     logs = np.log(P.clip(CLIP))
     centred: Array = (logs - logs.mean(2, keepdims=True))[..., :-1]
     return centred.transpose(1, 0, 2).reshape(P.shape[1], -1)
 
 
-def _multinomial(P: Array, truth: Truth) -> dict[str, Any]:
+def _fit_multinomial(P: Array, truth: Truth) -> dict[str, Any]:
     """One row of coefficients for each class that the truth has."""
-    X = _class_features(P)
+    X = _compute_class_features(P)
     classes = np.unique(truth)
     coefficients, intercepts = np.zeros((len(classes), X.shape[1])), np.zeros(len(classes))
     if len(classes) > 1:
@@ -134,10 +135,10 @@ def _multinomial(P: Array, truth: Truth) -> dict[str, Any]:
     }
 
 
-def _softmax(coefficients: Array, intercepts: Array, classes: list[int], P: Array) -> Array:
+def _apply_multinomial(coefficients: Array, intercepts: Array, classes: list[int], P: Array) -> Array:
     """Probabilities; a class that the fit's truth lacked keeps the members' mean, the others share the rest."""
     predictions: Array = P.mean(0)
     predictions = predictions / predictions.sum(1, keepdims=True)
     rest = predictions[:, classes].sum(1, keepdims=True)
-    predictions[:, classes] = rest * softmax(_class_features(P) @ coefficients.T + intercepts, axis=1)
+    predictions[:, classes] = rest * softmax(_compute_class_features(P) @ coefficients.T + intercepts, axis=1)
     return predictions

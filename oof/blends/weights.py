@@ -17,21 +17,21 @@ import numpy as np
 
 from oof.blends.problem import Problem, combine
 from oof.blends.search import (
-    ROWS,
+    MOST_ENTRIES,
+    SAMPLE_ROWS,
     TIE,
-    WORK,
-    again,
-    climb,
-    condense,
-    descend,
-    effort,
-    grow,
-    objective,
-    once,
-    refine,
-    sampled,
+    allow_all,
+    allow_unused,
+    estimate_cost,
+    make_objective,
+    optimise_by_frank_wolfe,
+    optimise_by_sqp,
+    reduce_to_true_class,
+    refine_by_exchange,
+    sample_rows,
+    select_greedily,
 )
-from oof.blends.smooth_metrics import smooth
+from oof.blends.smooth_metrics import smooth_metric
 from oof.metrics.metric_registry import METRICS
 from oof.types import Array
 
@@ -39,74 +39,77 @@ EXHAUSTIVE_MEMBERS = 10
 EXHAUSTIVE_WORK = 2e7  # entries times subsets that may be looked at one by one
 SELECTIONS = 50
 BAGS = 20
-CLIMBS = 5  # each without as large a part of the rows
+PARTS = 5  # each without as large a part of the rows
 EXACT, SMOOTHED = 1e-12, 1e-9  # where descents stop; knots make finer steps of a smoothed metric noise
 STRENGTHS = np.linspace(0, 1, 21)  # shares of equal weights that are tried
 
 
-def equal(problem: Problem) -> dict[str, Any]:
+def fit_equal(problem: Problem) -> dict[str, Any]:
     """The same weight for every member; looks at nothing else."""
-    return {"weights": [1 / problem.members] * problem.members}
+    return {"weights": [1 / problem.member_count] * problem.member_count}
 
 
-def subset(problem: Problem) -> dict[str, Any]:
+def fit_subset(problem: Problem) -> dict[str, Any]:
     """The best equal mean of some members: all subsets of up to ten members, else forward selection.
 
     The mean of all is always a candidate, and ties go to the smaller subset.
     """
-    problem = condense(problem)
-    value, size = objective(problem), problem.members
-    if size <= EXHAUSTIVE_MEMBERS and 2**size * problem.member(0).size <= EXHAUSTIVE_WORK:
-        chosen = _best_subset(problem)
+    problem = reduce_to_true_class(problem)
+    value, size = make_objective(problem), problem.member_count
+    if size <= EXHAUSTIVE_MEMBERS and 2**size * problem.get_member(0).size <= EXHAUSTIVE_WORK:
+        chosen = _search_subsets(problem)
     else:
-        some = sampled(problem)
-        chosen = np.flatnonzero(grow(some, objective(some), size, once)).tolist()
-        if value(problem.mix(share(range(size), size))) > value(problem.mix(share(chosen, size))) + TIE:
+        some = sample_rows(problem)
+        chosen = np.flatnonzero(select_greedily(some, make_objective(some), size, allow_unused)).tolist()
+        if (
+            value(problem.combine_members(make_equal_weights(range(size), size)))
+            > value(problem.combine_members(make_equal_weights(chosen, size))) + TIE
+        ):
             chosen = list(range(size))
-    return {"weights": share(chosen, size).tolist()}
+    return {"weights": make_equal_weights(chosen, size).tolist()}
 
 
-def _best_subset(problem: Problem) -> list[int]:
-    value, size = objective(problem), problem.members
+def _search_subsets(problem: Problem) -> list[int]:
+    value, size = make_objective(problem), problem.member_count
     best, chosen = -np.inf, list(range(size))
     for count in range(1, size + 1):
         for some in combinations(range(size), count):
-            found = value(problem.mix(share(some, size)))
+            found = value(problem.combine_members(make_equal_weights(some, size)))
             if found > best + TIE:
                 best, chosen = found, list(some)
     return chosen
 
 
-def share(chosen: Any, size: int) -> Array:
+def make_equal_weights(chosen: Any, size: int) -> Array:
     """Weights (size,) of the equal mean of some members."""
     weights = np.zeros(size)
     weights[list(chosen)] = 1 / len(chosen)
     return weights
 
 
-def hill_climb(problem: Problem) -> dict[str, Any]:
+def fit_hill_climb(problem: Problem) -> dict[str, Any]:
     """Ensemble selection with replacement (Caruana et al. 2004), the best prefix of the path."""
-    problem = sampled(condense(problem))
-    counts = grow(problem, objective(problem), SELECTIONS, again)
+    problem = sample_rows(reduce_to_true_class(problem))
+    counts = select_greedily(problem, make_objective(problem), SELECTIONS, allow_all)
     return {"weights": (counts / counts.sum()).tolist()}
 
 
-def bagged_hill_climb(problem: Problem) -> dict[str, Any]:
-    """The mean over bags of `hill_climb` among half of the members, drawn at random (Caruana et al. 2006).
+def fit_bagged_hill_climb(problem: Problem) -> dict[str, Any]:
+    """The mean over bags of `fit_hill_climb` among half of the members, drawn at random (Caruana et al. 2006).
 
     Members are drawn from their order by score, so that their order in the config does not matter.
     """
-    problem, rng = sampled(condense(problem)), np.random.default_rng(0)
-    value, weights = objective(problem), np.zeros(problem.members)
-    order = np.argsort([-value(problem.member(at)) for at in range(problem.members)], kind="stable")
+    problem, rng = sample_rows(reduce_to_true_class(problem)), np.random.default_rng(0)
+    value, weights = make_objective(problem), np.zeros(problem.member_count)
+    order = np.argsort([-value(problem.get_member(at)) for at in range(problem.member_count)], kind="stable")
     for _ in range(BAGS):
-        drawn = order[np.sort(rng.permutation(problem.members)[: -(-problem.members // 2)])]
-        counts = grow(problem.some(drawn.tolist()), value, SELECTIONS, again)
+        drawn = order[np.sort(rng.permutation(problem.member_count)[: -(-problem.member_count // 2)])]
+        counts = select_greedily(problem.select_members(drawn.tolist()), value, SELECTIONS, allow_all)
         weights[drawn] += counts / counts.sum() / BAGS
     return {"weights": weights.tolist()}
 
 
-def simplex(problem: Problem) -> dict[str, Any]:
+def fit_simplex(problem: Problem) -> dict[str, Any]:
     """Weights on the simplex that are good on the metric itself.
 
     A metric with a gradient is descended from equal weights (log loss and RMSE are convex in them). For metrics of
@@ -115,114 +118,114 @@ def simplex(problem: Problem) -> dict[str, Any]:
     descended, and from there a smooth form of the metric; then weight moves from member to member while the metric
     gains, in a bounded number of trials, from the best of these and, on few rows, of hill climbing.
     """
-    if problem.members == 1:
+    if problem.member_count == 1:
         return {"weights": [1.0]}
-    return {"weights": problem.remembered("simplex", _simplex).tolist()}
+    return {"weights": problem.cache_result("simplex", _search_simplex).tolist()}
 
 
-def _simplex(problem: Problem) -> Array:
-    equal = np.full(problem.members, 1 / problem.members)
+def _search_simplex(problem: Problem) -> Array:
+    equal = np.full(problem.member_count, 1 / problem.member_count)
     if problem.metric.gradient:
-        return _best(problem, [equal, _descended(problem, equal)])
-    few = problem.metric.needs == "ranks" and CLIMBS <= len(problem) <= ROWS
-    if few and (climbed := _climbed(problem)) is not None:
-        return _best(problem, [equal, climbed])
+        return _pick_best(problem, [equal, _optimise_from(problem, equal)])
+    few = problem.metric.needs == "ranks" and PARTS <= len(problem) <= SAMPLE_ROWS
+    if few and (climbed := _average_frank_wolfe(problem)) is not None:
+        return _pick_best(problem, [equal, climbed])
     loss = METRICS["r2" if problem.task == "regression" else "log_loss"]
-    near = _descended(replace(problem, metric=loss), equal)
-    starts = [equal, near, _descended(problem, near)]
-    if problem.members * SELECTIONS * effort(problem.member(0)) <= WORK:
-        starts.append(np.array(hill_climb(problem)["weights"]))
-    return refine(problem, _best(problem, starts), objective(problem))
+    near = _optimise_from(replace(problem, metric=loss), equal)
+    starts = [equal, near, _optimise_from(problem, near)]
+    if problem.member_count * SELECTIONS * estimate_cost(problem.get_member(0)) <= MOST_ENTRIES:
+        starts.append(np.array(fit_hill_climb(problem)["weights"]))
+    return refine_by_exchange(problem, _pick_best(problem, starts), make_objective(problem))
 
 
-def _climbed(problem: Problem) -> Array | None:
+def _average_frank_wolfe(problem: Problem) -> Array | None:
     """The mean of climbs, each without another part of the rows; None where the metric has no smooth form."""
-    part = np.random.default_rng(0).permutation(len(problem)) % CLIMBS
-    total = np.zeros(problem.members)
-    for out in range(CLIMBS):
-        some = problem.rows(part != out)
-        if (slope := smooth(some)) is None:
+    part = np.random.default_rng(0).permutation(len(problem)) % PARTS
+    total = np.zeros(problem.member_count)
+    for out in range(PARTS):
+        some = problem.select_rows(part != out)
+        if (slope := smooth_metric(some)) is None:
             return None
-        total += climb(some, slope)
-    return total / CLIMBS
+        total += optimise_by_frank_wolfe(some, slope)
+    return total / PARTS
 
 
-def _best(problem: Problem, starts: list[Array]) -> Array:
-    problem = condense(problem)
-    value = objective(problem)
-    values = np.array([value(problem.mix(start)) for start in starts])
+def _pick_best(problem: Problem, starts: list[Array]) -> Array:
+    problem = reduce_to_true_class(problem)
+    value = make_objective(problem)
+    values = np.array([value(problem.combine_members(start)) for start in starts])
     return starts[int(np.argmax(values >= values.max() - TIE))]
 
 
-def _descended(problem: Problem, start: Array) -> Array:
-    problem = condense(problem)
-    slope = smooth(problem)
+def _optimise_from(problem: Problem, start: Array) -> Array:
+    problem = reduce_to_true_class(problem)
+    slope = smooth_metric(problem)
     if slope is None:
         return start
-    return descend(problem, slope, start, EXACT if problem.metric.gradient else SMOOTHED)
+    return optimise_by_sqp(problem, slope, start, EXACT if problem.metric.gradient else SMOOTHED)
 
 
-def apply(numbers: dict[str, Any], P: Array) -> Array:
+def apply_weights(numbers: dict[str, Any], P: Array) -> Array:
     """The weighted mean (rows, columns), kept between the members it lies between."""
     return combine(np.array(numbers["weights"]), P).clip(P.min(0), P.max(0))
 
 
-def shrunk(problem: Problem) -> dict[str, Any]:
-    """{"weights", "strength"}: `simplex` pulled towards equal weights by the strength with the best cross-fitted score.
+def fit_shrunk(problem: Problem) -> dict[str, Any]:
+    """{"weights", "strength"}: `fit_simplex` pulled towards equal weights by the strength with the best cross-fitted score.
 
     Weights are chosen without each fold in turn; the strength is the one that is best on the rows so predicted, the
     strongest where several are. On one fold, or where all rows but one fold's are of one kind, there is nothing to
     choose it by, and weights are equal.
     """
-    flat = np.full(problem.members, 1 / problem.members)
-    strength = _strength(problem)
+    flat = np.full(problem.member_count, 1 / problem.member_count)
+    strength = _choose_strength(problem)
     if strength == 1:
-        return {**equal(problem), "strength": 1.0}
-    weights = np.array(simplex(problem)["weights"])
+        return {**fit_equal(problem), "strength": 1.0}
+    weights = np.array(fit_simplex(problem)["weights"])
     return {"weights": (strength * flat + (1 - strength) * weights).tolist(), "strength": strength}
 
 
-def _strength(problem: Problem) -> float:
+def _choose_strength(problem: Problem) -> float:
     rest = [problem.truth[problem.fold != fold] for fold in problem.folds]
-    if len(rest) < 2 or problem.members == 1 or not all(np.ptp(truth, axis=0).any() for truth in rest):
+    if len(rest) < 2 or problem.member_count == 1 or not all(np.ptp(truth, axis=0).any() for truth in rest):
         return 1.0
-    plain = problem.mix(np.full(problem.members, 1 / problem.members))
+    plain = problem.combine_members(np.full(problem.member_count, 1 / problem.member_count))
     weighted = np.empty_like(plain)
     for fold in problem.folds:
         held = problem.fold == fold
-        weights = np.array(simplex(problem.rows(~held))["weights"])
-        weighted[held] = problem.rows(held).mix(weights)
-    value = objective(problem)
+        weights = np.array(fit_simplex(problem.select_rows(~held))["weights"])
+        weighted[held] = problem.select_rows(held).combine_members(weights)
+    value = make_objective(problem)
     found = np.array([value(one * plain + (1 - one) * weighted) for one in STRENGTHS])
     return float(STRENGTHS[found >= found.max() - TIE][-1])
 
 
-def by_column(problem: Problem) -> dict[str, Any]:
-    """{"weights": [column][member], "classes"}: `simplex` for each label, target or class on its own.
+def fit_column_simplex(problem: Problem) -> dict[str, Any]:
+    """{"weights": [column][member], "classes"}: `fit_simplex` for each label, target or class on its own.
 
     A class stands against the rest, by log loss or, where that is the metric, AUC.
     """
     weights = []
     for at in range(problem.P.shape[2]):
-        column = _column(problem, at)
+        column = _select_column(problem, at)
         told = np.ptp(column.truth) > 0  # a label that these rows lack tells nothing
-        weights.append((simplex(column) if told else equal(column))["weights"])
+        weights.append((fit_simplex(column) if told else fit_equal(column))["weights"])
     return {"weights": weights, "classes": problem.task in ("multiclass", "ordinal")}
 
 
-def _column(problem: Problem, at: int) -> Problem:
+def _select_column(problem: Problem, at: int) -> Problem:
     """The problem of one column: of a target, or of yes and no."""
     P = np.ascontiguousarray(problem.P[..., at : at + 1])
     if problem.task == "regression":
-        return replace(problem, P=P, truth=problem.truth[:, at : at + 1], memory={})
+        return replace(problem, P=P, truth=problem.truth[:, at : at + 1], cache={})
     if problem.task == "multilabel":
-        return replace(problem, P=P, truth=problem.truth[:, at], task="binary", memory={})
+        return replace(problem, P=P, truth=problem.truth[:, at], task="binary", cache={})
     metric = METRICS["roc_auc" if problem.metric.name == "roc_auc" else "log_loss"]
     truth = (problem.truth == at).astype(np.int64)
-    return replace(problem, P=P, truth=truth, task="binary", metric=metric, memory={})
+    return replace(problem, P=P, truth=truth, task="binary", metric=metric, cache={})
 
 
-def apply_by_column(numbers: dict[str, Any], P: Array) -> Array:
+def apply_column_weights(numbers: dict[str, Any], P: Array) -> Array:
     """Each column's own weighted mean (rows, columns); those of classes divided by their sum.
 
     Where all of a row's are zero, members being sure of different classes, it is the equal mean.

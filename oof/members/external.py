@@ -12,19 +12,19 @@ import pandas as pd
 
 from oof import OOFError
 from oof.members.member import Member
-from oof.members.rows import Rows, check_complete, check_rows
+from oof.members.rows import WantedRows, check_complete, check_rows
 from oof.types import Array, IdArray
 
-TOLERANCE = 1e-3  # how far class probabilities rounded in a csv may be from a sum of one
+SUM_TOLERANCE = 1e-3  # how far class probabilities rounded in a csv may be from a sum of one
 
 
-def read_extra(
+def read_external_member(
     name: str,
     oof_path: Path,
     test_path: Path | None,
     *,
     read: Callable[[Path], pd.DataFrame],
-    wanted: Rows,
+    wanted: WantedRows,
     columns: Sequence[str],
     task: str,
     test_ids: IdArray,
@@ -36,18 +36,18 @@ def read_extra(
     OOFError naming file, id and column for anything missing, misaligned, doubled, not finite or out of range.
     """
     table = read(oof_path)
-    _need(table, ["id", *columns], oof_path)
+    _check_columns(table, ["id", *columns], oof_path)
     verified = "fold" in table
-    check_rows(str(oof_path), table["id"], wanted, _folds(table, oof_path) if verified else None, None)
+    check_rows(str(oof_path), table["id"], wanted, _read_folds(table, oof_path) if verified else None, None)
     check_complete(str(oof_path), table["id"], wanted)
-    oof = _outputs(table, wanted.index, columns, task, oof_path)
+    oof = _read_outputs(table, wanted.index, columns, task, oof_path)
     test = None
     if test_path is not None:
         expected = pd.Index(test_ids, dtype=object)
         table = read(test_path)
-        _need(table, ["id", *columns], test_path)
-        _check_test(table["id"], expected, test_path)
-        test = _outputs(table, expected, columns, task, test_path)[None]
+        _check_columns(table, ["id", *columns], test_path)
+        _check_test_ids(table["id"], expected, test_path)
+        test = _read_outputs(table, expected, columns, task, test_path)[None]
     return Member(
         name=name,
         columns=tuple(columns),
@@ -60,7 +60,7 @@ def read_extra(
     )
 
 
-def _need(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+def _check_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     for column in columns:
         if column not in table:
             found = [name if name.isprintable() else repr(name) for name in table.columns]
@@ -69,7 +69,7 @@ def _need(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
             )
 
 
-def _folds(table: pd.DataFrame, path: Path) -> "pd.Series[int]":
+def _read_folds(table: pd.DataFrame, path: Path) -> "pd.Series[int]":
     numbers = pd.to_numeric(table["fold"], errors="coerce")
     bad = ~((numbers == numbers.round()) & (numbers.abs() < 2**31))
     if bad.any():
@@ -77,7 +77,7 @@ def _folds(table: pd.DataFrame, path: Path) -> "pd.Series[int]":
     return numbers.astype(np.int64)
 
 
-def _check_test(found: "pd.Series[str]", expected: "pd.Index[str]", path: Path) -> None:
+def _check_test_ids(found: "pd.Series[str]", expected: "pd.Index[str]", path: Path) -> None:
     twice = found.duplicated()
     if twice.any():
         raise OOFError(f"{path}: id {found[twice].iloc[0]!r} is predicted twice; one prediction per row is right")
@@ -90,7 +90,7 @@ def _check_test(found: "pd.Series[str]", expected: "pd.Index[str]", path: Path) 
         raise OOFError(f"{path}: no prediction for test id {expected[missing][0]!r}")
 
 
-def _outputs(table: pd.DataFrame, ids: "pd.Index[str]", columns: Sequence[str], task: str, path: Path) -> Array:
+def _read_outputs(table: pd.DataFrame, ids: "pd.Index[str]", columns: Sequence[str], task: str, path: Path) -> Array:
     """The outputs of these ids, (rows, columns), finite and, except for regression, probabilities."""
     rows = table.set_index("id").loc[ids]
     numbers = np.empty((len(rows), len(columns)))
@@ -104,7 +104,7 @@ def _outputs(table: pd.DataFrame, ids: "pd.Index[str]", columns: Sequence[str], 
             raise OOFError(f"{path}: the prediction of id {ids[bad][0]!r}, column {column!r}, is not in [0, 1]")
     if task in ("multiclass", "ordinal"):
         sums = numbers.sum(1, keepdims=True)
-        bad = np.abs(sums[:, 0] - 1) > TOLERANCE
+        bad = np.abs(sums[:, 0] - 1) > SUM_TOLERANCE
         if bad.any():
             raise OOFError(f"{path}: the probabilities of id {ids[bad][0]!r} sum to {sums[bad][0, 0]:.6g}, not to 1")
         numbers /= sums

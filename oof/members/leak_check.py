@@ -14,26 +14,35 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from oof.members.leak_bounds import Tables, company, due, favourite_ratio, favourites, given, needed, reach
+from oof.members.leak_bounds import (
+    Tables,
+    compute_confidence_excess,
+    compute_observed_correlation,
+    compute_required_correlation,
+    compute_required_truth_correlation,
+    tabulate_confidence,
+    tabulate_peer_products,
+    tabulate_truth_products,
+)
 from oof.types import Array, IntArray, Truth
 
 # How far an honest member may pass its bounds, because test rows are other rows; measured by benchmarks/alarm.py.
-FAVOURITE_MARGIN = 1.03
-REACH_MARGIN = 1.25
+CONFIDENCE_MARGIN = 1.03
+BESIDE_PEERS_MARGIN = 1.25
 ALONE_MARGIN = 1.05
-COMPANY_MARGIN = 1.05
-COMPANY_LEAST = 0.1  # a correlation; lower ones come and go with the rows
+PEER_MARGIN = 1.05
+LEAST_PEER_CORRELATION = 0.1  # a correlation; lower ones come and go with the rows
 ERRORS = 3.0  # standard errors beyond a margin
 BLOCKS = 20  # of the jackknife
 REASON = "models that saw its rows made the OOF, or weaker ones the test predictions"
-Homes = tuple[IntArray, IntArray]  # blocks of the training rows and of the test rows
+RowBlocks = tuple[IntArray, IntArray]  # blocks of the training rows and of the test rows
 Value = Callable[[Array, Array], float]  # of a table's column means each
-LEAST = 0.5  # rank correlation with the others on the OOF rows, below which there is nothing to lose
-SHARE = 0.25  # of it must be there on the test rows, but for noise: honest members agree on new rows too
+LEAST_OOF_CORRELATION = 0.5  # rank correlation with the others on the OOF rows, below which there is nothing to lose
+LEAST_TEST_SHARE = 0.25  # of it must be there on the test rows, but for noise: honest members agree on new rows too
 MISMATCH_ERRORS = 3.0  # standard errors of a correlation of nothing
 
 
-def suspicion(
+def find_leak(
     oof: Array,
     test: Array,
     truth: Truth,
@@ -49,20 +58,20 @@ def suspicion(
     perhaps none. Where the bounds of most of them are lower on the test rows too, the rows differ, and that is allowed
     for. `component` (rows,) names rows that belong together: they count as one in the standard errors.
     """
-    homes = _homes(len(oof), component), _homes(len(test), None)
-    for bound in (_beyond_favourites, _beyond_reach, _out_of_company):
+    homes = _assign_blocks(len(oof), component), _assign_blocks(len(test), None)
+    for bound in (_check_confidence, _check_truth_correlation, _check_peer_correlation):
         if said := bound(oof, test, truth, task, others, others_test, homes):
             return f"{said}; {REASON}"
     return None
 
 
-def _beyond_favourites(
-    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: Homes
+def _check_confidence(
+    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: RowBlocks
 ) -> str | None:
     if task == "regression":
         return None
-    tables = favourites(oof, test, truth, task, others, others_test)
-    if not _passes(tables, favourite_ratio, np.log(FAVOURITE_MARGIN), homes):
+    tables = tabulate_confidence(oof, test, truth, task, others, others_test)
+    if not _is_beyond_margin(tables, compute_confidence_excess, np.log(CONFIDENCE_MARGIN), homes):
         return None
     gives, most = (table[:, 0].mean() for table in tables)
     return (
@@ -71,31 +80,39 @@ def _beyond_favourites(
     )
 
 
-def _beyond_reach(
-    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: Homes
+def _check_truth_correlation(
+    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: RowBlocks
 ) -> str | None:
-    beside = reach(oof, test, truth, task, others, others_test)
-    alone = reach(oof, test, truth, task, others[:0], others_test[:0])
-    margins = ((beside, REACH_MARGIN), (alone, ALONE_MARGIN))
-    if not all(_passes(tables, needed, np.log(margin), homes) for tables, margin in margins):
+    beside = tabulate_truth_products(oof, test, truth, task, others, others_test)
+    alone = tabulate_truth_products(oof, test, truth, task, others[:0], others_test[:0])
+    margins = ((beside, BESIDE_PEERS_MARGIN), (alone, ALONE_MARGIN))
+    if not all(
+        _is_beyond_margin(tables, compute_required_truth_correlation, np.log(margin), homes)
+        for tables, margin in margins
+    ):
         return None
-    correlation = np.exp(needed(*(table.mean(0) for table in alone)))
+    correlation = np.exp(compute_required_truth_correlation(*(table.mean(0) for table in alone)))
     return (
         "to know as much as its OOF, its test predictions would have to correlate "
         f"{correlation:.2f} with the truth, where 1 is the most"
     )
 
 
-def _out_of_company(
-    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: Homes
+def _check_peer_correlation(
+    oof: Array, test: Array, truth: Truth, task: str, others: Array, others_test: Array, homes: RowBlocks
 ) -> str | None:
     def lack(train: Array, test: Array) -> float:
-        return due(train, test) / COMPANY_MARGIN - given(train, test)
+        return compute_required_correlation(train, test) / PEER_MARGIN - compute_observed_correlation(train, test)
 
     for one in range(len(others)) if len(others) > 1 else ():  # one other alone cannot tell harder rows from a leak
-        tables = company(oof, test, truth, task, others, others_test, one)
-        if _passes(tables, due, COMPANY_LEAST, homes) and _passes(tables, lack, 0, homes):
-            least, has = (value(*(table.mean(0) for table in tables)) for value in (due, given))
+        tables = tabulate_peer_products(oof, test, truth, task, others, others_test, one)
+        if _is_beyond_margin(tables, compute_required_correlation, LEAST_PEER_CORRELATION, homes) and _is_beyond_margin(
+            tables, lack, 0, homes
+        ):
+            least, has = (
+                value(*(table.mean(0) for table in tables))
+                for value in (compute_required_correlation, compute_observed_correlation)
+            )
             return (
                 "to know as much as its OOF, its test predictions would have to correlate "
                 f"{least:.2f} with another member's, and do {has:.2f}"
@@ -103,20 +120,20 @@ def _out_of_company(
     return None
 
 
-def _passes(tables: Tables, value: Value, margin: float, homes: Homes) -> bool:
+def _is_beyond_margin(tables: Tables, value: Value, margin: float, homes: RowBlocks) -> bool:
     """Whether a value is beyond its margin, whatever rows were drawn."""
-    size, error = _measured(*tables, value, homes)
+    size, error = _estimate_value(*tables, value, homes)
     return bool(size - ERRORS * error > margin)
 
 
-def _measured(train: Array, test: Array, value: Value, homes: Homes) -> tuple[float, float]:
+def _estimate_value(train: Array, test: Array, value: Value, homes: RowBlocks) -> tuple[float, float]:
     """A value of column means, and its standard error by the jackknife over blocks of training and test rows."""
-    without = zip(_means_without(train, homes[0]), _means_without(test, homes[1]), strict=True)
+    without = zip(_average_without_blocks(train, homes[0]), _average_without_blocks(test, homes[1]), strict=True)
     error = np.std([value(*means) for means in without]) * np.sqrt(BLOCKS - 1)
     return value(train.mean(0), test.mean(0)), float(error)
 
 
-def _means_without(table: Array, home: IntArray) -> Array:
+def _average_without_blocks(table: Array, home: IntArray) -> Array:
     """Column means (blocks, columns) of the rows outside each block."""
     sums = np.stack([np.bincount(home, column, BLOCKS) for column in table.T], 1)
     left = len(table) - np.bincount(home, minlength=BLOCKS)
@@ -124,14 +141,16 @@ def _means_without(table: Array, home: IntArray) -> Array:
     return means
 
 
-def _homes(rows: int, component: IntArray | None) -> IntArray:
+def _assign_blocks(rows: int, component: IntArray | None) -> IntArray:
     """The block of each row; the rows of a component share one."""
     codes = np.arange(rows) if component is None else np.unique(component, return_inverse=True)[1]
     homes: IntArray = np.random.default_rng(0).permutation(codes.max() + 1)[codes] % BLOCKS
     return homes
 
 
-def turned(oof: Array, test: Array, others: Array, others_test: Array, columns: Sequence[str]) -> str | None:
+def find_mismatched_columns(
+    oof: Array, test: Array, others: Array, others_test: Array, columns: Sequence[str]
+) -> str | None:
     """Say in which column a member goes with honest others in its OOF and not in its test predictions; or None.
 
     `oof` (rows, columns) and `test` (test rows, columns) are the member's, `others` (members, rows, columns) and
@@ -141,9 +160,9 @@ def turned(oof: Array, test: Array, others: Array, others_test: Array, columns: 
         return None
     noise = MISMATCH_ERRORS / np.sqrt(len(test))
     for column, name in enumerate(columns):
-        seen = _agreement(oof[:, column], others[:, :, column].mean(0))
-        hidden = _agreement(test[:, column], others_test[:, :, column].mean(0))
-        if seen >= LEAST and hidden + noise < SHARE * seen:
+        seen = _correlate_ranks(oof[:, column], others[:, :, column].mean(0))
+        hidden = _correlate_ranks(test[:, column], others_test[:, :, column].mean(0))
+        if seen >= LEAST_OOF_CORRELATION and hidden + noise < LEAST_TEST_SHARE * seen:
             return (
                 f"in column {name!r} it goes with the run's own members on the OOF rows (rank correlation {seen:.2f}) "
                 f"but not on the test rows ({hidden:.2f}); were columns swapped, or rows?"
@@ -151,7 +170,7 @@ def turned(oof: Array, test: Array, others: Array, others_test: Array, columns: 
     return None
 
 
-def _agreement(one: Array, other: Array) -> float:
+def _correlate_ranks(one: Array, other: Array) -> float:
     """Spearman's rank correlation; 0 where one side is constant."""
     ranks = [rankdata(side) - (len(side) + 1) / 2 for side in (one, other)]
     norm = float(np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from oof import OOFError
-from oof.members.rows import Rows, check_complete, check_rows
+from oof.members.rows import WantedRows, check_complete, check_rows
 from oof.types import Array, IdArray, IntArray
 
 
@@ -37,11 +37,11 @@ class Member:
     verified: bool = True
 
 
-def member_from_parts(
+def join_parts(
     name: str,
     parts: Sequence[pd.DataFrame],
     test_parts: Sequence[pd.DataFrame],
-    wanted: Rows,
+    wanted: WantedRows,
     columns: Sequence[str],
 ) -> Member:
     """Join the parts of a member's fits.
@@ -60,7 +60,7 @@ def member_from_parts(
     if rows.empty:
         check_complete(f"member {name}", rows["id"], wanted)
     means = rows.groupby("id", sort=False)[list(columns)].mean().loc[wanted.index]
-    test_ids, test = _test(name, test_parts, folds, rows["seed"].unique().tolist(), list(columns))
+    test_ids, test = _join_test_parts(name, test_parts, folds, rows["seed"].unique().tolist(), list(columns))
     return Member(
         name=name,
         columns=tuple(columns),
@@ -87,7 +87,7 @@ def write_member(path_oof: Path, path_test: Path, member: Member) -> None:
         frame.to_parquet(path_test, index=False)
 
 
-def _test(
+def _join_test_parts(
     name: str, parts: Sequence[pd.DataFrame], folds: Sequence[int], seeds: Sequence[int], columns: list[str]
 ) -> tuple[IdArray, Array | None]:
     """Test predictions (folds, rows, columns), the mean over seeds in each fold, rows as in the first part."""
@@ -109,7 +109,7 @@ def _test(
     return first.to_numpy(dtype=object), np.stack(slices).reshape(shape).mean(1)
 
 
-def stack(members: Iterable[Member], count: int, wanted: Rows) -> tuple[list[Member], Array]:
+def stack_members(members: Iterable[Member], count: int, wanted: WantedRows) -> tuple[list[Member], Array]:
     """Members as views of P (count, rows, columns), and P; wanted rows in the order of the folds file.
 
     They are taken one after the other, so that memory holds no more than one of them twice. Raises OOFError if
@@ -121,10 +121,10 @@ def stack(members: Iterable[Member], count: int, wanted: Rows) -> tuple[list[Mem
         if not views:
             P = np.empty((count, *member.oof.shape))  # memory is taken where it is written
         else:
-            _alike(member, views[0])
+            _check_alike(member, views[0])
         if any(member.name == other.name for other in views):
             raise OOFError(f"two members are named {member.name!r}; names must differ")
-        _same(f"member {member.name}: the OOF rows", member.ids, wanted.ids, "the folds file")
+        _check_same_ids(f"member {member.name}: the OOF rows", member.ids, wanted.ids, "the folds file")
         P[at] = member.oof
         views.append(replace(member, oof=P[at]))
     if not views:
@@ -132,7 +132,7 @@ def stack(members: Iterable[Member], count: int, wanted: Rows) -> tuple[list[Mem
     return views, P
 
 
-def without(members: Sequence[Member], P: Array, names: Container[str]) -> tuple[list[Member], Array]:
+def drop_members(members: Sequence[Member], P: Array, names: Container[str]) -> tuple[list[Member], Array]:
     """The members but for those named, and their P."""
     kept = [at for at, member in enumerate(members) if member.name not in names]
     if len(kept) == len(members):
@@ -141,17 +141,17 @@ def without(members: Sequence[Member], P: Array, names: Container[str]) -> tuple
     return [replace(members[at], oof=P[place]) for place, at in enumerate(kept)], P
 
 
-def _alike(member: Member, first: Member) -> None:
+def _check_alike(member: Member, first: Member) -> None:
     if member.columns != first.columns:
         raise OOFError(
             f"member {member.name} has the columns {', '.join(member.columns)}, "
             f"member {first.name} has {', '.join(first.columns)}"
         )
     if member.test is not None and first.test is not None:
-        _same(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
+        _check_same_ids(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
 
 
-def idle(members: Sequence[Member]) -> dict[str, str]:
+def find_useless_members(members: Sequence[Member]) -> dict[str, str]:
     """Members that can add nothing, by name, and why: constant ones, and ones that equal a member before them.
 
     Such a file is mostly a mistake, and what equals or is constant makes the weights of others arbitrary.
@@ -159,7 +159,7 @@ def idle(members: Sequence[Member]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     kept: list[Member] = []
     for member in members:
-        twin = next((other.name for other in kept if _equal(member.oof, other.oof)), None)
+        twin = next((other.name for other in kept if _is_equal(member.oof, other.oof)), None)
         if not np.ptp(member.oof, axis=0).any():
             reasons[member.name] = "its OOF is the same for every row"
         elif twin:
@@ -169,12 +169,12 @@ def idle(members: Sequence[Member]) -> dict[str, str]:
     return reasons
 
 
-def _equal(a: Array, b: Array) -> bool:
+def _is_equal(a: Array, b: Array) -> bool:
     """Whether two members differ by rounding alone; a few rows tell most pairs apart."""
     return all(np.allclose(a[rows], b[rows], rtol=1e-9, atol=0) for rows in (slice(100), slice(None)))
 
 
-def stack_tests(members: Sequence[Member]) -> list[Array]:
+def collect_test_predictions(members: Sequence[Member]) -> list[Array]:
     """Each member's test predictions (fits, test rows, columns); OOFError if one has none."""
     tests = []
     for member in members:
@@ -184,7 +184,7 @@ def stack_tests(members: Sequence[Member]) -> list[Array]:
     return tests
 
 
-def _same(what: str, found: IdArray, right: IdArray, where: str) -> None:
+def _check_same_ids(what: str, found: IdArray, right: IdArray, where: str) -> None:
     if len(found) != len(right):
         raise OOFError(f"{what} are {len(found)}, {where} has {len(right)}")
     wrong = np.flatnonzero(found != right)

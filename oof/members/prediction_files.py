@@ -37,7 +37,7 @@ def write_part(
     frame.insert(0, "id", pd.Series(list(ids), dtype="str"))
     frame.insert(1, "fold", np.int64(fold))
     frame.insert(2, "seed", np.int64(seed))
-    _check(frame, columns, path)
+    _check_part(frame, columns, path)
     frame.to_parquet(path, index=False)
 
 
@@ -55,11 +55,11 @@ def read_part(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             f"{path}: has the columns {', '.join(map(str, frame.columns))}; "
             f"a part of this competition has {', '.join(KEYS + list(columns))}"
         )
-    _check(frame, columns, path)
+    _check_part(frame, columns, path)
     return frame
 
 
-def _check(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+def _check_part(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     for key in ("fold", "seed"):
         if frame[key].dtype != np.int64:
             raise OOFError(f"{path}: the column {key} must hold whole numbers (int64), it is {frame[key].dtype}")
@@ -78,7 +78,7 @@ def _check(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
         raise OOFError(f"{path}: id {frame['id'][twice].iloc[0]!r} appears twice")
 
 
-def write_frame(
+def write_predictions(
     path: Path,
     ids: Sequence[str] | IdArray,
     columns: Sequence[str],
@@ -93,7 +93,7 @@ def write_frame(
     frame.to_parquet(path, index=False)
 
 
-def read_frame(path: Path, columns: Sequence[str]) -> tuple[list[str], Array]:
+def read_predictions(path: Path, columns: Sequence[str]) -> tuple[list[str], Array]:
     """Ids and predictions (rows, columns) of such a table. Raises OOFError if it is missing, damaged or another's."""
     try:
         frame = pd.read_parquet(path)

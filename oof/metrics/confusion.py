@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, matthew
 from oof.types import Array, Labels
 
 
-def _by_column(function: Callable[[Labels, Labels], float]) -> Callable[[Labels, Labels], float]:
+def _average_columns(function: Callable[[Labels, Labels], float]) -> Callable[[Labels, Labels], float]:
     """Lift a metric of one column of labels to the mean over columns for multilabel."""
 
     def lifted(truth: Labels, labels: Labels) -> float:
@@ -23,92 +23,94 @@ def _by_column(function: Callable[[Labels, Labels], float]) -> Callable[[Labels,
     return lifted
 
 
-def _balanced_accuracy(truth: Labels, labels: Labels) -> float:
+def _compute_column_balanced_accuracy(truth: Labels, labels: Labels) -> float:
     # balanced_accuracy_score itself warns about labels that this fold's truth lacks
     return float(recall_score(truth, labels, labels=np.unique(truth), average="macro", zero_division=0))
 
 
-def _mcc(truth: Labels, labels: Labels) -> float:
+def _compute_column_mcc(truth: Labels, labels: Labels) -> float:
     if len(np.union1d(truth, labels)) == 1:  # scikit-learn gives 0 too, after a warning
         return 0.0
     return float(matthews_corrcoef(truth, labels))
 
 
-def _qwk(truth: Labels, labels: Labels) -> float:
+def _compute_column_qwk(truth: Labels, labels: Labels) -> float:
     grades = int(max(truth.max(), labels.max())) + 1  # without all grades the distances between them would shrink
     if len(np.union1d(truth, labels)) == 1:
         return 0.0
     return float(cohen_kappa_score(truth, labels, labels=np.arange(grades), weights="quadratic"))
 
 
-accuracy = _by_column(accuracy_score)
-balanced_accuracy = _by_column(_balanced_accuracy)
-f1 = _by_column(lambda truth, labels: f1_score(truth, labels, zero_division=0))
-macro_f1 = _by_column(lambda truth, labels: f1_score(truth, labels, average="macro", zero_division=0))
-mcc = _by_column(_mcc)
-qwk = _by_column(_qwk)
+compute_accuracy = _average_columns(accuracy_score)
+compute_balanced_accuracy = _average_columns(_compute_column_balanced_accuracy)
+compute_f1 = _average_columns(lambda truth, labels: f1_score(truth, labels, zero_division=0))
+compute_macro_f1 = _average_columns(lambda truth, labels: f1_score(truth, labels, average="macro", zero_division=0))
+compute_mcc = _average_columns(_compute_column_mcc)
+compute_qwk = _average_columns(_compute_column_qwk)
 
 
-def counts(truth: Labels, labels: Labels, classes: int) -> Array:
+def build_confusion_matrix(truth: Labels, labels: Labels, classes: int) -> Array:
     """Confusion matrix (classes, classes) of two vectors of codes: rows true, columns predicted."""
     cells = np.bincount(truth.astype(np.int64) * classes + labels, minlength=classes**2)
     return cells.reshape(classes, classes).astype(np.float64)
 
 
-def quick(of: Callable[[Array], Array], truth: Labels, labels: Labels) -> float:
+def score_by_confusion(of: Callable[[Array], Array], truth: Labels, labels: Labels) -> float:
     """A label metric by its confusion matrix, many times faster; the mean over columns for multilabel."""
     if truth.ndim == 2:
-        return float(np.mean([of(counts(t, column, 2)) for t, column in zip(truth.T, labels.T, strict=True)]))
-    return float(of(counts(truth, labels, max(int(truth.max()), int(labels.max()), 1) + 1)))
+        return float(
+            np.mean([of(build_confusion_matrix(t, column, 2)) for t, column in zip(truth.T, labels.T, strict=True)])
+        )
+    return float(of(build_confusion_matrix(truth, labels, max(int(truth.max()), int(labels.max()), 1) + 1)))
 
 
-def _ratio(above: Array, below: Array) -> Array:
+def _divide(above: Array, below: Array) -> Array:
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
-def accuracy_of(matrix: Array) -> Array:
+def derive_accuracy(matrix: Array) -> Array:
     """Share of rows on the diagonal."""
-    return _ratio(_diagonal(matrix).sum(-1), matrix.sum((-2, -1)))
+    return _divide(_get_diagonal(matrix).sum(-1), matrix.sum((-2, -1)))
 
 
-def balanced_accuracy_of(matrix: Array) -> Array:
+def derive_balanced_accuracy(matrix: Array) -> Array:
     """Mean recall over the classes that the truth has."""
     true = matrix.sum(-1)
-    return _ratio(_ratio(_diagonal(matrix), true).sum(-1), (true > 0).sum(-1).astype(np.float64))
+    return _divide(_divide(_get_diagonal(matrix), true).sum(-1), (true > 0).sum(-1).astype(np.float64))
 
 
-def f1_of(matrix: Array) -> Array:
+def derive_f1(matrix: Array) -> Array:
     """F1 of class 1 of a two-class matrix."""
-    return _class_f1(matrix)[..., 1]
+    return _derive_class_f1(matrix)[..., 1]
 
 
-def macro_f1_of(matrix: Array) -> Array:
+def derive_macro_f1(matrix: Array) -> Array:
     """Mean F1 over the classes that truth or labels have."""
     present = (matrix.sum(-1) + matrix.sum(-2)) > 0
-    return _ratio(_class_f1(matrix).sum(-1), present.sum(-1).astype(np.float64))
+    return _divide(_derive_class_f1(matrix).sum(-1), present.sum(-1).astype(np.float64))
 
 
-def mcc_of(matrix: Array) -> Array:
+def derive_mcc(matrix: Array) -> Array:
     """Matthews correlation for any number of classes (Gorodkin 2004)."""
     total, true, given = matrix.sum((-2, -1)), matrix.sum(-1), matrix.sum(-2)
-    together = _diagonal(matrix).sum(-1) * total - (true * given).sum(-1)
+    together = _get_diagonal(matrix).sum(-1) * total - (true * given).sum(-1)
     spread = (total**2 - (true**2).sum(-1)) * (total**2 - (given**2).sum(-1))
-    return _ratio(together, np.sqrt(spread))
+    return _divide(together, np.sqrt(spread))
 
 
-def qwk_of(matrix: Array) -> Array:
+def derive_qwk(matrix: Array) -> Array:
     """Cohen's kappa with quadratic weights (Cohen 1968)."""
     grades = np.arange(matrix.shape[-1])
     distance = (grades[:, None] - grades) ** 2
     chance = matrix.sum(-1)[..., :, None] * matrix.sum(-2)[..., None, :]
     expected = (distance * chance).sum((-2, -1))
     observed = (distance * matrix).sum((-2, -1)) * matrix.sum((-2, -1))
-    return np.where(expected > 0, 1 - _ratio(observed, expected), 0.0)
+    return np.where(expected > 0, 1 - _divide(observed, expected), 0.0)
 
 
-def _diagonal(matrix: Array) -> Array:
+def _get_diagonal(matrix: Array) -> Array:
     return np.diagonal(matrix, axis1=-2, axis2=-1)
 
 
-def _class_f1(matrix: Array) -> Array:
-    return _ratio(2 * _diagonal(matrix), matrix.sum(-1) + matrix.sum(-2))
+def _derive_class_f1(matrix: Array) -> Array:
+    return _divide(2 * _get_diagonal(matrix), matrix.sum(-1) + matrix.sum(-2))

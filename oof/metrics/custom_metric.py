@@ -17,11 +17,11 @@ import numpy as np
 
 from oof import OOFError
 from oof.metrics.metric_registry import METRICS, Metric, Needs
-from oof.metrics.thresholds import judged
+from oof.metrics.thresholds import prepare_for_metric
 from oof.types import Array, Truth
 
 
-def own_metric(path: Path, function: str, *, higher_is_better: bool, needs: Needs | None, task: str) -> Metric:
+def load_custom_metric(path: Path, function: str, *, higher_is_better: bool, needs: Needs | None, task: str) -> Metric:
     """The metric that `function(truth, predictions)` in the file at `path` computes, under the function's name.
 
     It gets arrays in the package's shapes; for `needs` labels, predictions are labels shaped as the truth. Raises
@@ -32,11 +32,11 @@ def own_metric(path: Path, function: str, *, higher_is_better: bool, needs: Need
         raise OOFError(f"metric file {path}: {function} is the name of a known metric; give the function another name")
     if not path.is_file():
         raise OOFError(f"metric file {path} does not exist")
-    found = OwnFunction(str(path), path.read_bytes(), function)
-    return Metric(function, found, higher_is_better, needs_of(needs, task), frozenset({task}))
+    found = CustomFunction(str(path), path.read_bytes(), function)
+    return Metric(function, found, higher_is_better, resolve_needs(needs, task), frozenset({task}))
 
 
-class OwnFunction:
+class CustomFunction:
     """A function of a Python file, called as metrics are. It travels to other processes and machines as its source.
 
     Raises OOFError if the file cannot be run or has no such function.
@@ -46,13 +46,13 @@ class OwnFunction:
         self._path, self._source, self._name = path, source, name
         self._function = self._load()
 
-    def __reduce__(self) -> tuple[type["OwnFunction"], tuple[str, bytes, str]]:
-        return OwnFunction, (self._path, self._source, self._name)
+    def __reduce__(self) -> tuple[type["CustomFunction"], tuple[str, bytes, str]]:
+        return CustomFunction, (self._path, self._source, self._name)
 
     def __call__(self, truth: Truth, predictions: Any) -> float:
         """The metric of copies. Raises OOFError if the function raises or gives no finite number."""
         where = f"metric file {self._path}, function {self._name}"
-        with _told(where):
+        with _report_as_oof_error(where):
             value = self._function(truth.copy(), predictions.copy())
         if not isinstance(value, Real):
             raise OOFError(f"{where}: returned {type(value).__name__}; it must return a number")
@@ -63,7 +63,7 @@ class OwnFunction:
     def _load(self) -> Callable[[Truth, Any], Any]:
         module = ModuleType("own_metric")
         module.__file__ = self._path
-        with _told(f"metric file {self._path}"):
+        with _report_as_oof_error(f"metric file {self._path}"):
             # not by a loader: it writes bytecode, and takes old one for a file edited twice within a second
             exec(SourceFileLoader("own_metric", self._path).source_to_code(self._source, self._path), vars(module))
         found: Any = getattr(module, self._name, None)
@@ -74,7 +74,7 @@ class OwnFunction:
         return found  # type: ignore[no-any-return]
 
 
-def needs_of(needs: Needs | None, task: str) -> Needs:
+def resolve_needs(needs: Needs | None, task: str) -> Needs:
     """What a metric of one's own gets; None is values for a regression, else probabilities.
 
     Raises OOFError for what a task does not give.
@@ -85,7 +85,7 @@ def needs_of(needs: Needs | None, task: str) -> Needs:
     return needs or allowed[0]
 
 
-def rehearse(metric: Metric, task: str, truth: Truth, columns: int) -> None:
+def rehearse_metric(metric: Metric, task: str, truth: Truth, columns: int) -> None:
     """Call a metric once, on predictions that are neither perfect nor constant: the truth of the row before.
 
     A function that fails must not cost a night of training. Raises its OOFError.
@@ -96,11 +96,11 @@ def rehearse(metric: Metric, task: str, truth: Truth, columns: int) -> None:
         predictions = np.eye(columns)[before]
     if task != "regression":  # halfway to knowing nothing
         predictions = predictions / 2 + 1 / (2 * columns if task in ("multiclass", "ordinal") else 4)
-    metric.function(truth, judged(metric, task, predictions))
+    metric.function(truth, prepare_for_metric(metric, task, predictions))
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def _report_as_oof_error(where: str) -> Iterator[None]:
     """What the user's code raises, as a sentence."""
     try:
         yield

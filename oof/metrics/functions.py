@@ -18,36 +18,38 @@ from oof.types import Array, Mask, Truth
 EPSILON = float(np.finfo(np.float64).eps)  # scikit-learn's clip: one sure mistake costs 36, not infinity
 
 
-def log_loss(truth: Truth, predictions: Array) -> float:
+def compute_log_loss(truth: Truth, predictions: Array) -> float:
     """Mean negative log probability of what was true; over labels too for multilabel.
 
     Rows of class probabilities are divided by their sum, so rounding does not count.
     """
-    return float(-np.log(true_probability(truth, predictions).clip(EPSILON)).mean())
+    return float(-np.log(compute_true_probability(truth, predictions).clip(EPSILON)).mean())
 
 
-def true_probability(truth: Truth, predictions: Array) -> Array:
+def compute_true_probability(truth: Truth, predictions: Array) -> Array:
     if predictions.shape[1] == 1 or truth.ndim == 2:
         return np.where(truth.reshape(predictions.shape) == 1, predictions, 1 - predictions)
     chosen: Array = predictions[np.arange(len(truth)), truth] / predictions.sum(1)
     return chosen
 
 
-def roc_auc(truth: Truth, predictions: Array) -> float:
+def compute_roc_auc(truth: Truth, predictions: Array) -> float:
     """Area under the ROC curve; the mean over labels or, one class against the rest, over classes.
 
     A column with one class only is left out. Raises OOFError if that is all of them.
     """
-    return _column_mean(_auc, truth, predictions, "roc_auc needs rows of both kinds in at least one column")
+    return _average_columns(
+        _compute_column_auc, truth, predictions, "roc_auc needs rows of both kinds in at least one column"
+    )
 
 
-def average_precision(truth: Truth, predictions: Array) -> float:
+def compute_average_precision(truth: Truth, predictions: Array) -> float:
     """Average precision, the mean over labels; a label without a positive row is left out, OOFError if all are."""
     complaint = "average_precision needs a positive row in at least one column"
-    return _column_mean(_average_precision, truth, predictions, complaint)
+    return _average_columns(_compute_column_average_precision, truth, predictions, complaint)
 
 
-def map_at(truth: Truth, predictions: Array, k: int) -> float:
+def compute_map_at(truth: Truth, predictions: Array, k: int) -> float:
     """Mean over rows of 1 / rank of the true class, 0 from rank k + 1 on: MAP@k where one answer is right.
 
     Equal predictions rank in the order of the columns, as they do in a submission of the k most probable classes made
@@ -59,7 +61,7 @@ def map_at(truth: Truth, predictions: Array, k: int) -> float:
     return float(np.where(rank <= k, 1 / rank, 0.0).mean())
 
 
-def _auc(hit: Mask, p: Array) -> float | None:
+def _compute_column_auc(hit: Mask, p: Array) -> float | None:
     """Mann-Whitney's count, ties half."""
     positives = int(np.count_nonzero(hit))
     negatives = len(p) - positives
@@ -78,7 +80,7 @@ def _auc(hit: Mask, p: Array) -> float | None:
     return wins / (positives * negatives)
 
 
-def _average_precision(hit: Mask, p: Array) -> float | None:
+def _compute_column_average_precision(hit: Mask, p: Array) -> float | None:
     """Precision at each distinct value, weighted by the recall it adds; rows of equal value come together."""
     if not hit.any():
         return None
@@ -89,49 +91,49 @@ def _average_precision(hit: Mask, p: Array) -> float | None:
     return float((found / (last + 1) * np.diff(found, prepend=0)).sum() / found[-1])
 
 
-def _column_mean(
+def _average_columns(
     function: Callable[[Mask, Array], float | None], truth: Truth, predictions: Array, complaint: str
 ) -> float:
-    values = [function(hit, p) for hit, p in hits(truth, predictions)]
+    values = [function(hit, p) for hit, p in iterate_columns(truth, predictions)]
     known = [value for value in values if value is not None]
     if not known:
         raise OOFError(f"{complaint}; these {len(truth)} rows have none")
     return float(np.mean(known))
 
 
-def hits(truth: Truth, predictions: Array) -> Iterator[tuple[Mask, Array]]:
+def iterate_columns(truth: Truth, predictions: Array) -> Iterator[tuple[Mask, Array]]:
     for column in range(predictions.shape[1]):
         code = 1 if truth.ndim == 2 or predictions.shape[1] == 1 else column
         yield (truth[:, column] if truth.ndim == 2 else truth) == code, predictions[:, column]
 
 
-def rmse(truth: Truth, predictions: Array) -> float:
+def compute_rmse(truth: Truth, predictions: Array) -> float:
     """Root of the mean squared error over all entries."""
     return float(np.sqrt(((predictions - truth) ** 2).mean()))
 
 
-def mcrmse(truth: Truth, predictions: Array) -> float:
+def compute_mcrmse(truth: Truth, predictions: Array) -> float:
     """Mean over the targets of each one's RMSE."""
     return float(np.sqrt(((predictions - truth) ** 2).mean(0)).mean())
 
 
-def mae(truth: Truth, predictions: Array) -> float:
+def compute_mae(truth: Truth, predictions: Array) -> float:
     """Mean absolute error over all entries."""
     return float(np.abs(predictions - truth).mean())
 
 
-def r2(truth: Truth, predictions: Array) -> float:
+def compute_r2(truth: Truth, predictions: Array) -> float:
     """Share of variance explained, the mean over targets; a constant target counts 1 if hit exactly, else 0."""
-    left, scale = ((predictions - truth) ** 2).sum(0), unit(truth)[1]
+    left, scale = ((predictions - truth) ** 2).sum(0), normalise_columns(truth)[1]
     return float(np.where(scale > 0, 1 - left * scale**2, left == 0).mean())
 
 
-def pearson(truth: Truth, predictions: Array) -> float:
+def compute_pearson(truth: Truth, predictions: Array) -> float:
     """Pearson correlation, the mean over targets; a constant column counts 0, it tells nothing."""
-    return float((unit(truth)[0] * unit(predictions)[0]).sum(0).mean())
+    return float((normalise_columns(truth)[0] * normalise_columns(predictions)[0]).sum(0).mean())
 
 
-def unit(values: Truth) -> tuple[Array, Array]:
+def normalise_columns(values: Truth) -> tuple[Array, Array]:
     """Columns with mean 0 and length 1, and what they were multiplied by; both are zeros for a constant column."""
     centred = values - values.mean(0)
     length = np.sqrt((centred**2).sum(0))
@@ -140,13 +142,13 @@ def unit(values: Truth) -> tuple[Array, Array]:
     return centred * scale, scale
 
 
-def spearman(truth: Truth, predictions: Array) -> float:
+def compute_spearman(truth: Truth, predictions: Array) -> float:
     """Spearman rank correlation, the mean over targets; a constant column counts 0."""
-    return pearson(rankdata(truth, axis=0), rankdata(predictions, axis=0))
+    return compute_pearson(rankdata(truth, axis=0), rankdata(predictions, axis=0))
 
 
-def log_loss_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `log_loss` by each prediction, (rows, columns)."""
+def compute_log_loss_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `compute_log_loss` by each prediction, (rows, columns)."""
     size = len(predictions)
     if predictions.shape[1] == 1 or truth.ndim == 2:
         hit = truth.reshape(predictions.shape) == 1
@@ -159,34 +161,34 @@ def log_loss_gradient(truth: Truth, predictions: Array) -> Array:
     return gradient / size
 
 
-def rmse_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `rmse` by each prediction; zero where the error is zero."""
+def compute_rmse_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `compute_rmse` by each prediction; zero where the error is zero."""
     error: Array = predictions - truth
     slope: Array = error / (max(float(np.sqrt((error**2).mean())), EPSILON) * error.size)
     return slope
 
 
-def mcrmse_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `mcrmse` by each prediction; zero where the error is zero."""
+def compute_mcrmse_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `compute_mcrmse` by each prediction; zero where the error is zero."""
     error: Array = predictions - truth
     slope: Array = error / (np.sqrt((error**2).mean(0)).clip(EPSILON) * error.size)
     return slope
 
 
-def mae_gradient(truth: Truth, predictions: Array) -> Array:
-    """Subgradient of `mae` by each prediction; zero where the error is zero."""
+def compute_mae_gradient(truth: Truth, predictions: Array) -> Array:
+    """Subgradient of `compute_mae` by each prediction; zero where the error is zero."""
     slope: Array = np.sign(predictions - truth) / predictions.size
     return slope
 
 
-def r2_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `r2` by each prediction; zero for a constant target."""
-    gradient: Array = -2 * (predictions - truth) * unit(truth)[1] ** 2 / truth.shape[1]
+def compute_r2_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `compute_r2` by each prediction; zero for a constant target."""
+    gradient: Array = -2 * (predictions - truth) * normalise_columns(truth)[1] ** 2 / truth.shape[1]
     return gradient
 
 
-def pearson_gradient(truth: Truth, predictions: Array) -> Array:
-    """Derivative of `pearson` by each prediction; zero for a constant column."""
-    a, (b, scale) = unit(truth)[0], unit(predictions)
+def compute_pearson_gradient(truth: Truth, predictions: Array) -> Array:
+    """Derivative of `compute_pearson` by each prediction; zero for a constant column."""
+    a, (b, scale) = normalise_columns(truth)[0], normalise_columns(predictions)
     gradient: Array = (a - (a * b).sum(0) * b) * scale / truth.shape[1]
     return gradient

@@ -48,31 +48,44 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "log_loss": Metric(
-        "log_loss", functions.log_loss, False, "probabilities", CLASSES, gradient=functions.log_loss_gradient
+        "log_loss",
+        functions.compute_log_loss,
+        False,
+        "probabilities",
+        CLASSES,
+        gradient=functions.compute_log_loss_gradient,
     ),
-    "roc_auc": Metric("roc_auc", functions.roc_auc, True, "ranks", CLASSES),
+    "roc_auc": Metric("roc_auc", functions.compute_roc_auc, True, "ranks", CLASSES),
     "average_precision": Metric(
-        "average_precision", functions.average_precision, True, "ranks", frozenset({"binary", "multilabel"})
+        "average_precision", functions.compute_average_precision, True, "ranks", frozenset({"binary", "multilabel"})
     ),
-    "accuracy": Metric("accuracy", confusion.accuracy, True, "labels", CLASSES, confusion=confusion.accuracy_of),
+    "accuracy": Metric(
+        "accuracy", confusion.compute_accuracy, True, "labels", CLASSES, confusion=confusion.derive_accuracy
+    ),
     "balanced_accuracy": Metric(
         "balanced_accuracy",
-        confusion.balanced_accuracy,
+        confusion.compute_balanced_accuracy,
         True,
         "labels",
         CLASSES,
-        confusion=confusion.balanced_accuracy_of,
+        confusion=confusion.derive_balanced_accuracy,
     ),
-    "f1": Metric("f1", confusion.f1, True, "labels", CLASSES, confusion=confusion.f1_of),
-    "macro_f1": Metric("macro_f1", confusion.macro_f1, True, "labels", CLASSES, confusion=confusion.macro_f1_of),
-    "mcc": Metric("mcc", confusion.mcc, True, "labels", CLASSES, confusion=confusion.mcc_of),
-    "qwk": Metric("qwk", confusion.qwk, True, "labels", frozenset({"ordinal"}), confusion=confusion.qwk_of),
-    "rmse": Metric("rmse", functions.rmse, False, "values", VALUES, gradient=functions.rmse_gradient),
-    "mcrmse": Metric("mcrmse", functions.mcrmse, False, "values", VALUES, gradient=functions.mcrmse_gradient),
-    "mae": Metric("mae", functions.mae, False, "values", VALUES, gradient=functions.mae_gradient),
-    "r2": Metric("r2", functions.r2, True, "values", VALUES, gradient=functions.r2_gradient),
-    "pearson": Metric("pearson", functions.pearson, True, "values", VALUES, gradient=functions.pearson_gradient),
-    "spearman": Metric("spearman", functions.spearman, True, "ranks", VALUES),
+    "f1": Metric("f1", confusion.compute_f1, True, "labels", CLASSES, confusion=confusion.derive_f1),
+    "macro_f1": Metric(
+        "macro_f1", confusion.compute_macro_f1, True, "labels", CLASSES, confusion=confusion.derive_macro_f1
+    ),
+    "mcc": Metric("mcc", confusion.compute_mcc, True, "labels", CLASSES, confusion=confusion.derive_mcc),
+    "qwk": Metric("qwk", confusion.compute_qwk, True, "labels", frozenset({"ordinal"}), confusion=confusion.derive_qwk),
+    "rmse": Metric("rmse", functions.compute_rmse, False, "values", VALUES, gradient=functions.compute_rmse_gradient),
+    "mcrmse": Metric(
+        "mcrmse", functions.compute_mcrmse, False, "values", VALUES, gradient=functions.compute_mcrmse_gradient
+    ),
+    "mae": Metric("mae", functions.compute_mae, False, "values", VALUES, gradient=functions.compute_mae_gradient),
+    "r2": Metric("r2", functions.compute_r2, True, "values", VALUES, gradient=functions.compute_r2_gradient),
+    "pearson": Metric(
+        "pearson", functions.compute_pearson, True, "values", VALUES, gradient=functions.compute_pearson_gradient
+    ),
+    "spearman": Metric("spearman", functions.compute_spearman, True, "ranks", VALUES),
 }
 
 # F1 of many classes is the mean over them; of many labels, the mean of each one's F1 of the positive class
@@ -89,12 +102,12 @@ DEFAULTS = {
 }
 
 
-def metric(name: str, task: str) -> Metric:
+def find_metric(name: str, task: str) -> Metric:
     """The metric of that name as the task reads it; `map_at_3` is one for every number.
 
     Raises OOFError for an unknown name (with the nearest known one) and for a metric that does not fit the task.
     """
-    found = METRICS.get(MEANS.get((name, task), name)) or _map_at(name)
+    found = METRICS.get(MEANS.get((name, task), name)) or _parse_map_at(name)
     if found is None:
         near = get_close_matches(name, [*METRICS, "map_at_3"], n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -106,15 +119,15 @@ def metric(name: str, task: str) -> Metric:
     return replace(found, name=name)
 
 
-def _map_at(name: str) -> Metric | None:
+def _parse_map_at(name: str) -> Metric | None:
     if not name.startswith("map_at"):
         return None
     number = re.fullmatch(r"map_at_([1-9][0-9]*)", name)
     if number is None:
         raise OOFError(f"metric {name!r} must end in a whole number from 1 up, for the k best classes: map_at_3")
-    return Metric(name, partial(functions.map_at, k=int(number[1])), True, "probabilities", RANKED)
+    return Metric(name, partial(functions.compute_map_at, k=int(number[1])), True, "probabilities", RANKED)
 
 
-def default_metric(task: str) -> Metric:
+def get_default_metric(task: str) -> Metric:
     """The metric used where the config names none: log_loss, qwk for ordinal, rmse for regression."""
-    return metric(DEFAULTS[task], task)
+    return find_metric(DEFAULTS[task], task)

@@ -9,7 +9,7 @@ shrinks to the common ones, the median ignores how far away the tails are).
 import numpy as np
 import numpy.typing as npt
 
-from oof.metrics.confusion import quick
+from oof.metrics.confusion import score_by_confusion
 from oof.metrics.metric_registry import Metric
 from oof.types import Array, Decided, Labels
 
@@ -17,7 +17,7 @@ CANDIDATES = 200  # cut points tried per grade
 TIE = 1e-12
 
 
-def decide(task: str, predictions: Array, thresholds: list[float] | None = None) -> Labels:
+def decide_labels(task: str, predictions: Array, thresholds: list[float] | None = None) -> Labels:
     """Labels shaped as the truth: (rows,) codes, or (rows, labels) 0/1 for multilabel.
 
     `thresholds`: one for binary, one a label for multilabel, classes - 1 rising cut points for ordinal; None takes
@@ -27,16 +27,16 @@ def decide(task: str, predictions: Array, thresholds: list[float] | None = None)
         chosen: Labels = predictions.argmax(1)
         return chosen
     if task == "ordinal":
-        cuts = default_cuts(predictions) if thresholds is None else np.array(thresholds)
-        return np.searchsorted(cuts, expected_grade(predictions), side="right").astype(np.int64)
+        cuts = get_default_cuts(predictions) if thresholds is None else np.array(thresholds)
+        return np.searchsorted(cuts, compute_expected_grade(predictions), side="right").astype(np.int64)
     limits = np.full(predictions.shape[1], 0.5) if thresholds is None else np.array(thresholds)
     labels: Labels = (predictions >= limits).astype(np.int64)
     return labels[:, 0] if task == "binary" else labels
 
 
-def judged(metric: Metric, task: str, predictions: Array, thresholds: list[float] | None = None) -> Decided:
+def prepare_for_metric(metric: Metric, task: str, predictions: Array, thresholds: list[float] | None = None) -> Decided:
     """What the metric takes: labels decided from the predictions for a label metric, else the predictions."""
-    return decide(task, predictions, thresholds) if metric.needs == "labels" else predictions
+    return decide_labels(task, predictions, thresholds) if metric.needs == "labels" else predictions
 
 
 def fit_thresholds(metric: Metric, task: str, truth: Labels, predictions: Array) -> list[float] | None:
@@ -50,24 +50,24 @@ def fit_thresholds(metric: Metric, task: str, truth: Labels, predictions: Array)
     if task == "ordinal":
         return _fit_cuts(metric, truth, predictions)
     columns = truth.reshape(predictions.shape)
-    return [best_cut(metric, t, p)[0] for t, p in zip(columns.T, predictions.T, strict=True)]
+    return [find_best_threshold(metric, t, p)[0] for t, p in zip(columns.T, predictions.T, strict=True)]
 
 
-def best_value(metric: Metric, task: str, truth: Labels, predictions: Array) -> float:
+def score_at_best_thresholds(metric: Metric, task: str, truth: Labels, predictions: Array) -> float:
     """Value of a label metric with the thresholds that are best on these rows; a search over weights asks this.
 
     Ordinal keeps the rounded grade here: fitting cut points for every trial would cost more than it tells.
     """
     if metric.confusion is None:
-        return metric.function(truth, decide(task, predictions))
+        return metric.function(truth, decide_labels(task, predictions))
     if task in ("binary", "multilabel"):
         columns = truth.reshape(predictions.shape)
         pairs = zip(columns.T, predictions.T, strict=True)
-        return float(np.mean([best_cut(metric, t, p, limit=CANDIDATES)[1] for t, p in pairs]))
-    return quick(metric.confusion, truth, decide(task, predictions))
+        return float(np.mean([find_best_threshold(metric, t, p, limit=CANDIDATES)[1] for t, p in pairs]))
+    return score_by_confusion(metric.confusion, truth, decide_labels(task, predictions))
 
 
-def best_cut(metric: Metric, truth: Labels, p: Array, limit: int | None = None) -> tuple[float, float]:
+def find_best_threshold(metric: Metric, truth: Labels, p: Array, limit: int | None = None) -> tuple[float, float]:
     """The threshold on one column that is best for a label metric with a `confusion`, and its value.
 
     `limit` tries about that many cuts, evenly spread over the distinct values, instead of all.
@@ -96,13 +96,13 @@ def best_cut(metric: Metric, truth: Labels, p: Array, limit: int | None = None) 
     return float(cuts[best]), float(metric.sign * values[best])
 
 
-def expected_grade(predictions: Array) -> Array:
+def compute_expected_grade(predictions: Array) -> Array:
     """Sum of grade times probability, (rows,)."""
     grade: Array = predictions @ np.arange(predictions.shape[1], dtype=np.float64) / predictions.sum(1)
     return grade
 
 
-def default_cuts(predictions: Array) -> Array:
+def get_default_cuts(predictions: Array) -> Array:
     """Cut points .5, 1.5, ... that round the expected grade."""
     return np.arange(predictions.shape[1] - 1) + 0.5
 
@@ -111,25 +111,27 @@ def _fit_cuts(metric: Metric, truth: Labels, predictions: Array) -> list[float]:
     """Coordinate search from two starts: rounding, and the cuts that give the grades their own shares."""
     assert metric.confusion is not None
     classes = predictions.shape[1]
-    grade = expected_grade(predictions)
+    grade = compute_expected_grade(predictions)
     shares = np.cumsum(np.bincount(truth, minlength=classes))[:-1] / len(truth)
     own = np.quantile(grade, shares)
     spread = np.quantile(grade, np.linspace(0, 1, CANDIDATES))
-    cuts = np.unique(np.concatenate([default_cuts(predictions), own, spread]))
+    cuts = np.unique(np.concatenate([get_default_cuts(predictions), own, spread]))
     cell = np.searchsorted(cuts, grade, side="right")  # rows of cells 0..j-1 lie below cut j-1
     table = np.zeros((len(cuts) + 1, classes))
     np.add.at(table, (cell, truth), 1)
     below = np.cumsum(table, axis=0)
-    found = [_climb(metric, below, np.searchsorted(cuts, start)) for start in (default_cuts(predictions), own)]
+    found = [
+        _improve_cuts(metric, below, np.searchsorted(cuts, start)) for start in (get_default_cuts(predictions), own)
+    ]
     best = max(found, key=lambda one: one[0] + (TIE if one is found[0] else 0.0))
     return [float(cut) for cut in cuts[best[1]]]
 
 
-def _climb(metric: Metric, below: Array, start: npt.NDArray[np.intp]) -> tuple[float, npt.NDArray[np.intp]]:
+def _improve_cuts(metric: Metric, below: Array, start: npt.NDArray[np.intp]) -> tuple[float, npt.NDArray[np.intp]]:
     """Move one cut at a time to its best place between its neighbours until none moves."""
     assert metric.confusion is not None
     at = start.copy()
-    best = float(metric.sign * metric.confusion(_matrices(below, at[None]))[0])
+    best = float(metric.sign * metric.confusion(_build_matrices(below, at[None]))[0])
     moved = True
     while moved:
         moved = False
@@ -138,13 +140,13 @@ def _climb(metric: Metric, below: Array, start: npt.NDArray[np.intp]) -> tuple[f
             high = at[one + 1] if one + 1 < len(at) else len(below) - 2
             trials = np.repeat(at[None], high - low + 1, axis=0)
             trials[:, one] = np.arange(low, high + 1)
-            values = metric.sign * metric.confusion(_matrices(below, trials))
+            values = metric.sign * metric.confusion(_build_matrices(below, trials))
             if values.max() > best + TIE:
                 at, best, moved = trials[values.argmax()], float(values.max()), True
     return best, at
 
 
-def _matrices(below: Array, trials: npt.NDArray[np.intp]) -> Array:
+def _build_matrices(below: Array, trials: npt.NDArray[np.intp]) -> Array:
     """Confusion matrices (trials, true, predicted) of cut positions (trials, classes - 1)."""
     edges = np.concatenate([below[trials], np.repeat(below[-1:][None], len(trials), axis=0)], axis=1)
     return np.diff(edges, axis=1, prepend=0).transpose(0, 2, 1)

@@ -18,18 +18,18 @@ from oof.types import Array, Counts, Decided, Labels, Mask, Truth
 
 FLAT = 1e-6  # of a spread below this share of the squares, rounding leaves too little
 
-Counted = Callable[[Counts], float | None]  # None where the metric is undefined on such rows
+WeightedMetric = Callable[[Counts], float | None]  # None where the metric is undefined on such rows
 
 
-def counted(metric: Metric, truth: Truth, decided: Decided) -> Counted:
+def weight_metric(metric: Metric, truth: Truth, decided: Decided) -> WeightedMetric:
     """The metric as a function of how often each row counts; `decided` is what the metric takes."""
     if metric.confusion is not None:
-        return _confusion(metric.confusion, truth, decided)
-    made = QUICK.get(metric.function)
-    return made(truth, decided) if made else _repeated(metric.function, truth, decided)
+        return _weight_label_metric(metric.confusion, truth, decided)
+    made = WEIGHTED.get(metric.function)
+    return made(truth, decided) if made else _repeat_rows(metric.function, truth, decided)
 
 
-def _repeated(function: Callable[[Truth, Any], float], truth: Truth, decided: Decided) -> Counted:
+def _repeat_rows(function: Callable[[Truth, Any], float], truth: Truth, decided: Decided) -> WeightedMetric:
     def value(counts: Counts) -> float | None:
         rows = np.repeat(np.arange(len(truth)), counts.astype(np.int64))
         if not len(rows):
@@ -42,7 +42,7 @@ def _repeated(function: Callable[[Truth, Any], float], truth: Truth, decided: De
     return value
 
 
-def _confusion(of: Callable[[Array], Array], truth: Truth, labels: Labels) -> Counted:
+def _weight_label_metric(of: Callable[[Array], Array], truth: Truth, labels: Labels) -> WeightedMetric:
     """By confusion matrices (..., true, predicted), one a label for multilabel."""
     pairs = [(truth, labels)] if truth.ndim == 1 else list(zip(truth.T, labels.T, strict=True))
     classes = 2 if truth.ndim == 2 else int(max(truth.max(), labels.max(), 1)) + 1
@@ -58,10 +58,10 @@ def _confusion(of: Callable[[Array], Array], truth: Truth, labels: Labels) -> Co
     return value
 
 
-def _mean_of(loss: Callable[[Truth, Array], Array], root: bool = False) -> Any:
+def _weight_mean_loss(loss: Callable[[Truth, Array], Array], root: bool = False) -> Any:
     """A metric that is the mean over columns of the mean loss (rows, columns or 1), or of its root."""
 
-    def made(truth: Truth, predictions: Array) -> Counted:
+    def made(truth: Truth, predictions: Array) -> WeightedMetric:
         losses = loss(truth, predictions)
 
         def value(counts: Counts) -> float | None:
@@ -76,31 +76,31 @@ def _mean_of(loss: Callable[[Truth, Array], Array], root: bool = False) -> Any:
     return made
 
 
-def _log_losses(truth: Truth, predictions: Array) -> Array:
-    lost: Array = -np.log(functions.true_probability(truth, predictions).clip(EPSILON))
+def _compute_log_losses(truth: Truth, predictions: Array) -> Array:
+    lost: Array = -np.log(functions.compute_true_probability(truth, predictions).clip(EPSILON))
     means: Array = lost.reshape(len(truth), -1).mean(1, keepdims=True)
     return means
 
 
-def _square_errors(truth: Truth, predictions: Array) -> Array:
+def _compute_square_errors(truth: Truth, predictions: Array) -> Array:
     errors: Array = predictions - truth
     squares: Array = errors**2
     return squares
 
 
-def _mean_square_errors(truth: Truth, predictions: Array) -> Array:
-    means: Array = _square_errors(truth, predictions).mean(1, keepdims=True)
+def _compute_mean_square_errors(truth: Truth, predictions: Array) -> Array:
+    means: Array = _compute_square_errors(truth, predictions).mean(1, keepdims=True)
     return means
 
 
-def _absolute_errors(truth: Truth, predictions: Array) -> Array:
+def _compute_absolute_errors(truth: Truth, predictions: Array) -> Array:
     errors: Array = np.abs(predictions - truth).mean(1, keepdims=True)
     return errors
 
 
-def _r2(truth: Truth, predictions: Array) -> Counted:
-    squares, around = _square_errors(truth, predictions), truth - truth.mean(0)
-    exact = _repeated(functions.r2, truth, predictions)
+def _weight_r2(truth: Truth, predictions: Array) -> WeightedMetric:
+    squares, around = _compute_square_errors(truth, predictions), truth - truth.mean(0)
+    exact = _repeat_rows(functions.compute_r2, truth, predictions)
 
     def value(counts: Counts) -> float | None:
         total = counts.sum()
@@ -113,19 +113,19 @@ def _r2(truth: Truth, predictions: Array) -> Counted:
     return value
 
 
-def _pearson(truth: Truth, predictions: Array) -> Counted:
+def _weight_pearson(truth: Truth, predictions: Array) -> WeightedMetric:
     a, b = truth - truth.mean(0), predictions - predictions.mean(0)
-    exact = _repeated(functions.pearson, truth, predictions)
-    return lambda counts: _correlation(a, b, counts, exact)
+    exact = _repeat_rows(functions.compute_pearson, truth, predictions)
+    return lambda counts: _compute_correlation(a, b, counts, exact)
 
 
-def _spearman(truth: Truth, predictions: Array) -> Counted:
-    known, given = _Ranks(truth), _Ranks(predictions)
-    exact = _repeated(functions.spearman, truth, predictions)
-    return lambda counts: _correlation(known.under(counts), given.under(counts), counts, exact)
+def _weight_spearman(truth: Truth, predictions: Array) -> WeightedMetric:
+    known, given = _SortedColumns(truth), _SortedColumns(predictions)
+    exact = _repeat_rows(functions.compute_spearman, truth, predictions)
+    return lambda counts: _compute_correlation(known.under(counts), given.under(counts), counts, exact)
 
 
-def _correlation(a: Array, b: Array, counts: Counts, exact: Counted) -> float | None:
+def _compute_correlation(a: Array, b: Array, counts: Counts, exact: WeightedMetric) -> float | None:
     """The mean over columns, which are centred; `exact` is asked where one hardly varies on the rows that count."""
     total = counts.sum()
     if not total:
@@ -138,7 +138,7 @@ def _correlation(a: Array, b: Array, counts: Counts, exact: Counted) -> float | 
     return float((together / np.sqrt(spread_a * spread_b)).mean())
 
 
-class _Ranks:
+class _SortedColumns:
     """Columns sorted once; `under` gives mean ranks (rows, columns) when rows count several times."""
 
     def __init__(self, values: Array) -> None:
@@ -152,11 +152,11 @@ class _Ranks:
         return ranks
 
 
-def _by_order(function: Callable[[Array, Array], Array]) -> Any:
+def _weight_order_metric(function: Callable[[Array, Array], Array]) -> Any:
     """The mean over columns of a function of positives and rows in each group of equal predictions, highest first."""
 
-    def made(truth: Truth, predictions: Array) -> Counted:
-        columns = [_groups(hit, p) for hit, p in functions.hits(truth, predictions)]
+    def made(truth: Truth, predictions: Array) -> WeightedMetric:
+        columns = [_group_by_prediction(hit, p) for hit, p in functions.iterate_columns(truth, predictions)]
 
         def value(counts: Counts) -> float | None:
             found = []
@@ -174,33 +174,33 @@ def _by_order(function: Callable[[Array, Array], Array]) -> Any:
     return made
 
 
-def _groups(hit: Mask, p: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp] | None, Array]:
+def _group_by_prediction(hit: Mask, p: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp] | None, Array]:
     order = np.argsort(-p, kind="stable")
     new = np.append(True, np.diff(p[order]) != 0)
     return order, None if new.all() else np.flatnonzero(new), hit[order].astype(np.float64)
 
 
-def _auc(positives: Array, rows: Array) -> Any:
+def _compute_auc(positives: Array, rows: Array) -> Any:
     negatives = rows - positives
     pairs = positives.sum() * negatives.sum()
     above = np.cumsum(positives) - positives / 2
     return negatives @ above / pairs if pairs else np.nan
 
 
-def _average_precision(positives: Array, rows: Array) -> Any:
+def _compute_average_precision(positives: Array, rows: Array) -> Any:
     total, called = positives.sum(), np.cumsum(rows)
     precision = np.cumsum(positives) / np.maximum(called, 1)
     return positives @ precision / total if total else np.nan
 
 
-QUICK: dict[Any, Callable[[Truth, Array], Counted]] = {
-    functions.log_loss: _mean_of(_log_losses),
-    functions.rmse: _mean_of(_mean_square_errors, root=True),
-    functions.mcrmse: _mean_of(_square_errors, root=True),
-    functions.mae: _mean_of(_absolute_errors),
-    functions.r2: _r2,
-    functions.pearson: _pearson,
-    functions.spearman: _spearman,
-    functions.roc_auc: _by_order(_auc),
-    functions.average_precision: _by_order(_average_precision),
+WEIGHTED: dict[Any, Callable[[Truth, Array], WeightedMetric]] = {
+    functions.compute_log_loss: _weight_mean_loss(_compute_log_losses),
+    functions.compute_rmse: _weight_mean_loss(_compute_mean_square_errors, root=True),
+    functions.compute_mcrmse: _weight_mean_loss(_compute_square_errors, root=True),
+    functions.compute_mae: _weight_mean_loss(_compute_absolute_errors),
+    functions.compute_r2: _weight_r2,
+    functions.compute_pearson: _weight_pearson,
+    functions.compute_spearman: _weight_spearman,
+    functions.compute_roc_auc: _weight_order_metric(_compute_auc),
+    functions.compute_average_precision: _weight_order_metric(_compute_average_precision),
 }

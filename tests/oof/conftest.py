@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit, softmax
 
 from oof.blends.problem import Problem
-from oof.metrics.metric_registry import metric
+from oof.metrics.metric_registry import find_metric
 
 Draw = Callable[..., tuple[Any, Any]]
 LevelOne = Callable[..., Problem]
@@ -20,7 +20,7 @@ def level_one() -> LevelOne:
 
     def made(truth: Any, P: Any, task: str, name: str = "log_loss", fold: Any = None, component: Any = None) -> Problem:
         folds = np.arange(len(truth)) % 4 if fold is None else fold
-        return Problem(P, truth, folds, task, metric(name, task), component)
+        return Problem(P, truth, folds, task, find_metric(name, task), component)
 
     return made
 

@@ -79,7 +79,7 @@ def test_rows_are_blended_alike_however_many_at_a_time(draw, level_one, monkeypa
     its = blend(method, BLENDS[method].fit(level_one(truth, P, "binary")))
     tests = [np.stack([P[0], P[0] ** 2]), P[1:]]
     whole = apply_blend(its, tests)
-    monkeypatch.setattr(blend_file, "ROWS", 7)
+    monkeypatch.setattr(blend_file, "BLOCK_ROWS", 7)
     assert apply_blend(its, tests) == pytest.approx(whole, rel=1e-12)
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.blends.blend_registry import BLENDS, blend
+from oof.blends.blend_registry import BLENDS, find_blend
 from oof.blends.problem import Problem
-from oof.blends.search import objective
-from oof.metrics.metric_registry import METRICS, metric
+from oof.blends.search import make_objective
+from oof.metrics.metric_registry import METRICS, find_metric
 from oof.spec import Method
 
 TASKS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]
@@ -26,7 +26,7 @@ cells = pytest.mark.parametrize(("method", "task", "name"), CELLS)
 
 
 def fitted(method, task, name, truth, P):
-    rule, entry = blend(method, task, metric(name, task)), metric(name, task)
+    rule, entry = find_blend(method, task, find_metric(name, task)), find_metric(name, task)
     return rule.fit(Problem(P, truth, np.arange(len(truth)) % 4, task, entry)), rule
 
 
@@ -78,7 +78,7 @@ def test_permuted_members_permute_the_weights(method, task, name, draw):
     found, expected = rule.apply(permuted, P[order]), rule.apply(numbers, P)
     if method not in FIXED and (name == "f1" or (method, name) == ("shrunk", "roc_auc")):
         # of several weights that are as good, which one a search finds hangs on the last digit of a sum
-        value = objective(Problem(P, truth, np.zeros(80, dtype=int), task, metric(name, task)))
+        value = make_objective(Problem(P, truth, np.zeros(80, dtype=int), task, find_metric(name, task)))
         assert value(found) == pytest.approx(value(expected), abs=0.01)
         assert found == pytest.approx(expected, abs=0.15)
         return
@@ -145,7 +145,7 @@ def test_two_rows_are_enough(method, task, name, draw):
 def test_chosen_weights_are_in_sample_no_worse_than_equal_ones(method, task, name, draw):
     truth, P = draw(task)
     numbers, rule = fitted(method, task, name, truth, P)
-    value = objective(Problem(P, truth, np.zeros(len(truth), dtype=int), task, metric(name, task)))
+    value = make_objective(Problem(P, truth, np.zeros(len(truth), dtype=int), task, find_metric(name, task)))
     assert value(rule.apply(numbers, P)) >= value(P.mean(0)) - 1e-9
 
 
@@ -164,13 +164,13 @@ def test_the_config_offers_auto_and_exactly_the_registered_blends():
 
 def test_an_unknown_blend_is_refused_with_the_nearest_name():
     with pytest.raises(OOFError, match=r"unknown blend 'simplx': did you mean simplex\? known ones: mean"):
-        blend("simplx", "binary", METRICS["log_loss"])
+        find_blend("simplx", "binary", METRICS["log_loss"])
 
 
 def test_ranks_are_refused_where_they_are_no_answer():
     with pytest.raises(OOFError, match="blend rank_mean does not fit task multiclass; fitting ones: mean, "):
-        blend("rank_mean", "multiclass", METRICS["roc_auc"])
+        find_blend("rank_mean", "multiclass", METRICS["roc_auc"])
     with pytest.raises(OOFError, match="blend rank_mean gives no probabilities, which metric log_loss needs"):
-        blend("rank_mean", "binary", METRICS["log_loss"])
+        find_blend("rank_mean", "binary", METRICS["log_loss"])
     with pytest.raises(OOFError, match="blend rank_mean gives no values, which metric rmse needs"):
-        blend("rank_mean", "regression", METRICS["rmse"])
+        find_blend("rank_mean", "regression", METRICS["rmse"])

@@ -7,10 +7,10 @@ import pytest
 from scipy.special import expit, logit, softmax
 
 from oof.blends.blend_registry import BLENDS
-from oof.blends.calibration import HOTTEST, apply_finish, finishes, fit_finish
-from oof.metrics.functions import log_loss
-from oof.metrics.metric_registry import METRICS, metric
-from oof.selection.scores import blended, fit_all, fit_folds
+from oof.blends.calibration import HIGHEST_TEMPERATURE, apply_finish, fit_finish, has_finish
+from oof.metrics.functions import compute_log_loss
+from oof.metrics.metric_registry import METRICS, find_metric
+from oof.selection.scores import combine_fits, fit_all, fit_folds
 
 LOSS = METRICS["log_loss"]
 PROBABILITIES = ["binary", "multiclass", "multilabel", "ordinal"]
@@ -48,11 +48,11 @@ def test_the_temperature_is_the_best_of_a_slow_grid(draw, task):
     truth, P = draw(task, rows=200)
     found = fit_finish(LOSS, task, truth, P[0])["temperature"]
     grid = np.linspace(0.3, 3, 541)
-    best = grid[int(np.argmin([log_loss(truth, heated(task, P[0], one)) for one in grid]))]
+    best = grid[int(np.argmin([compute_log_loss(truth, heated(task, P[0], one)) for one in grid]))]
     assert found == pytest.approx(best, rel=0.08)  # one row's worth of labels counts as mistaken
-    assert log_loss(truth, apply_finish({"temperature": found, "classes": task in ("multiclass", "ordinal")}, P[0])) < (
-        log_loss(truth, P[0]) + 1e-3
-    )
+    assert compute_log_loss(
+        truth, apply_finish({"temperature": found, "classes": task in ("multiclass", "ordinal")}, P[0])
+    ) < (compute_log_loss(truth, P[0]) + 1e-3)
 
 
 @pytest.mark.parametrize("task", PROBABILITIES)
@@ -63,7 +63,7 @@ def test_certain_predictions_stay_probabilities(draw, task):
     for some in (sure, right, 1 - right if task in ("binary", "multilabel") else sure):
         for rows in (slice(None), slice(0, 1)):
             finish = fit_finish(LOSS, task, truth[rows], some[rows])
-            assert 1 / HOTTEST <= finish["temperature"] <= HOTTEST
+            assert 1 / HIGHEST_TEMPERATURE <= finish["temperature"] <= HIGHEST_TEMPERATURE
             found = apply_finish(finish, some)
             assert np.isfinite(found).all()
             assert found.min() >= 0
@@ -73,7 +73,7 @@ def test_certain_predictions_stay_probabilities(draw, task):
 def test_always_wrong_predictions_are_cooled_to_nothing(draw):
     truth, P = draw("binary", rows=400)
     finish = fit_finish(LOSS, "binary", truth, 1 - P[0])
-    assert finish["temperature"] == pytest.approx(HOTTEST, rel=0.01)
+    assert finish["temperature"] == pytest.approx(HIGHEST_TEMPERATURE, rel=0.01)
 
 
 def test_order_and_labels_keep_after_a_temperature(draw):
@@ -102,7 +102,7 @@ def test_values_are_kept_within_the_range_of_each_target(draw, name):
 def test_a_finish_survives_json_and_leaves_its_input_alone(draw, task, name):
     truth, (P, *_) = draw(task)
     before = P.copy()
-    finish = fit_finish(metric(name, task), task, truth, P)
+    finish = fit_finish(find_metric(name, task), task, truth, P)
     again = json.loads(json.dumps(finish, allow_nan=False))
     assert again == finish
     assert (apply_finish(again, P) == apply_finish(finish, P)).all()
@@ -119,7 +119,7 @@ def test_a_folds_finish_never_looks_at_its_own_rows(draw, level_one, task, name)
 
     def finished(truth, P):
         problem = level_one(truth, P, task, name)
-        return blended(problem, fit_folds(BLENDS["mean"], problem), finish=True)
+        return combine_fits(problem, fit_folds(BLENDS["mean"], problem), finish=True)
 
     before = finished(truth, P)
     spoilt, other = P.copy(), truth.copy()
@@ -130,7 +130,7 @@ def test_a_folds_finish_never_looks_at_its_own_rows(draw, level_one, task, name)
     assert before.finishes[2] == finished(other, spoilt).finishes[2]
     assert before.finishes[1] != finished(other, spoilt).finishes[1]
     assert (before.predictions[own] == finished(other, P).predictions[own]).all()
-    expected = fit_finish(metric(name, task), task, truth[~own], P.mean(0)[~own])
+    expected = fit_finish(find_metric(name, task), task, truth[~own], P.mean(0)[~own])
     flat = [np.ravel(list(one.values())).astype(float) for one in (before.finishes[2], expected)]
     assert flat[0] == pytest.approx(flat[1], rel=1e-6)
 
@@ -138,7 +138,7 @@ def test_a_folds_finish_never_looks_at_its_own_rows(draw, level_one, task, name)
 def test_a_finish_of_all_rows_is_fitted_on_all_of_them(draw, level_one):
     truth, P = draw("binary")
     problem = level_one(truth, P, "binary")
-    found = blended(problem, fit_all(BLENDS["mean"], problem), finish=True)
+    found = combine_fits(problem, fit_all(BLENDS["mean"], problem), finish=True)
     assert found.finishes[0]["temperature"] == pytest.approx(
         fit_finish(LOSS, "binary", truth, P.mean(0))["temperature"], rel=1e-6
     )
@@ -147,9 +147,9 @@ def test_a_finish_of_all_rows_is_fitted_on_all_of_them(draw, level_one):
 
 def test_order_has_no_finish():
     for name in ("roc_auc", "average_precision"):
-        assert not finishes(METRICS[name], "binary")
-    assert not finishes(METRICS["spearman"], "regression")
+        assert not has_finish(METRICS[name], "binary")
+    assert not has_finish(METRICS["spearman"], "regression")
     for task in PROBABILITIES:
-        assert finishes(LOSS, task)
-    assert finishes(METRICS["mae"], "regression")
-    assert not finishes(METRICS["f1"], "binary")
+        assert has_finish(LOSS, task)
+    assert has_finish(METRICS["mae"], "regression")
+    assert not has_finish(METRICS["f1"], "binary")

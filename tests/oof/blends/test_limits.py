@@ -7,12 +7,12 @@ import pytest
 
 from oof import OOFError
 from oof.blends.blend_registry import BLENDS
-from oof.blends.limits import Costs, Limits, choose, front, limited, used
-from oof.blends.search import objective
-from oof.metrics.metric_registry import METRICS, metric
-from oof.metrics.thresholds import decide
-from oof.selection.auto import auto, single
-from oof.selection.scores import cross_fitted, in_sample
+from oof.blends.limits import Costs, Limits, choose_members, compute_cost_front, get_used_members, limit_blend
+from oof.blends.search import make_objective
+from oof.metrics.metric_registry import METRICS, find_metric
+from oof.metrics.thresholds import decide_labels
+from oof.selection.auto import select_blend
+from oof.selection.scores import predict_cross_fitted, predict_in_sample
 
 GROUPS = np.array([0, 0, 1, 2, 2, 3])
 COSTS = Costs(GROUPS, np.array([4.0, 1.0, 2.0, 0.5]))  # seconds of each group
@@ -20,12 +20,12 @@ COSTS = Costs(GROUPS, np.array([4.0, 1.0, 2.0, 0.5]))  # seconds of each group
 
 def slow_choice(problem, members, seconds):
     """Greedy selection of an equal mean, the best prefix of it."""
-    value, chosen, path = objective(problem), [], []
+    value, chosen, path = make_objective(problem), [], []
     if (members or 6) >= 6 and (seconds is None or seconds >= 7.5):
         return [0, 1, 2, 3, 4, 5]  # limits that do not bind choose nothing
     while True:
         found = {}
-        for at in range(problem.members):
+        for at in range(problem.member_count):
             trial = [*chosen, at]
             cost = sum(COSTS.seconds[group] for group in {GROUPS[one] for one in trial})
             if at not in chosen and len(trial) <= (members or 99) and (seconds is None or cost <= seconds):
@@ -46,19 +46,19 @@ def test_the_choice_is_that_of_a_slow_loop_within_its_limits(draw, level_one, ta
     for seed in range(3):
         truth, P = draw(task, members=6, rows=60, seed=seed)
         problem = level_one(truth, P, task, name)
-        chosen = choose(problem, Limits(members, seconds, COSTS))
+        chosen = choose_members(problem, Limits(members, seconds, COSTS))
         assert chosen == slow_choice(problem, members, seconds)
         assert 0 < len(chosen) <= (members or 6)
-        assert COSTS.of(chosen) <= (seconds or 100)
+        assert COSTS.compute_seconds(chosen) <= (seconds or 100)
 
 
 def test_members_that_are_predicted_together_cost_once():
-    assert COSTS.of([0]) == COSTS.of([1]) == COSTS.of([0, 1]) == 4
-    assert COSTS.of([0, 1, 2, 3, 4, 5]) == 7.5
-    assert COSTS.of([3, 4, 5]) == 2.5
-    assert COSTS.of([]) == 0
-    assert COSTS.of([6]) == 0  # a canary
-    assert COSTS.of([2, 6]) == 1
+    assert COSTS.compute_seconds([0]) == COSTS.compute_seconds([1]) == COSTS.compute_seconds([0, 1]) == 4
+    assert COSTS.compute_seconds([0, 1, 2, 3, 4, 5]) == 7.5
+    assert COSTS.compute_seconds([3, 4, 5]) == 2.5
+    assert COSTS.compute_seconds([]) == 0
+    assert COSTS.compute_seconds([6]) == 0  # a canary
+    assert COSTS.compute_seconds([2, 6]) == 1
 
 
 def test_the_second_of_a_group_is_free(level_one):
@@ -66,10 +66,10 @@ def test_the_second_of_a_group_is_free(level_one):
     truth = rng.normal(size=(200, 1))
     P = truth + rng.normal(size=(6, 200, 1)) * np.array([0.5, 0.5, 1, 1, 1, 1])[:, None, None]
     problem = level_one(truth, P, "regression", "rmse")
-    assert choose(problem, Limits(None, 4.0, COSTS)) == [0, 1]
-    assert not {0, 1} & set(choose(problem, Limits(None, 3.9, COSTS)))
-    open_to = Limits(None, 4.5, COSTS).open_to(np.array([1, 0, 0, 0, 0, 0, 0.0]))
-    assert open_to.tolist() == [False, True, False, False, False, True, True]
+    assert choose_members(problem, Limits(None, 4.0, COSTS)) == [0, 1]
+    assert not {0, 1} & set(choose_members(problem, Limits(None, 3.9, COSTS)))
+    allowed = Limits(None, 4.5, COSTS).find_allowed(np.array([1, 0, 0, 0, 0, 0, 0.0]))
+    assert allowed.tolist() == [False, True, False, False, False, True, True]
 
 
 def test_nothing_affordable_is_a_sentence_with_the_cheapest(draw, level_one):
@@ -78,9 +78,9 @@ def test_nothing_affordable_is_a_sentence_with_the_cheapest(draw, level_one):
     with pytest.raises(
         OOFError, match=r"no member is within blend\.max_seconds 0\.25: the quickest takes 0\.5 seconds$"
     ):
-        choose(problem, Limits(2, 0.25, COSTS))
+        choose_members(problem, Limits(2, 0.25, COSTS))
     with pytest.raises(OOFError, match=r"no member is within blend\.max_seconds 0\.25"):
-        auto(problem, limits=Limits(None, 0.25, COSTS), repeats=5)
+        select_blend("auto", problem, limits=Limits(None, 0.25, COSTS), repeats=5)
 
 
 def test_the_choice_is_repeated_without_each_fold(level_one):
@@ -92,18 +92,18 @@ def test_the_choice_is_repeated_without_each_fold(level_one):
         P[fold, np.arange(120) % 4 == fold] += 9
     problem = level_one(truth, P, "regression", "rmse")
     limits = Limits(1, None, Costs(np.arange(4), np.ones(4)))
-    found = cross_fitted(limited(BLENDS["mean"], limits), problem)
+    found = predict_cross_fitted(limit_blend(BLENDS["mean"], limits), problem)
     assert [numbers["chosen"] for numbers in found.numbers] == [[0], [1], [2], [3]]
-    assert metric("rmse", "regression").function(truth, found.predictions) > 8
+    assert find_metric("rmse", "regression").function(truth, found.predictions) > 8
 
 
 def test_a_folds_choice_never_looks_at_its_own_rows(draw, level_one):
     truth, P = draw("binary", members=6)
-    rule = limited(BLENDS["simplex"], Limits(2, 5.0, COSTS))
-    before = cross_fitted(rule, level_one(truth, P, "binary", "roc_auc"))
+    rule = limit_blend(BLENDS["simplex"], Limits(2, 5.0, COSTS))
+    before = predict_cross_fitted(rule, level_one(truth, P, "binary", "roc_auc"))
     own, spoilt, other = np.arange(120) % 4 == 2, P.copy(), truth.copy()
     spoilt[:, own], other[own] = P[:, own] ** 3, 1 - truth[own]
-    after = cross_fitted(rule, level_one(other, spoilt, "binary", "roc_auc"))
+    after = predict_cross_fitted(rule, level_one(other, spoilt, "binary", "roc_auc"))
     assert before.numbers[2] == after.numbers[2]
     assert before.numbers[1] != after.numbers[1]
 
@@ -113,9 +113,9 @@ def test_every_blend_of_chosen_members_is_the_blend_of_these_alone(draw, level_o
     task = "binary" if method != "column_simplex" else "multilabel"
     truth, P = draw(task, members=6, rows=60)
     problem = level_one(truth, P, task, "roc_auc")
-    rule = limited(BLENDS[method], Limits(2, None, COSTS))
+    rule = limit_blend(BLENDS[method], Limits(2, None, COSTS))
     numbers = rule.fit(problem)
-    chosen, own = used(numbers, 6)
+    chosen, own = get_used_members(numbers, 6)
     assert len(chosen) <= 2
     assert own == BLENDS[method].fit(level_one(truth, P[chosen], task, "roc_auc"))
     P[np.delete(np.arange(6), chosen)] = np.nan
@@ -127,21 +127,21 @@ def test_every_blend_of_chosen_members_is_the_blend_of_these_alone(draw, level_o
 def test_a_blend_without_limits_uses_all(draw, level_one):
     truth, P = draw("binary")
     numbers = BLENDS["mean"].fit(level_one(truth, P, "binary"))
-    assert used(numbers, 3) == ([0, 1, 2], numbers)
+    assert get_used_members(numbers, 3) == ([0, 1, 2], numbers)
 
 
 @pytest.mark.parametrize("limits", [Limits(2, None, COSTS), Limits(None, 1.5, COSTS)])
 def test_every_rung_of_a_ladder_keeps_to_the_limits(draw, level_one, limits):
     truth, P = draw("binary", members=6)
     for climb in (
-        auto(level_one(truth, P, "binary"), limits=limits, repeats=10),
-        single("nnls", level_one(truth, P, "binary"), limits=limits, repeats=10),
+        select_blend("auto", level_one(truth, P, "binary"), limits=limits, repeats=10),
+        select_blend("nnls", level_one(truth, P, "binary"), limits=limits, repeats=10),
     ):
-        for rung in climb.rungs:
-            for numbers in [*rung.fitted.numbers, *rung.crossed.numbers]:
-                chosen = used(numbers, 6)[0]
+        for rung in climb.candidates:
+            for numbers in [*rung.fitted.numbers, *rung.out_of_fold.numbers]:
+                chosen = get_used_members(numbers, 6)[0]
                 assert limits.members is None or len(chosen) <= limits.members
-                assert limits.seconds is None or COSTS.of(chosen) <= limits.seconds
+                assert limits.seconds is None or COSTS.compute_seconds(chosen) <= limits.seconds
 
 
 def slow_path(truth, P, value):
@@ -158,20 +158,20 @@ def slow_path(truth, P, value):
 def test_the_front_is_that_of_a_slow_loop(draw, level_one, task, name):
     truth, P = draw(task, members=6, rows=80)
     problem = level_one(truth, P, task, name)
-    points = front(problem, COSTS)
-    whole = slow_path(truth, P, objective(problem))
+    points = compute_cost_front(problem, COSTS)
+    whole = slow_path(truth, P, make_objective(problem))
     for count, point in enumerate(points, start=1):
         assert point.members == whole[:count]
-        assert point.seconds == COSTS.of(whole[:count])
+        assert point.seconds == COSTS.compute_seconds(whole[:count])
         predictions = np.empty(P.shape[1:])
         for fold in range(4):
             own = problem.fold == fold
             rest = level_one(truth[~own], P[:, ~own], task, name)
-            path = slow_path(truth[~own], P[:, ~own], objective(rest))
+            path = slow_path(truth[~own], P[:, ~own], make_objective(rest))
             predictions[own] = P[:, own][path[:count]].mean(0)
-        decided = decide(task, predictions) if METRICS[name].needs == "labels" else predictions
+        decided = decide_labels(task, predictions) if METRICS[name].needs == "labels" else predictions
         assert point.score == pytest.approx(problem.metric.function(truth, decided))
     assert len(points) == 6
-    flat = in_sample(BLENDS["mean"], problem).predictions
-    decided = decide(task, flat) if METRICS[name].needs == "labels" else flat
+    flat = predict_in_sample(BLENDS["mean"], problem).predictions
+    decided = decide_labels(task, flat) if METRICS[name].needs == "labels" else flat
     assert points[-1].score == pytest.approx(problem.metric.function(truth, decided))

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import gmean
 
-from oof.blends.means import apply_geometric_mean, apply_logit_mean, fit_mean_kind
+from oof.blends.means import apply_geometric_mean, apply_logit_mean, fit_transformed_mean
 
 CODES = ["multiclass", "ordinal"]
 
@@ -14,7 +14,7 @@ CODES = ["multiclass", "ordinal"]
 def test_the_geometric_mean_of_classes_is_scipys_divided_by_its_sum(draw, level_one, task):
     truth, P = draw(task)
     expected = gmean(P, axis=0)
-    numbers = fit_mean_kind(level_one(truth, P, task))
+    numbers = fit_transformed_mean(level_one(truth, P, task))
     assert apply_geometric_mean(numbers, P) == pytest.approx(expected / expected.sum(1, keepdims=True))
     odds = expit(logit(P).mean(0))
     assert apply_logit_mean(numbers, P) == pytest.approx(odds / odds.sum(1, keepdims=True))
@@ -24,7 +24,7 @@ def test_the_geometric_mean_of_classes_is_scipys_divided_by_its_sum(draw, level_
 @pytest.mark.parametrize("task", ["binary", "multilabel"])
 def test_labels_and_their_complements_are_treated_alike(draw, level_one, task):
     truth, P = draw(task)
-    numbers = fit_mean_kind(level_one(truth, P, task))
+    numbers = fit_transformed_mean(level_one(truth, P, task))
     for mean in (apply_geometric_mean, apply_logit_mean):
         assert mean(numbers, P) == pytest.approx(expit(logit(P).mean(0)))
         assert mean(numbers, 1 - P) == pytest.approx(1 - mean(numbers, P))

@@ -9,9 +9,9 @@ import oof.blends.problem
 from oof.blends import weights
 from oof.blends.blend_registry import BLENDS
 from oof.blends.problem import Problem, combine
-from oof.blends.search import condense, objective
+from oof.blends.search import make_objective, reduce_to_true_class
 from oof.metrics.metric_registry import METRICS
-from oof.selection.candidates import try_canary
+from oof.selection.candidates import run_noise_check
 
 TASKS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]
 tasks = pytest.mark.parametrize("task", TASKS)
@@ -33,7 +33,7 @@ def nested(draw, level_one):
         if spoil:  # what lies outside must not matter
             P[:, left] = P[:, left] * 1e3 if task == "regression" else np.eye(P.shape[2])[0]
         copy = Problem(P[:, kept].copy(), truth[kept], np.arange(rows)[kept] % 4, task, whole.metric, kept // 2)
-        return whole.rows(outer).rows(inner), copy
+        return whole.select_rows(outer).select_rows(inner), copy
 
     return made
 
@@ -43,34 +43,34 @@ def test_every_method_of_a_view_in_a_view_gives_what_a_copy_gives(nested, task):
     view, copy = nested(task)
     mix = np.array([0.2, 0.5, 0.3])
     assert len(view) == len(copy) == copy.P.shape[1]
-    assert view.members == copy.members == 3
+    assert view.member_count == copy.member_count == 3
     assert (view.folds == copy.folds).all()
     assert (view.truth == copy.truth).all()
     assert (view.fold == copy.fold).all()
     assert (view.component == copy.component).all()
-    assert (view.take_all() == copy.P).all()
+    assert (view.take_predictions() == copy.P).all()
     for at in range(3):
-        assert (view.member(at) == copy.member(at)).all()
-    assert view.mix(mix) == pytest.approx(combine(mix, copy.P), rel=1e-12)
+        assert (view.get_member(at) == copy.get_member(at)).all()
+    assert view.combine_members(mix) == pytest.approx(combine(mix, copy.P), rel=1e-12)
     gradient = np.random.default_rng(0).normal(size=copy.P.shape[1:])
     slow = [(gradient * member).sum() for member in copy.P]
-    assert view.slopes(gradient) == pytest.approx(slow)
-    assert copy.slopes(gradient) == pytest.approx(slow)
-    assert (view.some([2, 0]).take_all() == copy.P[[2, 0]]).all()
+    assert view.compute_weight_gradient(gradient) == pytest.approx(slow)
+    assert copy.compute_weight_gradient(gradient) == pytest.approx(slow)
+    assert (view.select_members([2, 0]).take_predictions() == copy.P[[2, 0]]).all()
     third = np.arange(len(copy)) % 3 == 0
-    assert (view.rows(third).take_all() == copy.rows(third).take_all()).all()
-    assert (view.rows(third).component == copy.component[third]).all()
+    assert (view.select_rows(third).take_predictions() == copy.select_rows(third).take_predictions()).all()
+    assert (view.select_rows(third).component == copy.component[third]).all()
 
 
 @tasks
 def test_objectives_and_canaries_of_a_view_are_those_of_a_copy(nested, task):
     view, copy = nested(task)
     mix = np.array([0.2, 0.5, 0.3])
-    for some in (lambda one: one, condense):
+    for some in (lambda one: one, reduce_to_true_class):
         given, expected = some(view), some(copy)
-        assert objective(given)(given.mix(mix)) == pytest.approx(objective(expected)(expected.mix(mix)))
+        assert make_objective(given)(given.combine_members(mix)) == pytest.approx(make_objective(expected)(expected.combine_members(mix)))
     for method in ("mean", "stacker"):
-        found, expected = try_canary(BLENDS[method], view), try_canary(BLENDS[method], copy)
+        found, expected = run_noise_check(BLENDS[method], view), run_noise_check(BLENDS[method], copy)
         assert found.predictions == pytest.approx(expected.predictions)
 
 
@@ -99,8 +99,8 @@ def test_blocks_cover_each_row_once_in_order(nested, task, size, monkeypatch):
     monkeypatch.setattr(oof.blends.problem, "BLOCK", size)
     for one in nested(task):
         columns = one.P.shape[2]
-        cuts = [(one.blocks(), one.take_all(), 3 * columns)]
-        cuts += [(one.column_blocks(at), one.take_all()[..., at], 3) for at in range(columns)]
+        cuts = [(one.iterate_blocks(), one.take_predictions(), 3 * columns)]
+        cuts += [(one.iterate_column_blocks(at), one.take_predictions()[..., at], 3) for at in range(columns)]
         for blocks, whole, entries in cuts:
             places, found = zip(*blocks, strict=True)
             assert [row for rows in places for row in range(rows.start, rows.stop)] == list(range(len(one)))
@@ -112,12 +112,12 @@ def test_blocks_cover_each_row_once_in_order(nested, task, size, monkeypatch):
 def test_what_is_remembered_of_some_rows_is_not_taken_for_others(draw, level_one):
     truth, P = draw("multilabel")
     whole = level_one(truth, P, "multilabel", "log_loss")
-    parts = [whole, *(whole.rows(whole.fold != fold) for fold in range(4)), whole.rows(whole.fold < 2)]
-    parts += [whole.some([2, 1, 0]), replace(whole, metric=METRICS["roc_auc"])]
-    parts += [parts[1].rows(parts[1].fold > 1)]
-    found = [weights.simplex(one) for one in parts]
-    assert found == [weights.simplex(replace(one, memory={})) for one in parts]
-    assert found == [weights.simplex(one) for one in parts]
+    parts = [whole, *(whole.select_rows(whole.fold != fold) for fold in range(4)), whole.select_rows(whole.fold < 2)]
+    parts += [whole.select_members([2, 1, 0]), replace(whole, metric=METRICS["roc_auc"])]
+    parts += [parts[1].select_rows(parts[1].fold > 1)]
+    found = [weights.fit_simplex(one) for one in parts]
+    assert found == [weights.fit_simplex(replace(one, cache={})) for one in parts]
+    assert found == [weights.fit_simplex(one) for one in parts]
     assert len({tuple(one["weights"]) for one in found}) == len(found)
 
 
@@ -129,22 +129,22 @@ def test_nothing_is_written_into_what_a_problem_holds(nested, task):
         for rule in BLENDS.values():
             if task in rule.tasks and one.metric.needs in rule.needs:
                 rule.apply(rule.fit(one), one.P)
-        try_canary(BLENDS["mean"], one)
+        run_noise_check(BLENDS["mean"], one)
 
 
 def test_all_rows_are_not_copied_and_some_members_are(draw, level_one):
     truth, P = draw("binary")
     whole = level_one(truth, P, "binary")
-    assert whole.take_all() is P
-    assert all(np.shares_memory(block, P) for _, block in whole.blocks())
-    assert whole.rows(truth == 1).P is P
-    assert not np.shares_memory(whole.some([1]).P, P)
+    assert whole.take_predictions() is P
+    assert all(np.shares_memory(block, P) for _, block in whole.iterate_blocks())
+    assert whole.select_rows(truth == 1).P is P
+    assert not np.shares_memory(whole.select_members([1]).P, P)
 
 
 def test_one_row_and_one_member_are_a_problem(draw, level_one):
     truth, P = draw("binary")
-    one = replace(level_one(truth, P, "binary"), P=P[:1]).rows(np.arange(len(truth)) == 7)
-    assert one.mix(np.ones(1)) == pytest.approx(P[0, 7:8])
-    assert [block.shape for _, block in one.blocks()] == [(1, 1, 1)]
+    one = replace(level_one(truth, P, "binary"), P=P[:1]).select_rows(np.arange(len(truth)) == 7)
+    assert one.combine_members(np.ones(1)) == pytest.approx(P[0, 7:8])
+    assert [block.shape for _, block in one.iterate_blocks()] == [(1, 1, 1)]
     assert one.folds.tolist() == [3]
     assert one.component is None

@@ -20,14 +20,14 @@ def problem(P, truth, task):
 
 
 def fit(P, truth, task):
-    return stacker.fit(problem(P, truth, task))
+    return stacker.fit_stacker(problem(P, truth, task))
 
 
 def test_binary_predicts_what_scikit_learn_predicts_on_logits(draw):
     truth, P = draw("binary")
     X = logit(P[..., 0].T)
     model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-10)).fit(X, truth)
-    assert stacker.apply(fit(P, truth, "binary"), P)[:, 0] == pytest.approx(model.predict_proba(X)[:, 1])
+    assert stacker.apply_stacker(fit(P, truth, "binary"), P)[:, 0] == pytest.approx(model.predict_proba(X)[:, 1])
 
 
 def test_multiclass_predicts_what_scikit_learn_predicts_on_centred_logs(draw):
@@ -35,12 +35,12 @@ def test_multiclass_predicts_what_scikit_learn_predicts_on_centred_logs(draw):
     logs = np.log(P)
     X = np.concatenate([(logs - logs.mean(2, keepdims=True))[m, :, :-1] for m in range(3)], axis=1)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(X, truth)
-    assert stacker.apply(fit(P, truth, "multiclass"), P) == pytest.approx(model.predict_proba(X))
+    assert stacker.apply_stacker(fit(P, truth, "multiclass"), P) == pytest.approx(model.predict_proba(X))
 
 
 def test_regression_predicts_what_ridge_predicts(draw):
     truth, P = draw("regression")
-    found = stacker.apply(fit(P, truth, "regression"), P)
+    found = stacker.apply_stacker(fit(P, truth, "regression"), P)
     for target in range(2):
         model = make_pipeline(StandardScaler(), RidgeCV(linear_models.ALPHAS)).fit(P[..., target].T, truth[:, target])
         assert found[:, target] == pytest.approx(model.predict(P[..., target].T))
@@ -48,8 +48,8 @@ def test_regression_predicts_what_ridge_predicts(draw):
 
 def test_each_label_is_stacked_by_its_own_column(draw):
     truth, P = draw("multilabel")
-    found = stacker.apply(fit(P, truth, "multilabel"), P)
-    alone = stacker.apply(fit(P[..., [1]], truth[:, 1], "binary"), P[..., [1]])
+    found = stacker.apply_stacker(fit(P, truth, "multilabel"), P)
+    alone = stacker.apply_stacker(fit(P[..., [1]], truth[:, 1], "binary"), P[..., [1]])
     assert found[:, 1] == pytest.approx(alone[:, 0])
 
 
@@ -57,14 +57,14 @@ def test_a_class_that_the_rows_lack_keeps_the_members_mean(draw):
     truth, P = draw("multiclass")
     for lacking in ([3], [2, 3], [1, 2, 3]):
         kept = ~np.isin(truth, lacking)
-        found = stacker.apply(fit(P[:, kept], truth[kept], "multiclass"), P)
+        found = stacker.apply_stacker(fit(P[:, kept], truth[kept], "multiclass"), P)
         assert found[:, lacking] == pytest.approx(P.mean(0)[:, lacking])
         assert found.sum(1) == pytest.approx(1)
 
 
 def test_a_label_with_one_class_gets_the_mean_logit(draw):
     _, P = draw("binary")
-    found = stacker.apply(fit(P, np.zeros(P.shape[1], dtype=int), "binary"), P)
+    found = stacker.apply_stacker(fit(P, np.zeros(P.shape[1], dtype=int), "binary"), P)
     assert logit(found) == pytest.approx(logit(P).mean(0))
 
 
@@ -72,7 +72,7 @@ def test_the_stacker_mends_members_that_are_wrong_the_same_way(draw):
     truth, P = draw("binary", rows=400)
     overconfident = P**4
     loss = METRICS["log_loss"].function
-    found = stacker.apply(fit(overconfident, truth, "binary"), overconfident)
+    found = stacker.apply_stacker(fit(overconfident, truth, "binary"), overconfident)
     assert loss(truth, found) < loss(truth, overconfident.mean(0)) - 0.1
 
 
@@ -85,8 +85,8 @@ def seen(request, monkeypatch):
             monkeypatch.setattr(oof.blends.problem, "BLOCK", 40)
         found = problem(P, truth, task)
         if "view" in request.param:
-            found = found.rows(np.arange(len(truth)) % 5 != 1).rows(np.arange(len(truth) * 4 // 5) > 6)
-        return found, found.truth.copy(), found.take_all().copy()
+            found = found.select_rows(np.arange(len(truth)) % 5 != 1).select_rows(np.arange(len(truth) * 4 // 5) > 6)
+        return found, found.truth.copy(), found.take_predictions().copy()
 
     return made
 
@@ -101,7 +101,7 @@ def unscaled(model, X, truth):
 @pytest.mark.parametrize("task", ["binary", "multilabel"])
 def test_labels_have_scikit_learns_coefficients(draw, seen, task):
     view, truth, P = seen(*draw(task), task)
-    found = stacker.fit(view)
+    found = stacker.fit_stacker(view)
     for at, column in enumerate(truth.reshape(len(truth), -1).T):
         exact = LogisticRegression(solver="newton-cholesky", tol=1e-12)
         coefficients, intercepts = unscaled(exact, logit(P[..., at].T), column)
@@ -115,14 +115,14 @@ def test_classes_have_scikit_learns_coefficients(draw, seen, task):
     logs = np.log(P)
     X = (logs - logs.mean(2, keepdims=True))[..., :-1].transpose(1, 0, 2).reshape(len(truth), -1)
     coefficients, intercepts = unscaled(LogisticRegression(tol=1e-10, max_iter=5000), X, truth)
-    found = stacker.fit(view)
+    found = stacker.fit_stacker(view)
     assert np.array(found["coefficients"]) == pytest.approx(coefficients, abs=1e-2)  # at the default tolerance
     assert np.array(found["intercepts"]) == pytest.approx(intercepts, abs=1e-2)
 
 
 def test_targets_have_scikit_learns_coefficients(draw, seen):
     view, truth, P = seen(*draw("regression"), "regression")
-    found, positive = stacker.fit(view), stacker.fit_nnls(view)
+    found, positive = stacker.fit_stacker(view), stacker.fit_nnls(view)
     for at in range(2):
         coefficients, intercepts = unscaled(RidgeCV(linear_models.ALPHAS), P[..., at].T, truth[:, at])
         assert found["coefficients"][at] == pytest.approx(coefficients[0])
@@ -148,7 +148,7 @@ def test_non_negative_weights_never_leave_the_members(draw):
         truth, P = draw("binary", rows=40, members=5, seed=seed)
         numbers = stacker.fit_nnls(problem(P, truth, "binary"))
         for edge in (0.0, 1.0, 0.1):
-            assert (stacker.apply(numbers, np.full((5, 3, 1), edge)) == edge).all()
+            assert (stacker.apply_stacker(numbers, np.full((5, 3, 1), edge)) == edge).all()
 
 
 def test_members_of_no_use_are_weighed_equally(draw):
@@ -162,8 +162,8 @@ def test_fewer_rows_than_members_and_sure_ones_finish(draw):
         truth, P = draw(task, rows=12, members=40)
         sure = np.eye(4)[P.argmax(2)] if task in ("multiclass", "ordinal") else P.round()
         for some in (P, sure):
-            for fitted in (stacker.fit, stacker.fit_nnls):
-                predictions = stacker.apply(fitted(problem(some, truth, task)), some)
+            for fitted in (stacker.fit_stacker, stacker.fit_nnls):
+                predictions = stacker.apply_stacker(fitted(problem(some, truth, task)), some)
                 assert np.isfinite(predictions).all()
                 assert task == "regression" or (predictions.min() >= 0 and predictions.max() <= 1)
 
@@ -173,13 +173,15 @@ def test_the_response_is_what_predictions_do_where_every_member_rises(draw, task
     truth, P = draw(task)
     numbers = fit(P, truth, task)
     if task == "regression":
-        rises = stacker.apply(numbers, P + 1) - stacker.apply(numbers, P)
+        rises = stacker.apply_stacker(numbers, P + 1) - stacker.apply_stacker(numbers, P)
     elif task == "multiclass":
         rises = np.empty(P.shape[1:])
         for at in range(4):
             more = P * np.where(np.arange(4) == at, np.e, 1)
-            change = np.log(stacker.apply(numbers, more / more.sum(2, keepdims=True)) / stacker.apply(numbers, P))
+            change = np.log(
+                stacker.apply_stacker(numbers, more / more.sum(2, keepdims=True)) / stacker.apply_stacker(numbers, P)
+            )
             rises[:, at] = (change[:, at] - change.mean(1)) / (1 - 1 / 4)  # a single sound member: one
     else:
-        rises = logit(stacker.apply(numbers, expit(logit(P) + 1))) - logit(stacker.apply(numbers, P))
-    assert stacker.response(numbers, 3) == pytest.approx(rises[50].mean(), rel=1e-3)
+        rises = logit(stacker.apply_stacker(numbers, expit(logit(P) + 1))) - logit(stacker.apply_stacker(numbers, P))
+    assert stacker.compute_response(numbers, 3) == pytest.approx(rises[50].mean(), rel=1e-3)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from oof import OOFError
-from oof.members.external import read_extra
+from oof.members.external import read_external_member
 from oof.members.member import write_member
-from oof.members.rows import rows_of
+from oof.members.rows import select_rows
 
 IDS = ["1", "02", "NA", "4", "x"]
 FOLD = np.array([0, 1, 0, 1, -1])
@@ -36,11 +36,11 @@ def read(request, tmp_path):
                 frame.to_csv(path, index=False)
             else:
                 frame.to_parquet(path)
-        return read_extra(
+        return read_external_member(
             "mate",
             *paths,
             read=as_text,
-            wanted=rows_of(IDS, FOLD, list(folds)),
+            wanted=select_rows(IDS, FOLD, list(folds)),
             columns=["a", "b"],
             task=task,
             test_ids=TEST_IDS,
@@ -80,11 +80,11 @@ def test_an_extra_reads_what_write_member_wrote(read, tmp_path):
     member = read()
     paths = tmp_path / "ours.parquet", tmp_path / "ours.test.parquet"
     write_member(*paths, member)
-    again = read_extra(
+    again = read_external_member(
         "ours",
         *paths,
         read=as_text,
-        wanted=rows_of(IDS, FOLD, [0, 1]),
+        wanted=select_rows(IDS, FOLD, [0, 1]),
         columns=["a", "b"],
         task="ordinal",
         test_ids=TEST_IDS,

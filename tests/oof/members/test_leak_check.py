@@ -8,7 +8,7 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from oof.members.leak_check import BLOCKS, _homes, _measured, suspicion
+from oof.members.leak_check import BLOCKS, _assign_blocks, _estimate_value, find_leak
 
 TASKS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]
 ROWS = 400
@@ -67,7 +67,7 @@ class World:
 
     def said_of(self, oof, test, beside=3, rows=slice(None)):
         others, others_test = self.others[:beside], self.others_test[:beside, rows]
-        return suspicion(oof, test[rows], self.truth, self.task, others=others, others_test=others_test)
+        return find_leak(oof, test[rows], self.truth, self.task, others=others, others_test=others_test)
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -135,7 +135,7 @@ class Signal:
     def said_of(self, oof, test, beside=4):
         truth = self.seen[0] + self.unknown[0]
         others, others_test = self.others[:beside], self.others_test[:beside]
-        return suspicion(oof, test, truth, "regression", others=others, others_test=others_test)
+        return find_leak(oof, test, truth, "regression", others=others, others_test=others_test)
 
 
 def test_what_a_member_adds_to_the_others_gives_it_away():
@@ -162,7 +162,7 @@ class Company:
 
     def said_of(self, member, test, beside=3):
         truth, rows, others = self.truth[: self.rows], self.rows, self.others[:beside]
-        return suspicion(
+        return find_leak(
             member[:rows], test[rows:], truth, "regression", others=others[:, :rows], others_test=others[:, rows:]
         )
 
@@ -230,7 +230,7 @@ def test_columns_of_a_regression_count_alike_whatever_their_unit():
     for oof, test in (world.in_sample(TREES), world.honest(TREES)):
         plain = world.said_of(oof, test)
         others, others_test = world.others * scale, world.others_test * scale
-        scaled = suspicion(
+        scaled = find_leak(
             oof * scale, test * scale, world.truth * scale, "regression", others=others, others_test=others_test
         )
         assert scaled == plain
@@ -239,8 +239,8 @@ def test_columns_of_a_regression_count_alike_whatever_their_unit():
 def test_the_jackknife_agrees_with_the_textbook_error_of_a_mean():
     rng = np.random.default_rng(0)
     train, test = rng.normal(size=(20000, 1)), 2 * rng.normal(size=(5000, 1))
-    homes = _homes(len(train), None), _homes(len(test), None)
-    size, error = _measured(train, test, lambda a, b: float(a[0] - b[0]), homes)
+    homes = _assign_blocks(len(train), None), _assign_blocks(len(test), None)
+    size, error = _estimate_value(train, test, lambda a, b: float(a[0] - b[0]), homes)
     assert size == pytest.approx(train.mean() - test.mean())
     assert error == pytest.approx(np.sqrt(train.var() / len(train) + test.var() / len(test)), rel=0.4)
 
@@ -248,13 +248,15 @@ def test_the_jackknife_agrees_with_the_textbook_error_of_a_mean():
 def test_rows_of_a_component_stay_together_and_make_errors_larger():
     rng = np.random.default_rng(0)
     component = np.repeat(np.arange(50), 40)
-    homes = _homes(len(component), component)
+    homes = _assign_blocks(len(component), component)
     assert all(len(set(homes[component == one])) == 1 for one in range(50))
     assert np.bincount(homes, minlength=BLOCKS).min() > 0
     table, other = rng.normal(size=(50, 1))[component], np.zeros((BLOCKS, 1))
-    alone = _homes(len(component), None)
-    ends = _homes(len(other), None)
-    together, apart = (_measured(table, other, lambda a, b: float(a[0]), (home, ends))[1] for home in (homes, alone))
+    alone = _assign_blocks(len(component), None)
+    ends = _assign_blocks(len(other), None)
+    together, apart = (
+        _estimate_value(table, other, lambda a, b: float(a[0]), (home, ends))[1] for home in (homes, alone)
+    )
     assert together > 3 * apart
 
 
@@ -264,6 +266,6 @@ def test_rows_that_are_all_one_component_raise_nothing():
     others, others_test = world.others, world.others_test
     component = np.zeros(40, dtype=np.int64)
     assert (
-        suspicion(oof, test, world.truth, "multiclass", others=others, others_test=others_test, component=component)
+        find_leak(oof, test, world.truth, "multiclass", others=others, others_test=others_test, component=component)
         is None
     )

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.members.member import Member, idle, stack, stack_tests, without
-from oof.members.rows import rows_of
+from oof.members.member import Member, collect_test_predictions, drop_members, find_useless_members, stack_members
+from oof.members.rows import select_rows
 
-ROWS = rows_of(["a", "b", "c"], np.array([0, 1, -1]), [0, 1])
+ROWS = select_rows(["a", "b", "c"], np.array([0, 1, -1]), [0, 1])
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def pair():
 
 
 def test_the_matrix_is_members_by_rows_by_columns(pair):
-    members, P = stack(iter(pair), 2, ROWS)
+    members, P = stack_members(iter(pair), 2, ROWS)
     assert P.shape == (2, 2, 1)
     assert P[1, :, 0].tolist() == [3, 4]
     assert all(np.shares_memory(member.oof, P) for member in members)
@@ -46,16 +46,16 @@ def test_no_more_than_one_member_is_held_twice(pair):
             yield fresh
             del fresh
 
-    stack(one_after_the_other(), 3, ROWS)
+    stack_members(one_after_the_other(), 3, ROWS)
     assert len(made) == 3
 
 
 def test_without_some_the_others_are_views_of_what_is_left(pair):
-    members, P = stack([*pair, replace(pair[0], name="third", oof=np.array([[5.0], [6.0]]))], 3, ROWS)
-    same, whole = without(members, P, [])
+    members, P = stack_members([*pair, replace(pair[0], name="third", oof=np.array([[5.0], [6.0]]))], 3, ROWS)
+    same, whole = drop_members(members, P, [])
     assert whole is P
     assert [member.name for member in same] == ["first", "second", "third"]
-    rest, P = without(members, P, {"second"})
+    rest, P = drop_members(members, P, {"second"})
     assert [member.name for member in rest] == ["first", "third"]
     assert P[:, :, 0].tolist() == [[1, 2], [5, 6]]
     assert all(np.shares_memory(member.oof, P[at]) for at, member in enumerate(rest))
@@ -79,27 +79,27 @@ def test_without_some_the_others_are_views_of_what_is_left(pair):
 )
 def test_members_that_differ_are_refused(pair, changed, sentence):
     with pytest.raises(OOFError, match=sentence):
-        stack([pair[0], replace(pair[1], **changed)], 2, ROWS)
+        stack_members([pair[0], replace(pair[1], **changed)], 2, ROWS)
 
 
 def test_nothing_to_blend_is_refused():
     with pytest.raises(OOFError, match="there is no member to blend"):
-        stack([], 0, ROWS)
+        stack_members([], 0, ROWS)
 
 
 def test_members_that_add_nothing_are_named(pair):
     constant = replace(pair[0], name="flat", oof=np.full((2, 1), 0.5))
     twin = replace(pair[1], name="twin", oof=pair[1].oof.copy())
-    assert idle([*pair, constant, twin]) == {
+    assert find_useless_members([*pair, constant, twin]) == {
         "flat": "its OOF is the same for every row",
         "twin": "its OOF equals that of second in every row",
     }
-    assert idle(pair) == {}
+    assert find_useless_members(pair) == {}
     half = replace(pair[0], columns=("y", "z"), oof=np.array([[0.5, 0.1], [0.5, 0.2]]))
-    assert idle([half]) == {}
+    assert find_useless_members([half]) == {}
 
 
 def test_test_predictions_must_be_there_for_all(pair):
-    assert [test.shape for test in stack_tests(pair)] == [(2, 2, 1), (2, 2, 1)]
+    assert [test.shape for test in collect_test_predictions(pair)] == [(2, 2, 1), (2, 2, 1)]
     with pytest.raises(OOFError, match="member second has no test predictions"):
-        stack_tests([pair[0], replace(pair[1], test=None)])
+        collect_test_predictions([pair[0], replace(pair[1], test=None)])

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from oof import OOFError
-from oof.members.member import member_from_parts, write_member
-from oof.members.rows import rows_of
+from oof.members.member import join_parts, write_member
+from oof.members.rows import select_rows
 
 IDS = ["a", "b", "c", "d", "e"]
 FOLD = np.array([0, 1, 0, 1, -1])
@@ -18,7 +18,7 @@ def part(rows, fold, seed=0):
 
 
 def member(parts, test_parts=(), folds=(0, 1)):
-    return member_from_parts("m", parts, list(test_parts), rows_of(IDS, FOLD, list(folds)), ["y"])
+    return join_parts("m", parts, list(test_parts), select_rows(IDS, FOLD, list(folds)), ["y"])
 
 
 def test_rows_come_in_the_order_of_the_folds_file_whatever_the_parts_order():
@@ -62,7 +62,7 @@ def test_a_foreign_fold_is_refused_naming_the_id_and_both_folds():
 def test_a_row_that_always_trains_has_no_oof():
     with pytest.raises(OOFError, match="id 'e' is predicted as fold 0, the folds file has it in fold -1"):
         member([part({"a": 1, "c": 3, "e": 5}, 0)], folds=[0])
-    with pytest.raises(OOFError, match="fold -1 is not to be had; the folds file has 0, 1"):
+    with pytest.raises(OOFError, match="unknown fold -1; available in the folds file: 0, 1"):
         member([part({"a": 1, "c": 3}, 0)], folds=[-1])
 
 

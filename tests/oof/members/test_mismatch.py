@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from oof.members.leak_check import _agreement, turned
+from oof.members.leak_check import _correlate_ranks, find_mismatched_columns
 
 COLUMNS = ["a", "b"]
 
@@ -29,10 +29,10 @@ def drawn(rng: np.random.Generator, rows: int, noise: float) -> tuple[np.ndarray
 def test_test_predictions_of_something_else_are_noticed(spoil, least: int, tests: int) -> None:
     rng = np.random.default_rng(0)
     (oof, others), (test, others_test) = drawn(rng, 500, 0.5), drawn(rng, tests, 0.5)
-    assert turned(oof, test, others, others_test, COLUMNS) is None
+    assert find_mismatched_columns(oof, test, others, others_test, COLUMNS) is None
     if tests >= least:
         assert "in column 'a' it goes with the run's own members" in str(
-            turned(oof, spoil(test, rng), others, others_test, COLUMNS)
+            find_mismatched_columns(oof, spoil(test, rng), others, others_test, COLUMNS)
         )
 
 
@@ -40,17 +40,17 @@ def test_honest_members_pass_though_the_test_rows_are_harder() -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         (oof, others), (test, others_test) = drawn(rng, 300, 0.5), drawn(rng, 60, 1.0)
-        assert turned(oof, test, others, others_test, COLUMNS) is None
+        assert find_mismatched_columns(oof, test, others, others_test, COLUMNS) is None
 
 
 def test_without_others_or_with_constants_there_is_nothing_to_say() -> None:
     rng = np.random.default_rng(0)
     (oof, others), (test, others_test) = drawn(rng, 50, 0.5), drawn(rng, 50, 0.5)
-    assert turned(oof, -test, others[:0], others_test[:0], COLUMNS) is None
-    assert turned(np.zeros_like(oof), -test, others, others_test, COLUMNS) is None
+    assert find_mismatched_columns(oof, -test, others[:0], others_test[:0], COLUMNS) is None
+    assert find_mismatched_columns(np.zeros_like(oof), -test, others, others_test, COLUMNS) is None
 
 
 def test_the_agreement_is_spearmans() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, 5, 100).astype(float), rng.normal(size=100)
-    assert _agreement(one, other) == pytest.approx(spearmanr(one, other).statistic)
+    assert _correlate_ranks(one, other) == pytest.approx(spearmanr(one, other).statistic)

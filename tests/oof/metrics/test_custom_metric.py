@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.metrics.custom_metric import needs_of, own_metric, rehearse
-from oof.metrics.metric_registry import CLASSES, metric
-from oof.metrics.thresholds import decide
+from oof.metrics.custom_metric import load_custom_metric, rehearse_metric, resolve_needs
+from oof.metrics.metric_registry import CLASSES, find_metric
+from oof.metrics.thresholds import decide_labels
 
 Own = Callable[..., Any]
 TASKS = sorted(CLASSES | {"regression"})
@@ -28,7 +28,7 @@ def own(tmp_path: Path) -> Own:
     def written(text: str, function: str = "f", task: str = "binary", needs: Any = None, higher: bool = False) -> Any:
         path = tmp_path / "my.py"
         path.write_text(text, encoding="utf-8")
-        return own_metric(path, function, higher_is_better=higher, needs=needs, task=task)
+        return load_custom_metric(path, function, higher_is_better=higher, needs=needs, task=task)
 
     return written
 
@@ -60,8 +60,8 @@ def test_a_function_that_works_in_place_harms_nobody(own: Own, draw: Any) -> Non
 def test_an_imported_function_will_do(own: Own, draw: Any) -> None:
     truth, P = draw("binary")
     found = own("from sklearn.metrics import zero_one_loss", "zero_one_loss", needs="labels")
-    labels = decide("binary", P[0])
-    assert found.function(truth, labels) == pytest.approx(1 - metric("accuracy", "binary").function(truth, labels))
+    labels = decide_labels("binary", P[0])
+    assert found.function(truth, labels) == pytest.approx(1 - find_metric("accuracy", "binary").function(truth, labels))
 
 
 def test_the_file_leaves_no_trace_and_is_read_anew(own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_the_file_leaves_no_trace_and_is_read_anew(own: Own, tmp_path: Path, mon
     times = (tmp_path / "my.py").stat()
     (tmp_path / "my.py").write_text("def f(truth, predictions):\n    return 2")
     os.utime(tmp_path / "my.py", ns=(times.st_atime_ns, times.st_mtime_ns))
-    again = own_metric(tmp_path / "my.py", "f", higher_is_better=True, needs=None, task="binary")
+    again = load_custom_metric(tmp_path / "my.py", "f", higher_is_better=True, needs=None, task="binary")
     assert again.function(np.ones(1), np.ones(1)) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["my.py"]
     assert set(sys.modules) == known
@@ -112,7 +112,7 @@ def test_it_travels_without_its_file(own: Own, draw: Any, tmp_path: Path) -> Non
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     for path in (tmp_path / "none.py", tmp_path):
         with pytest.raises(OOFError, match=f"^metric file {path} does not exist$"):
-            own_metric(path, "f", higher_is_better=True, needs=None, task="binary")
+            load_custom_metric(path, "f", higher_is_better=True, needs=None, task="binary")
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,14 @@ def test_a_function_that_fails_is_one_sentence(own: Own, tmp_path: Path, body: s
 
 
 def test_what_it_needs_fits_the_task() -> None:
-    assert {task: needs_of(None, task) for task in TASKS} == dict.fromkeys(CLASSES, "probabilities") | {
+    assert {task: resolve_needs(None, task) for task in TASKS} == dict.fromkeys(CLASSES, "probabilities") | {
         "regression": "values"
     }
-    assert needs_of("ranks", "regression") == "ranks"
+    assert resolve_needs("ranks", "regression") == "ranks"
     with pytest.raises(OOFError, match="of task regression cannot need labels; it gets values or ranks"):
-        needs_of("labels", "regression")
+        resolve_needs("labels", "regression")
     with pytest.raises(OOFError, match="of task ordinal cannot need values; it gets probabilities or labels or ranks"):
-        needs_of("values", "ordinal")
+        resolve_needs("values", "ordinal")
 
 
 def recorded(entry: Any, needs: str, seen: list[Any]) -> Any:
@@ -157,8 +157,8 @@ def test_a_rehearsal_is_a_call_as_in_earnest(task: str, draw: Any) -> None:
     needs = ["values", "ranks"] if task == "regression" else ["probabilities", "ranks", "labels"]
     for need in needs:
         seen = []
-        entry = metric("rmse" if task == "regression" else "accuracy", task)
-        rehearse(recorded(entry, need, seen), task, truth, P.shape[2])
+        entry = find_metric("rmse" if task == "regression" else "accuracy", task)
+        rehearse_metric(recorded(entry, need, seen), task, truth, P.shape[2])
         ((got_truth, got),) = seen
         assert np.array_equal(got_truth, truth)
         assert got.shape == (truth.shape if need == "labels" else P.shape[1:])
@@ -172,4 +172,4 @@ def test_a_rehearsal_is_a_call_as_in_earnest(task: str, draw: Any) -> None:
 def test_a_rehearsal_finds_a_function_that_fails(own: Own, draw: Any) -> None:
     truth, _ = draw("binary")
     with pytest.raises(OOFError, match=r"function f: raised TypeError: f\(\) takes 1 positional argument but 2 were"):
-        rehearse(own("def f(truth):\n    return 1"), "binary", truth, 1)
+        rehearse_metric(own("def f(truth):\n    return 1"), "binary", truth, 1)

@@ -9,9 +9,9 @@ from sklearn import metrics as reference
 from sklearn.preprocessing import OneHotEncoder
 
 from oof import OOFError
-from oof.metrics.confusion import quick
-from oof.metrics.metric_registry import DEFAULTS, METRICS, default_metric, metric
-from oof.metrics.thresholds import decide
+from oof.metrics.confusion import score_by_confusion
+from oof.metrics.metric_registry import DEFAULTS, METRICS, find_metric, get_default_metric
+from oof.metrics.thresholds import decide_labels
 
 CELLS = [(name, task) for name, entry in METRICS.items() for task in sorted(entry.tasks)]
 CELLS += [("map_at_1", "multiclass"), ("map_at_3", "multiclass")]
@@ -27,15 +27,17 @@ def sure(task, truth, columns):
 
 
 def value(name, task, truth, predictions):
-    entry = metric(name, task)
-    return entry.sign * entry.function(truth, decide(task, predictions) if entry.needs == "labels" else predictions)
+    entry = find_metric(name, task)
+    return entry.sign * entry.function(
+        truth, decide_labels(task, predictions) if entry.needs == "labels" else predictions
+    )
 
 
 @pytest.mark.parametrize(("name", "task"), CELLS)
 def test_a_perfect_prediction_is_best_and_noise_costs(name, task, draw):
     truth, P = draw(task)
     perfect = value(name, task, truth, sure(task, truth, P.shape[2]))
-    assert perfect == pytest.approx(1.0 if metric(name, task).higher_is_better else 0.0, abs=1e-9)
+    assert perfect == pytest.approx(1.0 if find_metric(name, task).higher_is_better else 0.0, abs=1e-9)
     good, bad = value(name, task, truth, P[0]), value(name, task, truth, P[2, ::-1])
     assert perfect > good > bad
 
@@ -65,10 +67,10 @@ def test_order_of_rows_does_not_matter(name, task, draw):
     assert value(name, task, truth, P[0]) == pytest.approx(value(name, task, truth[order], P[0][order]), rel=1e-12)
 
 
-@pytest.mark.parametrize(("name", "task"), [cell for cell in CELLS if metric(*cell).gradient])
+@pytest.mark.parametrize(("name", "task"), [cell for cell in CELLS if find_metric(*cell).gradient])
 def test_gradients_are_the_derivative(name, task, draw):
     truth, P = draw(task, rows=12)
-    entry, predictions, step = metric(name, task), P[0], 1e-6
+    entry, predictions, step = find_metric(name, task), P[0], 1e-6
     slope = entry.gradient(truth, predictions)
     for row, column in np.ndindex(predictions.shape):
         up, down = predictions.copy(), predictions.copy()
@@ -83,7 +85,7 @@ def test_a_constant_column_has_a_finite_gradient_and_value(name, draw):
     truth, P = draw("regression", rows=12)
     flat_truth, flat = truth.copy(), P[0].copy()
     flat_truth[:, 0] = flat[:, 0] = 0.1  # the mean of which is not .1
-    gradient = metric(name, "regression").gradient
+    gradient = find_metric(name, "regression").gradient
     for t, p in ((flat_truth, P[0]), (truth, flat), (flat_truth, flat), (truth[:1], P[0, :1])):
         assert np.isfinite(value(name, "regression", t, p))
         assert gradient is None or np.isfinite(gradient(t, p)).all()
@@ -103,45 +105,47 @@ def test_mae_has_no_slope_where_it_has_no_error():
     assert METRICS["mae"].gradient(truth, predictions).tolist() == [[0.0], [-1 / 3], [1 / 3]]
 
 
-@pytest.mark.parametrize(("name", "task"), [cell for cell in CELLS if metric(*cell).needs == "labels"])
+@pytest.mark.parametrize(("name", "task"), [cell for cell in CELLS if find_metric(*cell).needs == "labels"])
 def test_confusion_matrices_give_the_same_value(name, task, draw):
-    entry = metric(name, task)
+    entry = find_metric(name, task)
     for seed in range(5):
         truth, P = draw(task, rows=15, seed=seed)
-        labels = decide(task, P[2])
-        assert quick(entry.confusion, truth, labels) == pytest.approx(entry.function(truth, labels), abs=1e-12)
+        labels = decide_labels(task, P[2])
+        assert score_by_confusion(entry.confusion, truth, labels) == pytest.approx(
+            entry.function(truth, labels), abs=1e-12
+        )
 
 
 @pytest.mark.parametrize(("name", "task"), [(n, t) for n in METRICS for t in TASKS if t not in METRICS[n].tasks])
 def test_a_wrong_task_is_refused_with_the_fitting_metrics(name, task):
     with pytest.raises(OOFError, match=f"metric {name} does not fit task {task}; fitting ones: .*{DEFAULTS[task]}"):
-        metric(name, task)
+        find_metric(name, task)
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest_name():
     with pytest.raises(OOFError, match=r"unknown metric 'log_los': did you mean log_loss\? known ones: log_loss, roc"):
-        metric("log_los", "binary")
+        find_metric("log_los", "binary")
 
 
 def test_map_at_k_is_known_for_every_k_and_spelt_with_a_number():
-    assert metric("map_at_12", "multiclass").name == "map_at_12"
+    assert find_metric("map_at_12", "multiclass").name == "map_at_12"
     with pytest.raises(OOFError, match=r"metric map_at_3 does not fit task ordinal; fitting ones: .*, qwk$"):
-        metric("map_at_3", "ordinal")
+        find_metric("map_at_3", "ordinal")
     with pytest.raises(
         OOFError, match=r"does not fit task multiclass; fitting ones: .*, mcc, map_at_k \(\"map_at_3\"\)$"
     ):
-        metric("rmse", "multiclass")
+        find_metric("rmse", "multiclass")
     with pytest.raises(OOFError, match=r"did you mean map_at_3\? known ones: .*, spearman, map_at_k \(\"map_at_3\"\)$"):
-        metric("map@3", "multiclass")
+        find_metric("map@3", "multiclass")
     for name in ("map_at_k", "map_at_0", "map_at_-1", "map_at_03", "map_at_1.5", "map_at", "map_at3"):
         with pytest.raises(OOFError, match=f"metric '{name}' must end in a whole number from 1 up, .*: map_at_3"):
-            metric(name, "multiclass")
+            find_metric(name, "multiclass")
 
 
 def test_names_are_the_keys_and_every_task_has_a_default():
     assert all(name == entry.name for name, entry in METRICS.items())
-    assert {task: default_metric(task).name for task in TASKS} == DEFAULTS
-    assert metric("f1", "multiclass").name == "f1"
+    assert {task: get_default_metric(task).name for task in TASKS} == DEFAULTS
+    assert find_metric("f1", "multiclass").name == "f1"
 
 
 def by_column(function):
@@ -248,11 +252,11 @@ ROWS = {
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize(("name", "task"), CELLS)
 def test_every_metric_is_the_reference_on_any_rows(name, task, rows, draw):
-    entry = metric(name, task)
+    entry = find_metric(name, task)
     for seed in range(3):
         truth, P = draw(task, rows=40, seed=seed)
         truth, p = ROWS[rows](truth, P[2])
-        p = decide(task, p) if entry.needs == "labels" else p
+        p = decide_labels(task, p) if entry.needs == "labels" else p
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the references warn of what is undefined; ours must not
             expected = REFERENCES[name](task, truth, p)
@@ -265,11 +269,11 @@ def test_every_metric_is_the_reference_on_any_rows(name, task, rows, draw):
 
 def test_metrics_of_classes_are_scikit_learns(draw):
     truth, P = draw("multiclass")
-    p, labels = P[0], decide("multiclass", P[0])
+    p, labels = P[0], decide_labels("multiclass", P[0])
     assert METRICS["log_loss"].function(truth, p) == pytest.approx(reference.log_loss(truth, p, labels=range(4)))
     auc = reference.roc_auc_score(truth, p, multi_class="ovr")
     assert METRICS["roc_auc"].function(truth, p) == pytest.approx(auc)
-    assert metric("f1", "multiclass").function(truth, labels) == reference.f1_score(truth, labels, average="macro")
+    assert find_metric("f1", "multiclass").function(truth, labels) == reference.f1_score(truth, labels, average="macro")
     balanced = reference.balanced_accuracy_score(truth, labels)
     assert METRICS["balanced_accuracy"].function(truth, labels) == pytest.approx(balanced)
 
@@ -286,13 +290,13 @@ def test_binary_metrics_are_scikit_learns_with_ties_too(draw, digits):
 
 def test_multilabel_metrics_are_means_over_labels(draw):
     truth, P = draw("multilabel")
-    p, labels = P[0], decide("multilabel", P[0])
+    p, labels = P[0], decide_labels("multilabel", P[0])
     each = [reference.log_loss(truth[:, at], p[:, at]) for at in range(3)]
     assert METRICS["log_loss"].function(truth, p) == pytest.approx(np.mean(each))
     assert METRICS["roc_auc"].function(truth, p) == pytest.approx(reference.roc_auc_score(truth, p))
     macro = reference.f1_score(truth, labels, average="macro")
-    assert metric("f1", "multilabel").function(truth, labels) == pytest.approx(macro)
-    assert metric("macro_f1", "multilabel").function(truth, labels) == pytest.approx(macro)
+    assert find_metric("f1", "multilabel").function(truth, labels) == pytest.approx(macro)
+    assert find_metric("macro_f1", "multilabel").function(truth, labels) == pytest.approx(macro)
     truth[:, 1] = 0  # a label without a question is left out
     left = reference.roc_auc_score(truth[:, [0, 2]], p[:, [0, 2]])
     assert METRICS["roc_auc"].function(truth, p) == pytest.approx(left)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.metrics.functions import map_at
-from oof.metrics.metric_registry import METRICS, Metric, metric
-from oof.metrics.thresholds import decide
-from oof.metrics.weighted_metrics import QUICK, counted
+from oof.metrics.functions import compute_map_at
+from oof.metrics.metric_registry import METRICS, Metric, find_metric
+from oof.metrics.thresholds import decide_labels
+from oof.metrics.weighted_metrics import WEIGHTED, weight_metric
 
 CELLS = [(name, task) for name, entry in METRICS.items() for task in sorted(entry.tasks)]
 CELLS += [("map_at_1", "multiclass"), ("map_at_3", "multiclass")]
@@ -26,7 +26,7 @@ def slow(entry, truth, decided, counts):
 
 def check(entry, truth, decided, every):
     """Each of the counts; how many of them have no value."""
-    value, undefined = counted(entry, truth, decided), 0
+    value, undefined = weight_metric(entry, truth, decided), 0
     for counts in every:
         expected = slow(entry, truth, decided, counts)
         assert value(counts) == (None if expected is None else pytest.approx(expected, rel=1e-9, abs=1e-12))
@@ -71,18 +71,21 @@ ROWS = {
 @pytest.mark.parametrize("rows", ROWS)
 @cells
 def test_counted_is_the_metric_on_repeated_rows(name, task, rows, draw):
-    entry = metric(name, task)
+    entry = find_metric(name, task)
     for seed in range(2):
         truth, P = draw(task, rows=40, seed=seed)
         truth, p = ROWS[rows](truth.copy(), P[2].copy())
-        check(entry, truth, decide(task, p) if entry.needs == "labels" else p, some_counts(len(truth), seed))
+        check(entry, truth, decide_labels(task, p) if entry.needs == "labels" else p, some_counts(len(truth), seed))
 
 
 @cells
 def test_rows_that_do_not_count_have_no_value(name, task, draw):
     truth, P = draw(task, rows=20)
-    entry = metric(name, task)
-    assert counted(entry, truth, decide(task, P[0]) if entry.needs == "labels" else P[0])(np.zeros(20)) is None
+    entry = find_metric(name, task)
+    assert (
+        weight_metric(entry, truth, decide_labels(task, P[0]) if entry.needs == "labels" else P[0])(np.zeros(20))
+        is None
+    )
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
@@ -97,15 +100,15 @@ def test_many_labels_some_of_which_rows_lack(name):
     rng = np.random.default_rng(0)
     truth, p = (rng.uniform(size=(60, 28)) < 0.05).astype(int), rng.uniform(size=(60, 28)).round(2)
     truth[:, 3] = 0
-    entry = metric(name, "multilabel")
-    check(entry, truth, decide("multilabel", p) if entry.needs == "labels" else p, some_counts(60))
+    entry = find_metric(name, "multilabel")
+    check(entry, truth, decide_labels("multilabel", p) if entry.needs == "labels" else p, some_counts(60))
 
 
 @pytest.mark.parametrize("name", ["qwk", "mcc", "macro_f1", "balanced_accuracy"])
 def test_a_grade_that_truth_or_labels_lack_changes_nothing(name):
     truth, labels = np.array([0, 1, 3, 0, 1, 3]), np.array([0, 2, 3, 1, 1, 2])
-    check(metric(name, "ordinal"), truth, labels, some_counts(6))
-    check(metric(name, "ordinal"), truth.clip(max=1), labels.clip(max=1), some_counts(6))
+    check(find_metric(name, "ordinal"), truth, labels, some_counts(6))
+    check(find_metric(name, "ordinal"), truth.clip(max=1), labels.clip(max=1), some_counts(6))
 
 
 @pytest.mark.parametrize("outlier", [1e4, 1e8, 1e12])
@@ -117,7 +120,7 @@ def test_a_huge_value_that_is_not_drawn_is_not_felt(name, outlier):
     truth[0] = p[0] = outlier
     counts = np.ones(50)
     counts[0] = 0
-    value = counted(METRICS[name], truth, p)(counts)
+    value = weight_metric(METRICS[name], truth, p)(counts)
     assert value == pytest.approx(METRICS[name].function(truth[1:], p[1:]), rel=1e-8)
 
 
@@ -139,14 +142,14 @@ def test_a_metric_of_ones_own_is_asked_with_the_repeated_rows():
         return float(predictions.mean())
 
     entry = Metric("own", own, True, "probabilities", frozenset({"binary"}))
-    value = counted(entry, np.array([0, 1, 0]), np.array([[0.1], [0.2], [0.3]]))
+    value = weight_metric(entry, np.array([0, 1, 0]), np.array([[0.1], [0.2], [0.3]]))
     assert value(np.array([0.0, 2, 1])) == pytest.approx(0.7 / 3)
     assert value(np.array([1.0, 0, 1])) is None
     assert seen == [([1, 1, 0], [0.2, 0.2, 0.3]), ([0, 0], [0.1, 0.3])]
     labels = Metric("own", lambda truth, given: float((truth == given).mean()), True, "labels", entry.tasks)
-    assert counted(labels, np.array([0, 1, 1]), np.array([1, 1, 1]))(np.array([1.0, 1, 2])) == 0.75
+    assert weight_metric(labels, np.array([0, 1, 1]), np.array([1, 1, 1]))(np.array([1.0, 1, 2])) == 0.75
 
 
 def test_every_metric_but_map_at_k_is_quick():
-    assert all(entry.confusion or entry.function in QUICK for entry in METRICS.values())
-    assert partial(map_at, k=3) not in QUICK
+    assert all(entry.confusion or entry.function in WEIGHTED for entry in METRICS.values())
+    assert partial(compute_map_at, k=3) not in WEIGHTED
