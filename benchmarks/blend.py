@@ -2,7 +2,7 @@
 
 usage: python benchmarks/blend.py --peers PYTHON [--metric log_loss]     our blends beside AutoGluon and hillclimbers
        python benchmarks/blend.py --verb                                 the whole verb `blend` and its peak memory
-       python benchmarks/blend.py --large                                the ladder `auto` on 1,000,000 x 64
+       python benchmarks/blend.py --large                                the methods of `auto` on 1,000,000 x 64
 
 The matrix is made: binary truth, and members that see one signal, each with a gain and a noise of its own. A seed
 always gives the same rows; weights are chosen on them, and as many others of the same members are held out.
@@ -37,12 +37,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import run
 from benchmarks.report import lined_up
-from oof.blends.blend_registry import BLENDS, blend
+from oof.blends.blend_registry import BLENDS, find_blend
 from oof.blends.problem import Problem
-from oof.members.prediction_files import write_frame
-from oof.metrics.metric_registry import Metric, metric
-from oof.selection.auto import auto
-from oof.selection.bootstrap import Resamples, interval, resampled
+from oof.members.prediction_files import write_predictions
+from oof.metrics.metric_registry import Metric, find_metric
+from oof.selection.auto import select_blend
+from oof.selection.bootstrap import BootstrapDraws, compute_interval, score_draws
 
 Predicted = tuple[np.ndarray, np.ndarray]  # truth (rows,), predictions (rows, 1)
 Seconds = dict[str, list[float]]  # of each method, by round
@@ -104,12 +104,12 @@ def synthetic(rows: int, members: int, seed: int, *, held_out: bool = False) -> 
 
 def problem(truth: np.ndarray, P: np.ndarray, name: str) -> Problem:
     """The level-one problem of a matrix, its rows dealt out to the folds."""
-    return Problem(P[..., None], truth, np.arange(len(truth)) % FOLDS, "binary", metric(name, "binary"))
+    return Problem(P[..., None], truth, np.arange(len(truth)) % FOLDS, "binary", find_metric(name, "binary"))
 
 
 def compared(args: argparse.Namespace, folder: Path) -> str:
     """Every method on one matrix: a table of methods, and one of ours against peers."""
-    judge = metric(args.metric or METRICS[0], "binary")
+    judge = find_metric(args.metric or METRICS[0], "binary")
     chosen = synthetic(args.rows, args.members, args.seed)
     held = synthetic(args.rows, args.members, args.seed, held_out=True)
     np.savez(folder / "matrix.npz", truth=chosen[0], P=chosen[1])
@@ -125,7 +125,7 @@ def compared(args: argparse.Namespace, folder: Path) -> str:
     numbers = {name: rounds[0][name]["numbers"] for name in names}
     scores = {}
     for name in names:
-        rule = blend(name if name in OURS else "mean", "binary", judge)
+        rule = find_blend(name if name in OURS else "mean", "binary", judge)
         scores[name] = [(truth, rule.apply(numbers[name], P[..., None])) for truth, P in (chosen, held)]
     return f"{methods_table(judge, args.members, numbers, seconds, scores)}\n\n{pairs_table(judge, seconds, scores)}"
 
@@ -155,9 +155,9 @@ def pairs_table(judge: Metric, seconds: Seconds, predicted: dict[str, list[Predi
 
 def gained(judge: Metric, truth: np.ndarray, new: np.ndarray, old: np.ndarray) -> tuple[float, float, float]:
     """Gain of `new` over `old` on the same rows, and the ends of its 95 % interval."""
-    values = resampled(judge, truth, [new, old], Resamples(len(truth), None))
+    values = score_draws(judge, truth, [new, old], BootstrapDraws(len(truth), None))
     gain = judge.sign * (judge.function(truth, new) - judge.function(truth, old))
-    return gain, *interval(values[:, 0] - values[:, 1])
+    return gain, *compute_interval(values[:, 0] - values[:, 1])
 
 
 def weighed(name: str, matrix: Path, judge: str, peers: Path | None) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def weigh(matrix: str, method: str, judge: str) -> dict[str, Any]:
     """One of our blends on the rows that choose."""
     with np.load(matrix) as held:
         truth, P = held["truth"], held["P"]
-    rule = blend(method, "binary", metric(judge, "binary"))
+    rule = find_blend(method, "binary", find_metric(judge, "binary"))
     rule.fit(problem(truth[:WARM_UP], P[:, :WARM_UP], judge))
     given = problem(truth, P, judge)
     started = time.process_time()
@@ -183,30 +183,30 @@ def weigh(matrix: str, method: str, judge: str) -> dict[str, Any]:
 
 
 def large(args: argparse.Namespace, folder: Path) -> str:
-    """Seconds of each rung of the ladder, and its memory as a multiple of the matrix."""
-    rows = [["ladder", "seconds of each rung", "seconds", "peak / matrix", "held"]]
+    """Seconds of each method of `auto`, and its memory as a multiple of the matrix."""
+    rows = [["metric", "seconds of each method", "seconds", "peak / matrix", "selected"]]
     for judge in [args.metric] if args.metric else METRICS:
-        its = work("climb", rows=args.rows, members=args.members, seed=args.seed, judge=judge)
-        rungs = ", ".join(f"{name} {seconds:.1f}" for name, seconds in its["rungs"].items())
-        whole, peak = f"{sum(its['rungs'].values()):.1f}", f"{its['peak_mib'] / matrix_mib(args):.2f}"
-        rows.append([judge, rungs, whole, peak, its["held"]])
+        its = work("select", rows=args.rows, members=args.members, seed=args.seed, judge=judge)
+        methods = ", ".join(f"{name} {seconds:.1f}" for name, seconds in its["methods"].items())
+        whole, peak = f"{sum(its['methods'].values()):.1f}", f"{its['peak_mib'] / matrix_mib(args):.2f}"
+        rows.append([judge, methods, whole, peak, its["selected"]])
     return f"{args.rows:,} rows x {args.members} members, {matrix_mib(args):,.0f} MiB\n{lined_up(rows)}"
 
 
-def climb(rows: int, members: int, seed: int, judge: str) -> dict[str, Any]:
-    """The whole ladder; a rung's seconds are from its start to the next one's."""
+def select(rows: int, members: int, seed: int, judge: str) -> dict[str, Any]:
+    """Run the selection of `auto`; the seconds of a method are from its start to the start of the next."""
     given = problem(*synthetic(rows, members, seed), judge)
     say(f"{judge}: the matrix is made, {peak_mib():,.0f} MiB")
     starts: dict[str, float] = {}
 
-    def on_rung(method: str) -> None:
+    def start_method(method: str) -> None:
         starts[method] = time.process_time()
         say(f"{judge}: {method} after {starts[method] - next(iter(starts.values())):.1f} s")
 
-    found = auto(given, on_rung=on_rung)
+    found = select_blend("auto", given, on_method=start_method)
     say(f"{judge}: {found.sentence}")
     seconds = np.diff([*starts.values(), time.process_time()]).tolist()
-    return {"rungs": dict(zip(starts, seconds, strict=True)), "peak_mib": peak_mib(), "held": found.held.name}
+    return {"methods": dict(zip(starts, seconds, strict=True)), "peak_mib": peak_mib(), "selected": found.selected.name}
 
 
 def verb(args: argparse.Namespace, folder: Path) -> str:
@@ -241,7 +241,7 @@ def write_site(folder: str, rows: int, members: int, seed: int, judge: str | Non
     for at, name in enumerate(config["blend"]["extra"]):
         for part, (_, P) in tables.items():
             ids = [f"{part}{row}" for row in range(rows)]
-            write_frame(
+            write_predictions(
                 site / f"{name}.{part}.parquet", ids, ["target"], P[at, :, None], fold if part == "train" else None
             )
     return {}
@@ -276,7 +276,7 @@ def said(name: str, site: Path) -> None:
 
 TASKS: dict[str, Callable[..., Any]] = {
     "weigh": weigh,
-    "climb": climb,
+    "select": select,
     "write_site": write_site,
     "blend_site": blend_site,
 }

@@ -33,9 +33,9 @@ from oof.blends.blend_registry import BLENDS
 from oof.blends.calibration import apply_finish
 from oof.blends.problem import Problem
 from oof.metrics.functions import EPSILON
-from oof.metrics.metric_registry import default_metric
-from oof.selection.auto import auto, single
-from oof.selection.candidates import Rung
+from oof.metrics.metric_registry import get_default_metric
+from oof.selection.auto import select_blend
+from oof.selection.candidates import Candidate
 
 Array = np.ndarray
 Line = dict[str, Any]
@@ -155,23 +155,23 @@ OFFERED = {  # numbers of the members that a blend is offered
 }
 
 
-def judged(its: World, rung: Rung, tests: Array) -> Line:
-    """A rung's scores beside its risk: of single-fold blends, and of the whole submission."""
-    assert rung.crossed
-    assert rung.cross_fitted
-    fitted, crossed, rule = rung.fitted, rung.crossed, BLENDS[rung.method]
+def judged(its: World, candidate: Candidate, tests: Array) -> Line:
+    """A candidate's scores beside its risk: of single-fold blends, and of the whole submission."""
+    assert candidate.out_of_fold
+    assert candidate.cross_fitted
+    fitted, crossed, rule = candidate.fitted, candidate.out_of_fold, BLENDS[candidate.method]
     parts = zip(crossed.finishes, crossed.numbers, tests, strict=True)
     losses = [its.loss(apply_finish(finish, rule.apply(numbers, P))) for finish, numbers, P in parts]
     whole = np.mean([apply_finish(fitted.finishes[0], rule.apply(fitted.numbers[0], P)) for P in tests], axis=0)
     sizes = np.bincount(its.fold)
     return {
-        "crossed": rung.cross_fitted.pooled,
-        "in_sample": rung.in_sample.pooled,
+        "crossed": candidate.cross_fitted.pooled,
+        "in_sample": candidate.in_sample.pooled,
         "risk": rooted(its.task, float(np.average(losses, weights=sizes))),
         "submission": rooted(its.task, its.loss(whole)),
-        "interval": rung.interval,
-        "gain": rung.gain,
-        "canary": rung.canary,
+        "interval": candidate.interval,
+        "gain": candidate.gain,
+        "canary": candidate.noise_check,
         "total": float(np.mean([np.sum(one.get("coefficients", 1)) for one in crossed.numbers])),
     }
 
@@ -190,15 +190,16 @@ def drawn(number: int, seed: int) -> Line:
     P, tests = members(rng, its)
     offers = {}
     for name, some in OFFERED.items():
-        problem = Problem(P[some], its.truth, its.fold, task, default_metric(task), its.component)
-        climb = auto(problem, repeats=REPEATS, seed=number)
-        rungs = [*climb.rungs]
+        problem = Problem(P[some], its.truth, its.fold, task, get_default_metric(task), its.component)
+        selection = select_blend("auto", problem, repeats=REPEATS, seed=number)
+        candidates = [*selection.candidates]
         if name.startswith("trained"):
-            rungs += [single(one, problem, finish=False, repeats=REPEATS, seed=number).rungs[0] for one in BESIDE]
+            more = [select_blend(one, problem, finish=False, repeats=REPEATS, seed=number) for one in BESIDE]
+            candidates += [one.selected for one in more]
         offers[name] = {
-            "rungs": {rung.name: judged(its, rung, tests[:, some]) for rung in rungs},
-            "held": climb.held.name,
-            "corrected": climb.corrected,
+            "rungs": {one.name: judged(its, one, tests[:, some]) for one in candidates},
+            "held": selection.selected.name,
+            "corrected": selection.corrected_score,
         }
     return {"draw": number, "task": task, "kind": kind, "rows": rows, "offers": offers}
 
@@ -233,7 +234,7 @@ def tables(lines: Sequence[Line]) -> str:
             (f"{offer}: risk in the 95 % interval", intervals_table(lines, offer)),
         ]
     titled += [
-        ("what `auto` holds", auto_table(lines)),
+        ("what `auto` selects", auto_table(lines)),
         ("stackers whose risk is above that of equal weights, and the others", stackers_table(lines)),
     ]
     return "\n\n".join(f"{title}\n\n{table}" for title, table in titled)
@@ -296,7 +297,7 @@ def auto_table(lines: Sequence[Line]) -> str:
 
 
 def auto_row(lines: Sequence[Line], offer: str) -> list[str]:
-    """What `auto` holds in these draws; gains with 95 % intervals."""
+    """What `auto` selects in these draws; gains with 95 % intervals."""
     own = error(lines, offer, HELD)
     scale = deviation(lines, own)
     offers = [line["offers"][offer] for line in lines]
@@ -327,7 +328,7 @@ def stackers_table(lines: Sequence[Line]) -> str:
 
 
 def column(lines: Sequence[Line], offer: str, blend: str, part: str) -> Array:
-    """One figure of a blend (`HELD`: of what `auto` holds) by draw."""
+    """One figure of a blend (`HELD`: of what `auto` selects) by draw."""
     offers = [line["offers"][offer] for line in lines]
     found: Array = np.array([its["rungs"][its["held"] if blend == HELD else blend][part] for its in offers])
     return found

@@ -11,8 +11,8 @@ from sklearn.metrics import log_loss
 
 from benchmarks import simulation
 from oof.blends.problem import Problem
-from oof.metrics.metric_registry import default_metric
-from oof.selection.auto import single
+from oof.metrics.metric_registry import get_default_metric
+from oof.selection.auto import select_blend
 
 
 def small(task: str, kind: str, rows: int = 60) -> tuple[simulation.World, np.ndarray, np.ndarray]:
@@ -68,21 +68,21 @@ def test_members_on_noise_know_nothing_of_the_fresh_truth() -> None:
 
 def test_the_risk_is_that_of_single_fold_blends() -> None:
     its, P, tests = small("regression", "group")
-    problem = Problem(P[:3], its.truth, its.fold, its.task, default_metric(its.task), its.component)
-    rung = single("simplex", problem, finish=True, repeats=5).rungs[-1]
-    assert rung.crossed
-    assert rung.finished
+    problem = Problem(P[:3], its.truth, its.fold, its.task, get_default_metric(its.task), its.component)
+    candidate = select_blend("simplex", problem, finish=True, repeats=5).candidates[-1]
+    assert candidate.out_of_fold
+    assert candidate.finished
     squares, share = [], np.bincount(its.fold) / len(its.fold)
     assert share.std() > 0
     for fold in range(simulation.FOLDS):
-        weights, finish = rung.crossed.numbers[fold]["weights"], rung.crossed.finishes[fold]
+        weights, finish = candidate.out_of_fold.numbers[fold]["weights"], candidate.out_of_fold.finishes[fold]
         assert finish
         for row in range(len(its.fresh)):
             mixed = sum(weights[member] * tests[fold, member, row, 0] for member in range(3))
             within = min(max(mixed, finish["low"][0]), finish["high"][0])
             squares.append(share[fold] / len(its.fresh) * (within - its.expected[row]) ** 2)
     right = np.sqrt(np.sum(squares) + 1 + simulation.SHARED**2)
-    assert simulation.judged(its, rung, tests[:, :3])["risk"] == pytest.approx(right)
+    assert simulation.judged(its, candidate, tests[:, :3])["risk"] == pytest.approx(right)
 
 
 def test_a_simulation_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The control of pooling diversity: as many seeds of one pooling, at the same cost.
 
-A mean of several fits is better than one fit whatever they differ in. So a mean of s poolings with a seed each proves
+A mean of several fits is better than one fit, whatever they differ in. So a mean of s poolings with a seed each proves
 something only against the mean of s seeds of one pooling.
 """
 
@@ -9,55 +9,58 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, islice, product, zip_longest
 
-from oof.metrics.functions import Array
+from oof.types import Array
 
-CHOICES = 8  # on each side
-MOST = 5  # fits on each side
+MOST_SETS = 8  # on each side
+MOST_FITS = 5  # in a set
 
-Fit = tuple[int, int]  # entrant and seed, by number
-Choice = tuple[Fit, ...]
+SingleFit = tuple[int, int]  # numbers of a member and of one of its seeds
+FitSet = tuple[SingleFit, ...]
 
 
 @dataclass(frozen=True)
-class Control:
-    """Choices of `size` fits each: seeds of one entrant, and as many entrants with one seed each."""
+class SeedControl:
+    """Sets of `size` fits each: `seeds` of one member, and `mixes` of as many members with one seed each."""
 
-    entrant: int
+    member: int
     size: int
-    seeds: list[Choice]
-    mixes: list[Choice]
+    seeds: list[FitSet]
+    mixes: list[FitSet]
 
 
-def controls(seeds: Mapping[int, int]) -> list[Control]:
-    """A control for every entrant that has several seeds; `seeds` says by entrant how many it has.
+def plan_seed_controls(seeds: Mapping[int, int]) -> list[SeedControl]:
+    """Return a control for every member with several seeds; `seeds` is the number of seeds by member.
 
-    All of them must be of one recipe but for the pooling, each with an encoder of its own. The one whose seeds are
+    All members must have one recipe except for the pooling, each with an encoder of its own. The member whose seeds are
     taken takes part in the mixes like any other.
     """
-    found = []
-    for entrant, count in seeds.items():
-        size = min(count, len(seeds), MOST)
+    controls = []
+    for member, count in seeds.items():
+        size = min(count, len(seeds), MOST_FITS)
         if size > 1:
-            own = [tuple((entrant, seed) for seed in some) for some in _sets(range(count), size)]
-            found.append(Control(entrant, size, own[:CHOICES], _mixes(seeds, size)))
-    return found
+            of_one = [tuple((member, seed) for seed in chosen) for chosen in _shuffle_sets(range(count), size)]
+            controls.append(SeedControl(member, size, of_one[:MOST_SETS], _choose_mixes(seeds, size)))
+    return controls
 
 
-def mean_of(choice: Choice, singles: Sequence[Sequence[Array]]) -> Array:
-    """Equal mean (rows, columns) of some fits; `singles` are predictions by entrant and seed."""
-    first, *others = (singles[entrant][seed] for entrant, seed in choice)
-    return sum(others, first) / len(choice)
+def average_fits(fit_set: FitSet, singles: Sequence[Sequence[Array]]) -> Array:
+    """Return the equal mean (rows, columns) of some fits; `singles` are predictions by member and seed."""
+    first, *others = (singles[member][seed] for member, seed in fit_set)
+    return sum(others, first) / len(fit_set)
 
 
-def _mixes(seeds: Mapping[int, int], size: int) -> list[Choice]:
-    """Every set of entrants once before any of them a second time with other seeds."""
-    by_set = [product(*([(one, seed) for seed in range(seeds[one])] for one in some)) for some in _sets(seeds, size)]
+def _choose_mixes(seeds: Mapping[int, int], size: int) -> list[FitSet]:
+    """Return every set of members once, before any of them a second time with other seeds."""
+    by_set = []
+    for members in _shuffle_sets(seeds, size):
+        fits = [[(member, seed) for seed in range(seeds[member])] for member in members]
+        by_set.append(product(*fits))
     rounds = chain.from_iterable(zip_longest(*by_set))
-    return list(islice((mix for mix in rounds if mix is not None), CHOICES))
+    return list(islice((mix for mix in rounds if mix is not None), MOST_SETS))
 
 
-def _sets(things: Iterable[int], size: int) -> list[tuple[int, ...]]:
-    """All sets of so many things, in a random order: the first of them stand for all."""
-    sets = list(combinations(things, size))
+def _shuffle_sets(members: Iterable[int], size: int) -> list[tuple[int, ...]]:
+    """Return all sets of a size in a random order, so that the first of them represent all."""
+    sets = list(combinations(members, size))
     random.Random(0).shuffle(sets)
     return sets

@@ -1,10 +1,9 @@
-"""The rule of `auto` as a function of values, so that it can be repeated on every bootstrap draw.
+"""The selection rule of `auto`, as a function of scores so that it can be repeated on every bootstrap draw.
 
-Cross-fitted candidates judged on the same rows and the same bootstrap draws, and the rule that holds one of them.
-
-Having chosen flatters. So the rule is repeated on every draw, and what it holds there is judged on the rows that the
-draw left out (BBC-CV; Tsamardinos, Greasidou and Borboudakis 2018), with the standard errors of the whole sample. That
-covers the choice among these candidates, nothing that was discarded before.
+All candidates are evaluated on the same rows and the same draws. Selecting the best of several scores is optimistic. So
+the rule is repeated on every draw, and what it selects there is scored on the rows that the draw left out (BBC-CV;
+Tsamardinos, Greasidou and Borboudakis 2018), with the standard errors of the whole sample. That corrects for the
+selection among these candidates, not for anything that was discarded before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,103 +12,121 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from oof.blends.problem import Problem
-from oof.metrics.functions import Array
-from oof.metrics.weighted_metrics import Counted, counted
-from oof.selection.bootstrap import Resamples, interval, standard_error
-from oof.selection.candidates import Rung
-from oof.selection.scores import Blended, Gain
+from oof.metrics.weighted_metrics import WeightedMetric, weight_metric
+from oof.selection.bootstrap import BootstrapDraws, compute_interval, compute_standard_error
+from oof.selection.candidates import Candidate
+from oof.selection.scores import BlendedPredictions, Gain
+from oof.types import Array
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A later rung is taken only if its gain exceeds one standard error of that gain, and not if noise gains in it.
+class SelectionRule:
+    """Select a later candidate only if its gain exceeds one standard error, and not if it gains from noise.
 
-    Candidates are numbered: `rungs` blends, then with `finish` the same ones finished, then blends with a canary;
-    `canaries` tells a rung's. `errors` (candidates, candidates) are standard errors of differences; `barred` are rungs
-    that are not to be held.
+    Candidates are numbered: `methods` blends, then with `finish` the same blends finished, then the noise checks.
+    `noise_checks` gives the number of a blend's noise check. `errors` (candidates, candidates) are standard errors of
+    differences; `excluded` are blends that are never selected.
     """
 
-    rungs: int
+    methods: int
     finish: bool
-    canaries: Mapping[int, int]
+    noise_checks: Mapping[int, int]
     errors: Array
-    barred: frozenset[int] = frozenset()
+    excluded: frozenset[int] = frozenset()
 
-    def gains(self, values: Array, new: int, old: int) -> bool:
-        """Whether a candidate is better than another by more than one standard error; larger values are better."""
+    def is_gain(self, values: Array, new: int, old: int) -> bool:
+        """Return True if a candidate is better than another by more than one standard error; larger is better."""
         return bool(values[new] - values[old] > self.errors[new, old])
 
-    def refused(self, values: Array, rung: int) -> bool:
-        """Whether a rung is barred, or gains from its canary."""
-        return rung in self.barred or (rung in self.canaries and self.gains(values, self.canaries[rung], rung))
+    def is_excluded(self, values: Array, candidate: int) -> bool:
+        """Return True if a candidate is excluded, or gains from noise."""
+        check = self.noise_checks.get(candidate)
+        return candidate in self.excluded or (check is not None and self.is_gain(values, check, candidate))
 
-    def path(self, values: Array) -> list[int]:
-        """The candidate held after each rung, and after the finish."""
-        held = [0]
-        for rung in range(1, self.rungs):
-            taken = self.gains(values, rung, held[-1]) and not self.refused(values, rung)
-            held.append(rung if taken else held[-1])
+    def select_stepwise(self, values: Array) -> list[int]:
+        """Return the candidate that is selected after each blend and, with `finish`, after the finish."""
+        selected = [0]
+        for new in range(1, self.methods):
+            better = self.is_gain(values, new, selected[-1]) and not self.is_excluded(values, new)
+            selected.append(new if better else selected[-1])
         if self.finish:
-            top = self.rungs + held[-1]
-            held.append(top if self.gains(values, top, held[-1]) else held[-1])
-        return held
+            finished = self.methods + selected[-1]
+            selected.append(finished if self.is_gain(values, finished, selected[-1]) else selected[-1])
+        return selected
 
 
 @dataclass(frozen=True, eq=False)
-class Contest:
-    """Candidates as `Rule` numbers them, canaries last: `values` (candidates,) and `drawn` (draws, candidates).
+class Evaluation:
+    """Scores of candidates, numbered as in `SelectionRule`: `values` (candidates,) and `drawn` (draws, candidates).
 
-    Both are larger where the metric is better, by `sign`; `functions` give the metric on counted rows.
+    Both are multiplied by `sign`, so larger is better. `functions` give the metric on counted rows.
     """
 
-    candidates: Sequence[Rung]
+    candidates: Sequence[Candidate]
     values: Array
     drawn: Array
-    functions: Sequence[Counted]
-    draws: Resamples
-    rule: Rule
+    functions: Sequence[WeightedMetric]
+    draws: BootstrapDraws
+    rule: SelectionRule
     sign: int
 
-    def gain(self, new: int, old: int) -> Gain:
-        """How much better one candidate is than another."""
+    def compute_gain(self, new: int, old: int) -> Gain:
+        """Return how much better one candidate is than another."""
         return Gain(float(self.values[new] - self.values[old]), float(self.rule.errors[new, old]))
 
-    def described(self, new: int, old: int | None) -> Rung:
-        """A candidate with its interval, its canary and its gain over another."""
-        low, high = sorted(self.sign * bound for bound in interval(self.drawn[:, new]))
-        rung = replace(self.candidates[new], interval=(low, high))
-        if old is not None:
-            rung = replace(rung, over=self.candidates[old].name, gain=self.gain(new, old))
-        canary = self.rule.canaries.get(new)
-        return rung if canary is None else replace(rung, canary=self.gain(canary, new))
+    def describe(self, number: int, over: int | None) -> Candidate:
+        """Return a candidate with its interval, its noise check and its gain over another candidate."""
+        low, high = sorted(self.sign * bound for bound in compute_interval(self.drawn[:, number]))
+        candidate = replace(self.candidates[number], interval=(low, high))
+        if over is not None:
+            candidate = replace(candidate, over=self.candidates[over].name, gain=self.compute_gain(number, over))
+        check = self.rule.noise_checks.get(number)
+        return candidate if check is None else replace(candidate, noise_check=self.compute_gain(check, number))
 
-    def corrected(self) -> float | None:
-        """The score of what is held, and what choices on draws lose to it on the rows left out; None without a choice.
+    def compute_corrected_score(self) -> float | None:
+        """Return the score of the selected candidate, corrected for the selection; None with one candidate.
 
-        That is the mean score of the choices on the rows left out, without the noise that these rows bring to both.
+        The correction is the mean difference, on the rows that a draw left out, between what the rule selects on the
+        draw and the selected candidate. Taking the difference removes the noise that these rows bring to both.
         """
         if len(self.candidates) == 1:
             return None
-        held, lost = self.rule.path(self.values)[-1], []
+        selected = self.rule.select_stepwise(self.values)[-1]
+        differences = []
         for values, counts in zip(self.drawn, self.draws, strict=True):
-            chosen, out = self.rule.path(values)[-1], (counts == 0).astype(np.float64)
-            both = (0.0, 0.0) if chosen == held else (self.functions[chosen](out), self.functions[held](out))
-            lost += [] if both[0] is None or both[1] is None else [both[0] - both[1]]
-        return float(self.sign * self.values[held] + np.mean(lost)) if lost else None
+            choice = self.rule.select_stepwise(values)[-1]
+            difference = 0.0 if choice == selected else self._compare_left_out(choice, selected, counts)
+            if difference is not None:
+                differences.append(difference)
+        return float(self.sign * self.values[selected] + np.mean(differences)) if differences else None
+
+    def _compare_left_out(self, choice: int, selected: int, counts: Array) -> float | None:
+        """Return the difference of two candidates' metrics on rows that count zero times; None if undefined."""
+        left_out = (counts == 0).astype(np.float64)
+        score, reference = self.functions[choice](left_out), self.functions[selected](left_out)
+        return None if score is None or reference is None else score - reference
 
 
-def contest(
-    problem: Problem, candidates: Sequence[Rung], rungs: int, canaries: Mapping[int, Blended], draws: Resamples
-) -> Contest:
-    """Judge `rungs` blends, then the same ones finished if there are more candidates, then canaries by rung."""
+def evaluate_candidates(
+    problem: Problem,
+    candidates: Sequence[Candidate],
+    methods: int,
+    noise_checks: Mapping[int, BlendedPredictions],
+    draws: BootstrapDraws,
+) -> Evaluation:
+    """Score `methods` blends, then the same blends finished if there are more candidates, then noise checks by blend.
+
+    Raises OOFError if the metric is undefined on almost every draw.
+    """
     metric, truth = problem.metric, problem.truth
-    decided = [rung.crossed.decided for rung in candidates if rung.crossed] + [one.decided for one in canaries.values()]
-    functions = [counted(metric, truth, one) for one in decided]
-    values = np.array([metric.sign * metric.function(truth, one) for one in decided])
-    drawn = metric.sign * draws.values(functions)
-    standard_error(drawn[:, 0], metric)  # refuse where hardly a draw can be judged
+    decided = [candidate.out_of_fold.decided for candidate in candidates if candidate.out_of_fold]
+    decided += [check.decided for check in noise_checks.values()]
+    functions = [weight_metric(metric, truth, predictions) for predictions in decided]
+    values = np.array([metric.sign * metric.function(truth, predictions) for predictions in decided])
+    drawn = metric.sign * draws.evaluate(functions)
+    compute_standard_error(drawn[:, 0], metric)  # raises where hardly any draw can be scored
     errors = np.nanstd(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
-    numbers = {rung: len(candidates) + at for at, rung in enumerate(canaries)}
-    barred = frozenset(at for at in range(rungs) if candidates[at].backward)
-    rule = Rule(rungs, len(candidates) > rungs, numbers, errors, barred)
-    return Contest(candidates, values, drawn, functions, draws, rule, metric.sign)
+    numbers = {method: len(candidates) + position for position, method in enumerate(noise_checks)}
+    excluded = frozenset(number for number in range(methods) if candidates[number].reverses_members)
+    rule = SelectionRule(methods, len(candidates) > methods, numbers, errors, excluded)
+    return Evaluation(candidates, values, drawn, functions, draws, rule, metric.sign)

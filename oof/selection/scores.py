@@ -1,8 +1,8 @@
-"""Scores by name: in-sample and cross-fitted, and the paired gain of one over another.
+"""In-sample and cross-fitted predictions of a blend, their scores, and the paired gain of one over another.
 
-In-sample is on the rows that chose the numbers. Cross-fitted chooses them, thresholds included, on the other folds; it
-estimates a blend of single-fold models on rows like these. A second-order leak remains, because the other folds'
-members were trained on this fold's rows, so it is never called unbiased.
+An in-sample score is on the rows that the numbers were fitted on. A cross-fitted one fits them, thresholds included, on
+the other folds; it estimates a blend of single-fold models on rows like these. A second-order leak remains, because the
+other folds' members were trained on this fold's rows, so it is never called unbiased.
 """
 
 from collections.abc import Sequence
@@ -10,26 +10,24 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from oof import OOFError
-from oof.blends.blend_registry import Blend, Numbers
+from oof.blends.blend_registry import Blend
 from oof.blends.calibration import Finish, apply_finish, fit_finish
 from oof.blends.problem import Problem
-from oof.metrics.functions import Array, Truth
 from oof.metrics.metric_registry import Metric
-from oof.metrics.thresholds import fit_thresholds, judged
-from oof.metrics.weighted_metrics import counted
-from oof.selection.bootstrap import Resamples, resampled, standard_error
-
-Decided = npt.NDArray[np.int64] | Array
+from oof.metrics.thresholds import fit_thresholds, prepare_for_metric
+from oof.metrics.weighted_metrics import weight_metric
+from oof.selection.bootstrap import BootstrapDraws, compute_standard_error, score_draws
+from oof.types import Array, Decided, IntArray, Mask, Numbers, Truth
 
 
 @dataclass(frozen=True)
 class Score:
-    """A metric on all rows (`pooled`, the one that decides) and beside it by fold.
+    """A metric on all rows (`pooled`, by which candidates are compared) and by fold.
 
-    A fold on which the metric is undefined is None and left out of mean and deviation (sample, None below two folds).
+    A fold on which the metric is undefined is None and left out of `mean` and of the sample standard `deviation`, which
+    is None below two folds.
     """
 
     pooled: float
@@ -39,21 +37,20 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """Numbers chosen on some rows: predictions `own` of those, and `other` of the rows where `held` is true."""
+class BlendFit:
+    """Numbers fitted on some rows, their `predictions` of these, and those of the rows where `held_out` is true."""
 
     numbers: Numbers
-    own: Array
-    held: npt.NDArray[np.bool_]
-    other: Array
+    predictions: Array
+    held_out: Mask
+    held_out_predictions: Array
 
 
 @dataclass(frozen=True, eq=False)
-class Blended:
-    """Predictions (rows, columns) and, shaped as the metric takes them, `decided`: labels or the predictions.
+class BlendedPredictions:
+    """Predictions (rows, columns) and `decided`, what the metric takes: labels, or the predictions themselves.
 
-    `numbers`, `finishes` and `thresholds` are those of the fit: one for in-sample, one per fold, in order, for
-    cross-fitted.
+    `numbers`, `finishes` and `thresholds` hold one entry per fit: a single one in-sample, one per fold cross-fitted.
     """
 
     predictions: Array
@@ -64,82 +61,85 @@ class Blended:
 
 
 class Gain(NamedTuple):
-    """How much better the new one is, positive is better whatever the metric's direction, and its standard error."""
+    """How much better one is than another, positive in either direction of the metric, and its standard error."""
 
     gain: float
     standard_error: float
 
 
-def score(metric: Metric, truth: Truth, decided: Decided, fold: npt.NDArray[np.int64]) -> Score:
+def compute_score(metric: Metric, truth: Truth, decided: Decided, fold: IntArray) -> Score:
     """Score what the metric takes (labels for a label metric) on all rows and by fold, in the folds' order."""
-    value = counted(metric, truth, decided)
-    by_fold = [value((fold == one).astype(np.float64)) for one in np.unique(fold)]
-    known = [found for found in by_fold if found is not None]
+    evaluate = weight_metric(metric, truth, decided)
+    by_fold = [evaluate((fold == number).astype(np.float64)) for number in np.unique(fold)]
+    defined = [value for value in by_fold if value is not None]
     return Score(
         pooled=metric.function(truth, decided),
         by_fold=by_fold,
-        mean=float(np.mean(known)) if known else None,
-        deviation=float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        mean=float(np.mean(defined)) if defined else None,
+        deviation=float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
     )
 
 
-def fit_all(rule: Blend, problem: Problem) -> list[Fitted]:
-    """One fit on all rows, applied to the same: the numbers for the submission, a score that flatters."""
+def fit_all(rule: Blend, problem: Problem) -> list[BlendFit]:
+    """Fit on all rows and apply to the same: the numbers for the submission, with an optimistic score."""
     numbers = rule.fit(problem)
-    predictions = rule.apply(numbers, problem.take_all())
-    return [Fitted(numbers, predictions, np.ones(len(problem), dtype=bool), predictions)]
+    predictions = rule.apply(numbers, problem.take_predictions())
+    return [BlendFit(numbers, predictions, np.ones(len(problem), dtype=bool), predictions)]
 
 
-def fit_folds(rule: Blend, problem: Problem) -> list[Fitted]:
-    """A fit without each fold in turn, applied to that fold. Raises OOFError with fewer than two folds."""
+def fit_folds(rule: Blend, problem: Problem) -> list[BlendFit]:
+    """Fit without each fold in turn and apply to that fold. Raises OOFError with fewer than two folds."""
     if len(problem.folds) < 2:
         raise OOFError(f"a cross-fitted score needs at least two folds, there is only fold {problem.folds[0]}")
     fits = []
     for fold in problem.folds:
-        held = problem.fold == fold
-        numbers = rule.fit(problem.rows(~held))
-        predictions = rule.apply(numbers, problem.take_all())
-        fits.append(Fitted(numbers, predictions[~held], held, predictions[held]))
+        held_out = problem.fold == fold
+        numbers = rule.fit(problem.select_rows(~held_out))
+        predictions = rule.apply(numbers, problem.take_predictions())
+        fits.append(BlendFit(numbers, predictions[~held_out], held_out, predictions[held_out]))
     return fits
 
 
-def blended(problem: Problem, fits: Sequence[Fitted], *, finish: bool, thresholds: bool = True) -> Blended:
-    """The held rows of each fit put together; finish and thresholds are fitted on each one's own rows, if at all."""
+def combine_fits(
+    problem: Problem, fits: Sequence[BlendFit], *, finish: bool, thresholds: bool = True
+) -> BlendedPredictions:
+    """Put the held-out rows of all fits together; finish and thresholds, if any, are fitted on the rows of each fit."""
     task, metric = problem.task, problem.metric
-    predictions = np.empty((len(problem), *fits[0].other.shape[1:]))
+    predictions = np.empty((len(problem), *fits[0].held_out_predictions.shape[1:]))
     decided: Decided = predictions
     finishes: list[Finish | None] = []
     cuts: list[list[float] | None] = []
-    for one in fits:
-        alone = len(fits) == 1
-        truth = problem.truth if alone else problem.truth[~one.held]
-        finishes.append(fit_finish(metric, task, truth, one.own) if finish else None)
-        cuts.append(fit_thresholds(metric, task, truth, apply_finish(finishes[-1], one.own)) if thresholds else None)
-        found = apply_finish(finishes[-1], one.other)
-        predictions[one.held] = found
+    for fit in fits:
+        truth = problem.truth if len(fits) == 1 else problem.truth[~fit.held_out]
+        fold_finish = fit_finish(metric, task, truth, fit.predictions) if finish else None
+        fitted = apply_finish(fold_finish, fit.predictions)
+        finishes.append(fold_finish)
+        cuts.append(fit_thresholds(metric, task, truth, fitted) if thresholds else None)
+        held_out = apply_finish(fold_finish, fit.held_out_predictions)
+        predictions[fit.held_out] = held_out
         if metric.needs == "labels":
-            labels = judged(metric, task, found, cuts[-1])
+            labels = prepare_for_metric(metric, task, held_out, cuts[-1])
             if decided is predictions:
                 decided = np.empty((len(problem), *labels.shape[1:]), dtype=labels.dtype)
-            decided[one.held] = labels
-    return Blended(predictions, decided, [one.numbers for one in fits], finishes, cuts)
+            decided[fit.held_out] = labels
+    return BlendedPredictions(predictions, decided, [fit.numbers for fit in fits], finishes, cuts)
 
 
-def in_sample(rule: Blend, problem: Problem) -> Blended:
-    """A blend fitted on all rows and applied to them."""
-    return blended(problem, fit_all(rule, problem), finish=False)
+def predict_in_sample(rule: Blend, problem: Problem) -> BlendedPredictions:
+    """Fit a blend on all rows and apply it to them."""
+    return combine_fits(problem, fit_all(rule, problem), finish=False)
 
 
-def cross_fitted(rule: Blend, problem: Problem) -> Blended:
-    """Each fold predicted by numbers and thresholds chosen on the others; OOFError with fewer than two folds."""
-    return blended(problem, fit_folds(rule, problem), finish=False)
+def predict_cross_fitted(rule: Blend, problem: Problem) -> BlendedPredictions:
+    """Predict each fold by numbers and thresholds fitted on the others. Raises OOFError with fewer than two folds."""
+    return combine_fits(problem, fit_folds(rule, problem), finish=False)
 
 
-def paired_gain(metric: Metric, truth: Truth, new: Decided, old: Decided, resamples: Resamples) -> Gain:
-    """Gain of `new` over `old` (both as the metric takes them) on the same rows, with a bootstrap standard error.
+def compute_paired_gain(metric: Metric, truth: Truth, new: Decided, old: Decided, draws: BootstrapDraws) -> Gain:
+    """Return the gain of `new` over `old` (both as the metric takes them), with a bootstrap standard error.
 
-    Both sides are judged on the same draws. OOFError where too few draws can be judged.
+    Both are scored on the same draws. Raises OOFError if the metric is defined on fewer than two draws.
     """
-    values = resampled(metric, truth, [new, old], resamples)
-    error = standard_error(values[:, 0] - values[:, 1], metric)
+    values = score_draws(metric, truth, [new, old], draws)
+    error = compute_standard_error(values[:, 0] - values[:, 1], metric)
     return Gain(float(metric.sign * (metric.function(truth, new) - metric.function(truth, old))), error)

@@ -1,4 +1,4 @@
-"""`auto` stays at equal weights unless leaving them pays, and says so."""
+"""`select_blend` stays at equal weights unless leaving them pays, and says so."""
 
 from dataclasses import replace
 
@@ -8,11 +8,11 @@ from scipy.special import expit
 
 from oof import OOFError
 from oof.blends.blend_registry import BLENDS, Blend
-from oof.metrics.metric_registry import metric
+from oof.metrics.metric_registry import find_metric
 from oof.selection import auto as auto_module
-from oof.selection.auto import RUNGS, auto, single
-from oof.selection.bootstrap import Resamples, interval
-from oof.selection.candidates import try_blend, try_canary
+from oof.selection.auto import METHODS_OF_AUTO, select_blend
+from oof.selection.bootstrap import BootstrapDraws, compute_interval
+from oof.selection.candidates import make_candidates, run_noise_check
 
 FOLD = np.arange(400) % 5
 
@@ -27,9 +27,9 @@ def alike(strength):
 
 def test_members_that_differ_by_noise_alone_keep_equal_weights(level_one):
     truth, P = alike(strength=1.5)
-    climb = auto(level_one(truth, P, "binary", "roc_auc", FOLD), repeats=200)
-    assert climb.held.method == "mean"
-    assert climb.sentence.startswith(
+    selection = select_blend("auto", level_one(truth, P, "binary", "roc_auc", FOLD), repeats=200)
+    assert selection.selected.method == "mean"
+    assert selection.sentence.startswith(
         "equal weights win: no cross-fitted gain in roc_auc exceeds one standard error (sub"
     )
 
@@ -38,113 +38,121 @@ def test_one_garbage_member_is_reason_to_leave_the_mean(draw, level_one):
     truth, P = draw("binary", rows=400)
     rng = np.random.default_rng(0)
     P = np.concatenate([P, rng.uniform(0.01, 0.99, size=(1, 400, 1))])
-    climb = auto(level_one(truth, P, "binary", "log_loss", FOLD), repeats=200)
-    assert climb.held.method != "mean"
-    kept = next(rung for rung in climb.rungs if rung.method == "simplex")
+    selection = select_blend("auto", level_one(truth, P, "binary", "log_loss", FOLD), repeats=200)
+    assert selection.selected.method != "mean"
+    kept = next(candidate for candidate in selection.candidates if candidate.method == "simplex")
     assert kept.fitted.numbers[0]["weights"][-1] < 0.01
-    assert climb.sentence.startswith(f"{climb.held.method} wins: its cross-fitted gain in log_loss over ")
+    assert selection.sentence.startswith(f"{selection.selected.method} wins: its cross-fitted gain in log_loss over ")
 
 
 def test_unequal_members_are_reason_to_weigh(draw, level_one):
     rng = np.random.default_rng(1)
     truth = rng.normal(size=(400, 1))
     noise = rng.normal(size=(4, 400, 1)) * np.array([0.4, 0.7, 1.0, 1.6])[:, None, None]
-    climb = auto(level_one(truth, truth + noise, "regression", "rmse", FOLD), repeats=200)
-    assert climb.held.method in ("shrunk", "simplex", "stacker")
-    weights = next(rung for rung in climb.rungs if rung.method == "simplex").fitted.numbers[0]["weights"]
+    selection = select_blend("auto", level_one(truth, truth + noise, "regression", "rmse", FOLD), repeats=200)
+    assert selection.selected.method in ("shrunk", "simplex", "stacker")
+    weights = next(candidate for candidate in selection.candidates if candidate.method == "simplex").fitted.numbers[0][
+        "weights"
+    ]
     assert weights == sorted(weights, reverse=True)
 
 
 @pytest.mark.parametrize(
     ("task", "name"), [("binary", "f1"), ("multiclass", "log_loss"), ("ordinal", "qwk"), ("multilabel", "roc_auc")]
 )
-def test_every_rung_says_what_it_is_worth(draw, level_one, task, name):
+def test_every_candidate_has_scores_an_interval_and_a_gain(draw, level_one, task, name):
     truth, P = draw(task, rows=400)
-    climb = auto(level_one(truth, P, task, name, FOLD), repeats=30)
-    raw = [rung for rung in climb.rungs if not rung.finished]
-    assert [rung.method for rung in raw] == list(RUNGS)
-    assert climb.rungs[0].gain is None
-    for rung in climb.rungs[1:]:
-        low, high = rung.interval
-        assert low < rung.cross_fitted.pooled < high
-        assert len(rung.cross_fitted.by_fold) == 5
-        assert rung.gain.standard_error >= 0
-        held = next(one for one in climb.rungs if one.name == rung.over)
-        difference = metric(name, task).sign * (rung.cross_fitted.pooled - held.cross_fitted.pooled)
-        assert rung.gain.gain == pytest.approx(difference, abs=1e-12)
-        left = rung.gain.gain > rung.gain.standard_error
-        later = [one for one in climb.rungs if climb.rungs.index(one) > climb.rungs.index(rung)]
-        assert all((one.over == rung.method) == left for one in later[:1])
+    selection = select_blend("auto", level_one(truth, P, task, name, FOLD), repeats=30)
+    raw = [candidate for candidate in selection.candidates if not candidate.finished]
+    assert [candidate.method for candidate in raw] == list(METHODS_OF_AUTO)
+    assert selection.candidates[0].gain is None
+    for candidate in selection.candidates[1:]:
+        low, high = candidate.interval
+        assert low < candidate.cross_fitted.pooled < high
+        assert len(candidate.cross_fitted.by_fold) == 5
+        assert candidate.gain.standard_error >= 0
+        held = next(one for one in selection.candidates if one.name == candidate.over)
+        difference = find_metric(name, task).sign * (candidate.cross_fitted.pooled - held.cross_fitted.pooled)
+        assert candidate.gain.gain == pytest.approx(difference, abs=1e-12)
+        left = candidate.gain.gain > candidate.gain.standard_error
+        later = [
+            one
+            for one in selection.candidates
+            if selection.candidates.index(one) > selection.candidates.index(candidate)
+        ]
+        assert all((one.over == candidate.method) == left for one in later[:1])
 
 
 def test_components_are_what_is_resampled(draw, level_one):
     truth, P = draw("binary", rows=400)
-    alone = auto(level_one(truth, P, "binary", "log_loss", FOLD), repeats=200)
-    grouped = auto(level_one(truth, P, "binary", "log_loss", FOLD, np.arange(400) // 40), repeats=200)
-    assert alone.rungs[1].gain.gain == grouped.rungs[1].gain.gain
-    assert alone.rungs[1].gain.standard_error != grouped.rungs[1].gain.standard_error
+    alone = select_blend("auto", level_one(truth, P, "binary", "log_loss", FOLD), repeats=200)
+    grouped = select_blend("auto", level_one(truth, P, "binary", "log_loss", FOLD, np.arange(400) // 40), repeats=200)
+    assert alone.candidates[1].gain.gain == grouped.candidates[1].gain.gain
+    assert alone.candidates[1].gain.standard_error != grouped.candidates[1].gain.standard_error
 
 
 def test_with_one_fold_only_the_mean_is_offered_without_a_cross_fitted_score(draw, level_one):
     truth, P = draw("binary", rows=400)
-    climb = auto(level_one(truth, P, "binary", fold=np.zeros(400, dtype=int)))
-    assert [rung.method for rung in climb.rungs] == ["mean"]
-    assert climb.rungs[0].cross_fitted is None
-    assert climb.sentence.startswith("equal weights: with one fold nothing can be cross-fitted")
+    selection = select_blend("auto", level_one(truth, P, "binary", fold=np.zeros(400, dtype=int)))
+    assert [candidate.method for candidate in selection.candidates] == ["mean"]
+    assert selection.candidates[0].cross_fitted is None
+    assert selection.sentence.startswith("equal weights: with one fold nothing can be cross-fitted")
 
 
 def test_one_member_has_nothing_to_weigh(draw, level_one):
     truth, P = draw("binary", rows=400, members=1)
-    climb = auto(level_one(truth, P, "binary", "log_loss", FOLD), finish=False)
-    assert climb.held.method == "mean"
-    assert climb.rungs[0].cross_fitted.pooled == climb.rungs[0].in_sample.pooled
-    assert climb.sentence == "equal weights: there is one member, so there is nothing to weigh"
+    selection = select_blend("auto", level_one(truth, P, "binary", "log_loss", FOLD), finish=False)
+    assert selection.selected.method == "mean"
+    assert selection.candidates[0].cross_fitted.pooled == selection.candidates[0].in_sample.pooled
+    assert selection.sentence == "equal weights: there is one member, so there is nothing to weigh"
 
 
 def test_a_blend_that_was_asked_for_is_scored_and_compared_with_none(draw, level_one):
     truth, P = draw("binary", rows=400)
-    asked = single("hill_climb", level_one(truth, P, "binary", fold=FOLD), finish=False, repeats=50)
-    assert asked.held.method == "hill_climb"
+    asked = select_blend("hill_climb", level_one(truth, P, "binary", fold=FOLD), finish=False, repeats=50)
+    assert asked.selected.method == "hill_climb"
     assert asked.sentence == "hill_climb, as asked: no other blend was tried"
-    [rung] = asked.rungs
-    assert rung.gain is None
-    assert rung.cross_fitted.pooled > rung.in_sample.pooled  # a loss
+    [candidate] = asked.candidates
+    assert candidate.gain is None
+    assert candidate.cross_fitted.pooled > candidate.in_sample.pooled  # a loss
 
 
 def test_a_blend_that_was_asked_for_is_refused_where_it_does_not_fit(draw, level_one):
     truth, P = draw("binary", rows=400)
     with pytest.raises(OOFError, match="blend rank_mean gives no probabilities"):
-        single("rank_mean", level_one(truth, P, "binary", fold=FOLD), repeats=50)
+        select_blend("rank_mean", level_one(truth, P, "binary", fold=FOLD), repeats=50)
     with pytest.raises(OOFError, match="blend simplex cannot be cross-fitted on one fold; with one fold only mean is"):
-        single("simplex", level_one(truth, P, "binary", fold=np.zeros(400, dtype=int)))
-    assert single("mean", level_one(truth, P, "binary", fold=np.zeros(400, dtype=int))).held.method == "mean"
+        select_blend("simplex", level_one(truth, P, "binary", fold=np.zeros(400, dtype=int)))
+    assert select_blend("mean", level_one(truth, P, "binary", fold=np.zeros(400, dtype=int))).selected.method == "mean"
 
 
-def test_each_rung_is_announced_before_it_is_tried(draw, level_one):
+def test_each_method_is_announced_before_it_is_tried(draw, level_one):
     truth, P = draw("binary")
     told: list[str] = []
     fold = np.arange(len(truth)) % 3
-    climb = auto(level_one(truth, P, "binary", fold=fold), finish=False, repeats=5, on_rung=told.append)
-    assert told == [*RUNGS, "bootstrap"]
-    assert [rung.method for rung in climb.rungs] == list(RUNGS)
+    selection = select_blend(
+        "auto", level_one(truth, P, "binary", fold=fold), finish=False, repeats=5, on_method=told.append
+    )
+    assert told == [*METHODS_OF_AUTO, "bootstrap"]
+    assert [candidate.method for candidate in selection.candidates] == list(METHODS_OF_AUTO)
 
 
 def all_candidates(problem, finish):
-    """Cross-fitted decisions of every rung, of every rung finished, and of the canary of the stacker."""
-    tried = [try_blend(method, BLENDS[method], problem, finish=finish) for method in RUNGS]
-    rungs = [one[0] for one in tried] + [one[1] for one in tried if finish]
-    cuts = rungs[4].fitted.thresholds[0] is not None
-    canary = try_canary(BLENDS["stacker"], problem, thresholds=cuts)
-    return [rung.crossed.decided for rung in rungs] + [canary.decided]
+    """Cross-fitted decisions of every candidate, of every candidate finished, and of the noise check of the stacker."""
+    tried = [make_candidates(method, BLENDS[method], problem, finish=finish) for method in METHODS_OF_AUTO]
+    candidates = [one[0] for one in tried] + [one[1] for one in tried if finish]
+    cuts = candidates[4].fitted.thresholds[0] is not None
+    noise_check = run_noise_check(BLENDS["stacker"], problem, thresholds=cuts)
+    return [candidate.out_of_fold.decided for candidate in candidates] + [noise_check.decided]
 
 
 def hold(values, errors, finish):
-    """The rule in words, on the five rungs of the ladder; the last candidate is the canary of the fifth."""
+    """The rule in words, on the five methods of `auto`; the last candidate is the noise check of the fifth."""
     held = 0
-    for rung in range(1, 5):
-        fooled = rung == 4 and values[-1] - values[rung] > errors[-1, rung]
-        if values[rung] - values[held] > errors[rung, held] and not fooled:
-            held = rung
+    for candidate in range(1, 5):
+        fooled = candidate == 4 and values[-1] - values[candidate] > errors[-1, candidate]
+        if values[candidate] - values[held] > errors[candidate, held] and not fooled:
+            held = candidate
     return 5 + held if finish and values[5 + held] - values[held] > errors[5 + held, held] else held
 
 
@@ -160,14 +168,14 @@ def hold(values, errors, finish):
 def test_the_corrected_score_is_that_of_a_slow_loop_that_repeats_the_rule(draw, level_one, task, name, grouped):
     truth, P = draw(task, rows=90)
     problem = level_one(truth, P, task, name, component=np.arange(90) // 3 if grouped else None)
-    climb, finish = auto(problem, repeats=40, seed=7), name in ("log_loss", "rmse")
+    selection, finish = select_blend("auto", problem, repeats=40, seed=7), name in ("log_loss", "rmse")
     decided, entry = all_candidates(problem, finish), problem.metric
 
     def value(one, counts):
         rows = np.repeat(np.arange(90), counts.astype(int))
         return entry.function(truth[rows], one[rows])
 
-    draws = list(Resamples(90, problem.component, 40, seed=7))
+    draws = list(BootstrapDraws(90, problem.component, 40, seed=7))
     drawn = np.array([[entry.sign * value(one, counts) for one in decided] for counts in draws])
     errors = np.std(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
     whole = [entry.sign * value(one, np.ones(90)) for one in decided]
@@ -175,13 +183,15 @@ def test_the_corrected_score_is_that_of_a_slow_loop_that_repeats_the_rule(draw, 
     for values, counts in zip(drawn, draws, strict=True):
         out = (counts == 0).astype(int)
         lost.append(value(decided[hold(values, errors, finish)], out) - value(held, out))
-    assert climb.corrected == pytest.approx(value(held, np.ones(90)) + np.mean(lost))
-    names = [*RUNGS, *(f"{method}, finished" for method in RUNGS)]
-    assert climb.held.name == names[hold(whole, errors, finish)]
-    for at, rung in enumerate(climb.rungs[:5]):
-        assert rung.interval == pytest.approx(sorted(entry.sign * bound for bound in interval(drawn[:, at])))
-    assert climb.rungs[4].canary.gain == pytest.approx(whole[-1] - whole[4])
-    assert climb.rungs[4].canary.standard_error == pytest.approx(errors[-1, 4])
+    assert selection.corrected_score == pytest.approx(value(held, np.ones(90)) + np.mean(lost))
+    names = [*METHODS_OF_AUTO, *(f"{method}, finished" for method in METHODS_OF_AUTO)]
+    assert selection.selected.name == names[hold(whole, errors, finish)]
+    for at, candidate in enumerate(selection.candidates[:5]):
+        assert candidate.interval == pytest.approx(
+            sorted(entry.sign * bound for bound in compute_interval(drawn[:, at]))
+        )
+    assert selection.candidates[4].noise_check.gain == pytest.approx(whole[-1] - whole[4])
+    assert selection.candidates[4].noise_check.standard_error == pytest.approx(errors[-1, 4])
 
 
 def cheat(truth, more):
@@ -194,25 +204,25 @@ def cheat(truth, more):
     return Blend(lambda problem: {}, apply, linear=False, learns=True)
 
 
-def test_a_stacker_that_gains_from_its_canary_is_refused(level_one, monkeypatch):
+def test_a_stacker_that_gains_from_its_noise_check_is_refused(level_one, monkeypatch):
     truth, P = alike(strength=0.3)
     problem = level_one(truth, P, "binary", "roc_auc", FOLD)
     monkeypatch.setitem(BLENDS, "stacker", cheat(truth, more=0.2))
-    refused = auto(problem, repeats=100)
-    assert refused.held.method == "mean"
-    rung = refused.rungs[4]
-    assert rung.gain.gain > rung.gain.standard_error  # so that the canary alone keeps it out
-    assert rung.canary.gain > rung.canary.standard_error
+    refused = select_blend("auto", problem, repeats=100)
+    assert refused.selected.method == "mean"
+    candidate = refused.candidates[4]
+    assert candidate.gain.gain > candidate.gain.standard_error  # so that the noise check alone keeps it out
+    assert candidate.noise_check.gain > candidate.noise_check.standard_error
     said, why = refused.sentence.split("; stacker is refused, ")
     assert why.startswith("because it gains from a member of pure noise")
     assert "simplex" in said
     assert "stacker" not in said  # what exceeds its error is not in the list of what does not
     monkeypatch.setitem(BLENDS, "stacker", cheat(truth, more=0.0))
-    assert auto(problem, repeats=100).held.method == "stacker"
+    assert select_blend("auto", problem, repeats=100).selected.method == "stacker"
     monkeypatch.setitem(BLENDS, "stacker", replace(cheat(truth, more=0.2), learns=False))
-    unwatched = auto(problem, repeats=100)
-    assert unwatched.held.method == "stacker"
-    assert unwatched.rungs[4].canary is None
+    unwatched = select_blend("auto", problem, repeats=100)
+    assert unwatched.selected.method == "stacker"
+    assert unwatched.candidates[4].noise_check is None
 
 
 def chance(seed):
@@ -224,17 +234,17 @@ def chance(seed):
     return Blend(lambda problem: {}, apply, linear=False)
 
 
-def test_a_ladder_of_pure_chance_flatters_and_the_corrected_score_does_not(draw, level_one, monkeypatch):
+def test_candidates_of_pure_chance_flatter_and_the_corrected_score_does_not(draw, level_one, monkeypatch):
     many = [f"chance_{at}" for at in range(15)]
-    monkeypatch.setattr(auto_module, "RUNGS", many)
+    monkeypatch.setattr(auto_module, "METHODS_OF_AUTO", many)
     best, corrected = [], []
     for seed in range(12):
         for at, name in enumerate(many):
             monkeypatch.setitem(BLENDS, name, chance(100 * seed + at))
         truth, P = draw("binary", rows=100, seed=seed)
-        climb = auto(level_one(truth, P, "binary", "roc_auc"), repeats=60)
-        best.append(max(rung.cross_fitted.pooled for rung in climb.rungs))
-        corrected.append(climb.corrected)
+        selection = select_blend("auto", level_one(truth, P, "binary", "roc_auc"), repeats=60)
+        best.append(max(candidate.cross_fitted.pooled for candidate in selection.candidates))
+        corrected.append(selection.corrected_score)
     assert np.mean(best) > 0.58  # where nothing is known, and one half is the truth
     assert np.mean(corrected) == pytest.approx(0.5, abs=0.025)
     assert np.mean(np.array(best) > corrected) > 0.9
@@ -247,7 +257,9 @@ def test_the_interval_covers_what_it_says(level_one):
         rng = np.random.default_rng(seed)
         truth = rng.normal(size=(80, 1))
         P = (truth + rng.normal(size=(80, 1)))[None]
-        low, high = single("mean", level_one(truth, P, "regression", "mae"), finish=False, repeats=150).held.interval
+        low, high = select_blend(
+            "mean", level_one(truth, P, "regression", "mae"), finish=False, repeats=150
+        ).selected.interval
         covered += low < np.sqrt(2 / np.pi) < high
     assert 0.88 <= covered / 120 <= 0.99
 
@@ -255,7 +267,9 @@ def test_the_interval_covers_what_it_says(level_one):
 def test_the_interval_of_a_loss_is_low_to_high(draw, level_one):
     truth, P = draw("binary")
     for name in ("log_loss", "roc_auc"):
-        low, high = single("mean", level_one(truth, P, "binary", name), finish=False, repeats=50).held.interval
+        low, high = select_blend(
+            "mean", level_one(truth, P, "binary", name), finish=False, repeats=50
+        ).selected.interval
         assert low < high
 
 
@@ -266,9 +280,9 @@ def test_a_kind_that_one_fold_alone_has_is_no_reason_to_stop(level_one):
     P = expit(truth + rng.normal(size=(3, 60)))[..., None]
     fold = np.arange(60) % 3
     for name in ("roc_auc", "average_precision", "f1", "log_loss"):
-        climb = auto(level_one(truth, P, "binary", name, fold), repeats=40)
-        assert np.isfinite(climb.corrected)
-        assert climb.rungs[2].fitted.numbers[0]["weights"]
+        selection = select_blend("auto", level_one(truth, P, "binary", name, fold), repeats=40)
+        assert np.isfinite(selection.corrected_score)
+        assert selection.candidates[2].fitted.numbers[0]["weights"]
 
 
 def means_of_the_others(truth, fold, rng):
@@ -282,47 +296,49 @@ def test_a_stacker_that_reads_the_means_of_folds_is_refused(level_one):
     fold = np.repeat(np.arange(5), 40)
     truth = rng.normal(size=(200, 1)) + rng.normal(size=5)[fold][:, None]  # folds differ, as those of groups do
     problem = level_one(truth, means_of_the_others(truth[:, 0], fold, rng), "regression", "rmse", fold)
-    climb = auto(problem, repeats=100)
-    stacked = next(rung for rung in climb.rungs if rung.method == "stacker")
+    selection = select_blend("auto", problem, repeats=100)
+    stacked = next(candidate for candidate in selection.candidates if candidate.method == "stacker")
     assert stacked.response < -0.5
     assert stacked.gain.gain > stacked.gain.standard_error  # it would have won
-    assert climb.held.method != "stacker"
-    assert "; stacker is refused: it falls by " in climb.sentence
-    assert "reads the means of folds off the members" in climb.sentence
-    asked = single("stacker", problem, repeats=50)
-    assert asked.held.method == "stacker"
+    assert selection.selected.method != "stacker"
+    assert "; stacker is refused: it falls by " in selection.sentence
+    assert "reads the means of folds off the members" in selection.sentence
+    asked = select_blend("stacker", problem, repeats=50)
+    assert asked.selected.method == "stacker"
     assert "do not trust its score: stacker would be refused by auto: it falls by " in asked.sentence
 
 
 def test_a_sound_stacker_rises_with_its_members(draw, level_one):
     for task, name in [("binary", "log_loss"), ("multiclass", "log_loss"), ("regression", "rmse")]:
-        climb = auto(level_one(*draw(task, rows=400), task, name, FOLD), repeats=50)
-        stacked = next(rung for rung in climb.rungs if rung.method == "stacker")
+        selection = select_blend("auto", level_one(*draw(task, rows=400), task, name, FOLD), repeats=50)
+        stacked = next(candidate for candidate in selection.candidates if candidate.method == "stacker")
         assert 0.5 < stacked.response < 6
-        assert "refused" not in climb.sentence
+        assert "refused" not in selection.sentence
 
 
 def test_one_group_of_all_rows_is_refused(draw, level_one):
     truth, P = draw("binary")
     with pytest.raises(OOFError, match="all rows are one group, so nothing can be resampled"):
-        auto(level_one(truth, P, "binary", component=np.zeros(120, dtype=int)), repeats=10)
-    climb = auto(level_one(truth, P, "binary", component=np.arange(120) % 2), repeats=10)  # groups larger than folds
-    assert np.isfinite(climb.corrected)
+        select_blend("auto", level_one(truth, P, "binary", component=np.zeros(120, dtype=int)), repeats=10)
+    selection = select_blend(
+        "auto", level_one(truth, P, "binary", component=np.arange(120) % 2), repeats=10
+    )  # groups larger than folds
+    assert np.isfinite(selection.corrected_score)
 
 
 @pytest.mark.parametrize(("task", "rows"), [("binary", 4), ("regression", 2), ("regression", 3), ("multiclass", 8)])
-def test_a_handful_of_rows_is_climbed(draw, level_one, task, rows):
+def test_a_handful_of_rows_is_blended(draw, level_one, task, rows):
     truth, P = draw(task, rows=rows)
-    climb = auto(
-        level_one(truth, P, task, fold=np.arange(rows) % 2, name="rmse" if task == "regression" else "log_loss")
+    selection = select_blend(
+        "auto", level_one(truth, P, task, fold=np.arange(rows) % 2, name="rmse" if task == "regression" else "log_loss")
     )
-    assert np.isfinite(climb.held.cross_fitted.pooled)
+    assert np.isfinite(selection.selected.cross_fitted.pooled)
 
 
-def test_a_grade_that_all_rows_lack_is_climbed(draw, level_one):
+def test_a_grade_that_all_rows_lack_is_blended(draw, level_one):
     truth, P = draw("ordinal", rows=100)
     for lacking in (0, 3):
         kept = truth != lacking
-        climb = auto(level_one(truth[kept], P[:, kept], "ordinal", "qwk"), repeats=20)
-        assert 0.3 < climb.held.cross_fitted.pooled <= 1
-        assert climb.held.fitted.predictions.shape == (kept.sum(), 4)
+        selection = select_blend("auto", level_one(truth[kept], P[:, kept], "ordinal", "qwk"), repeats=20)
+        assert 0.3 < selection.selected.cross_fitted.pooled <= 1
+        assert selection.selected.fitted.predictions.shape == (kept.sum(), 4)

@@ -1,24 +1,24 @@
-"""The rule is the one written out: later rungs by more than one standard error, never those that gain from noise."""
+"""The rule selects later candidates by more than one standard error, never those that gain from noise."""
 
 from itertools import product
 
 import numpy as np
 import pytest
 
-from oof.selection.rule import Rule
+from oof.selection.rule import SelectionRule
 
 
-def slow_path(values, errors, rungs, finish, canaries):
+def slow_path(values, errors, methods, finish, noise_checks):
     """Each step in words."""
     held, path = 0, [0]
-    for rung in range(1, rungs):
-        better = values[rung] - values[held] > errors[rung][held]
-        fooled = rung in canaries and values[canaries[rung]] - values[rung] > errors[canaries[rung]][rung]
+    for new in range(1, methods):
+        better = values[new] - values[held] > errors[new][held]
+        fooled = new in noise_checks and values[noise_checks[new]] - values[new] > errors[noise_checks[new]][new]
         if better and not fooled:
-            held = rung
+            held = new
         path.append(held)
     if finish:
-        finished = held + rungs
+        finished = held + methods
         path.append(finished if values[finished] - values[held] > errors[finished][held] else held)
     return path
 
@@ -28,14 +28,14 @@ def slow_path(values, errors, rungs, finish, canaries):
 def test_the_path_is_that_of_a_slow_loop(finish, learners):
     rng, seen = np.random.default_rng(0), set()
     first = 8 if finish else 4
-    canaries = {rung: first + at for at, rung in enumerate(learners)}
+    noise_checks = {candidate: first + at for at, candidate in enumerate(learners)}
     size = first + len(learners)
     for _ in range(300):
         errors = np.abs(rng.normal(size=(size, size)))
-        rule = Rule(4, finish, canaries, (errors + errors.T) / 2)
+        rule = SelectionRule(4, finish, noise_checks, (errors + errors.T) / 2)
         values = rng.normal(size=size) + np.arange(size) / 4
-        found = rule.path(values)
-        assert found == slow_path(values.tolist(), rule.errors.tolist(), 4, finish, canaries)
+        found = rule.select_stepwise(values)
+        assert found == slow_path(values.tolist(), rule.errors.tolist(), 4, finish, noise_checks)
         seen.add(tuple(found))
     assert len(seen) >= 8
 
@@ -43,28 +43,28 @@ def test_the_path_is_that_of_a_slow_loop(finish, learners):
 def test_a_gain_of_exactly_one_error_is_not_enough():
     errors = np.full((2, 2), 0.25)
     for gain, held in ((0.25, 0), (0.2500001, 1), (-1, 0)):
-        assert Rule(2, False, {}, errors).path(np.array([1.0, 1 + gain])) == [0, held]
-    assert Rule(2, False, {}, np.zeros((2, 2))).path(np.ones(2)) == [0, 0]
+        assert SelectionRule(2, False, {}, errors).select_stepwise(np.array([1.0, 1 + gain])) == [0, held]
+    assert SelectionRule(2, False, {}, np.zeros((2, 2))).select_stepwise(np.ones(2)) == [0, 0]
 
 
-def test_a_rung_is_compared_with_the_one_held_and_not_with_the_first():
+def test_a_candidate_is_compared_with_the_selected_one_and_not_with_the_first():
     errors = np.full((3, 3), 0.5)
-    assert Rule(3, False, {}, errors).path(np.array([0.0, 1.0, 1.2])) == [0, 1, 1]
-    assert Rule(3, False, {}, errors).path(np.array([0.0, 0.4, 0.8])) == [0, 0, 2]
+    assert SelectionRule(3, False, {}, errors).select_stepwise(np.array([0.0, 1.0, 1.2])) == [0, 1, 1]
+    assert SelectionRule(3, False, {}, errors).select_stepwise(np.array([0.0, 0.4, 0.8])) == [0, 0, 2]
 
 
-def test_a_rung_that_gains_from_its_canary_is_refused_and_the_next_one_is_not():
+def test_a_candidate_that_gains_from_its_noise_check_is_refused_and_the_next_one_is_not():
     errors = np.full((5, 5), 0.1)
-    for canary, held in ((1.05, 1), (1.2, 0), (-3.0, 1)):
-        rule = Rule(3, False, {1: 3}, errors)
-        assert rule.path(np.array([0.0, 1.0, 0.5, canary, 0])) == [0, held, 1 if held else 2]
-        assert rule.refused(np.array([0.0, 1.0, 0.5, canary, 0]), 1) == (held == 0)
+    for noise_check, held in ((1.05, 1), (1.2, 0), (-3.0, 1)):
+        rule = SelectionRule(3, False, {1: 3}, errors)
+        assert rule.select_stepwise(np.array([0.0, 1.0, 0.5, noise_check, 0])) == [0, held, 1 if held else 2]
+        assert rule.is_excluded(np.array([0.0, 1.0, 0.5, noise_check, 0]), 1) == (held == 0)
 
 
-def test_a_finish_may_only_follow_the_rung_held():
+def test_a_finish_may_only_follow_the_selected_candidate():
     errors = np.zeros((4, 4))
-    assert Rule(2, True, {}, errors).path(np.array([0.0, 1.0, 9.0, 0.5])) == [0, 1, 1]
-    assert Rule(2, True, {}, errors).path(np.array([0.0, 1.0, 0.0, 1.5])) == [0, 1, 3]
+    assert SelectionRule(2, True, {}, errors).select_stepwise(np.array([0.0, 1.0, 9.0, 0.5])) == [0, 1, 1]
+    assert SelectionRule(2, True, {}, errors).select_stepwise(np.array([0.0, 1.0, 0.0, 1.5])) == [0, 1, 3]
 
 
 def test_what_is_undefined_is_never_taken():
@@ -75,10 +75,10 @@ def test_what_is_undefined_is_never_taken():
             broken[at], broken[:, at] = np.nan, np.nan
         else:
             values[at] = np.nan
-        assert at == 0 or at not in Rule(4, False, {}, broken).path(values)
-    assert Rule(4, False, {}, errors).path(np.full(4, np.nan)) == [0, 0, 0, 0]
+        assert at == 0 or at not in SelectionRule(4, False, {}, broken).select_stepwise(values)
+    assert SelectionRule(4, False, {}, errors).select_stepwise(np.full(4, np.nan)) == [0, 0, 0, 0]
 
 
-def test_one_rung_is_held():
-    assert Rule(1, False, {}, np.zeros((1, 1))).path(np.ones(1)) == [0]
-    assert Rule(1, True, {}, np.zeros((2, 2))).path(np.array([1.0, 2])) == [0, 1]
+def test_one_candidate_is_selected():
+    assert SelectionRule(1, False, {}, np.zeros((1, 1))).select_stepwise(np.ones(1)) == [0]
+    assert SelectionRule(1, True, {}, np.zeros((2, 2))).select_stepwise(np.array([1.0, 2])) == [0, 1]
