@@ -10,7 +10,6 @@ Fitted on the rows that chose the weights and kept as numbers, like everything a
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -19,7 +18,7 @@ from scipy.special import expit, logit, softmax
 from oof.metrics.confusion import build_confusion_matrix
 from oof.metrics.functions import EPSILON, compute_log_loss
 from oof.metrics.metric_registry import Metric
-from oof.types import Array, Truth
+from oof.types import Array, Numbers, Truth
 
 OFFSET_CANDIDATES = 200  # offsets tried for a class in a sweep
 SWEEPS = 5
@@ -27,7 +26,6 @@ CLIP = 1e-9
 TIE = 1e-12
 Confusion = Callable[[Array], Array]
 HIGHEST_TEMPERATURE = 20.0
-Finish = dict[str, Any]
 
 
 def fit_offsets(confusion: Confusion, truth: Truth, predictions: Array) -> list[float]:
@@ -83,7 +81,7 @@ def has_finish(metric: Metric, task: str) -> bool:
     return metric.needs in ("probabilities", "values") or (task == "multiclass" and metric.confusion is not None)
 
 
-def fit_finish(metric: Metric, task: str, truth: Truth, predictions: Array) -> Finish:
+def fit_finish(metric: Metric, task: str, truth: Truth, predictions: Array) -> Numbers:
     """{"temperature"} with the least log loss, {"low", "high"} of each target's values, or {"offsets"} of classes."""
     if metric.needs == "values":
         return {"low": truth.min(0).tolist(), "high": truth.max(0).tolist()}
@@ -92,7 +90,7 @@ def fit_finish(metric: Metric, task: str, truth: Truth, predictions: Array) -> F
     return _fit_temperature(truth, predictions, task in ("multiclass", "ordinal"))
 
 
-def _fit_temperature(truth: Truth, predictions: Array, classes: bool) -> Finish:
+def _fit_temperature(truth: Truth, predictions: Array, classes: bool) -> Numbers:
     """Temperature scaling (Guo et al. 2017).
 
     One row's worth of the labels counts as mistaken (as in Platt 1999): no finite sample can tell that there is none.
@@ -109,7 +107,7 @@ def _fit_temperature(truth: Truth, predictions: Array, classes: bool) -> Finish:
     return {"temperature": float(np.exp(found.x)), "classes": classes}
 
 
-def apply_finish(finish: Finish | None, predictions: Array) -> Array:
+def apply_finish(finish: Numbers | None, predictions: Array) -> Array:
     """Predictions (rows, columns) after it; None changes nothing."""
     if finish is None:
         return predictions

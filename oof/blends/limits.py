@@ -5,7 +5,6 @@ Poolings on one encoder are predicted together, so the second one of a group is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from oof.blends.problem import Problem
 from oof.blends.search import allow_unused, make_objective, reduce_to_true_class, sample_rows, select_greedily
 from oof.blends.weights import make_equal_weights
 from oof.metrics.thresholds import prepare_for_metric
-from oof.types import Array, IntArray, Mask
+from oof.types import Array, IntArray, Mask, Numbers
 
 
 @dataclass(frozen=True)
@@ -68,27 +67,29 @@ def choose_members(problem: Problem, limits: Limits) -> list[int]:
             f"no member is within blend.max_seconds {limits.seconds:g}: the quickest takes {cheapest:.3g} seconds"
         )
     small = sample_rows(reduce_to_true_class(problem))
-    return np.flatnonzero(select_greedily(small, make_objective(small), problem.member_count, limits.find_allowed)).tolist()
+    return np.flatnonzero(
+        select_greedily(small, make_objective(small), problem.member_count, limits.find_allowed)
+    ).tolist()
 
 
 def limit_blend(rule: Blend, limits: Limits) -> Blend:
     """A blend of the members that it may afford; the choice is part of the fit, so cross-fitting repeats it."""
 
-    def fit(problem: Problem) -> dict[str, Any]:
+    def fit(problem: Problem) -> Numbers:
         chosen = choose_members(problem, limits)
         return {"chosen": chosen, "numbers": rule.fit(problem.select_members(chosen))}
 
-    def apply(numbers: dict[str, Any], P: Array) -> Array:
+    def apply(numbers: Numbers, P: Array) -> Array:
         return rule.apply(numbers["numbers"], P[numbers["chosen"]])
 
-    def response(numbers: dict[str, Any], members: int) -> float:
+    def response(numbers: Numbers, members: int) -> float:
         assert rule.response is not None
         return rule.response(numbers["numbers"], len(numbers["chosen"]))
 
     return replace(rule, fit=fit, apply=apply, response=rule.response and response)
 
 
-def get_used_members(numbers: dict[str, Any], members: int) -> tuple[list[int], dict[str, Any]]:
+def get_used_members(numbers: Numbers, members: int) -> tuple[list[int], Numbers]:
     """Which members a fitted blend uses, limited or not, and the numbers for these alone."""
     if "chosen" in numbers:
         return numbers["chosen"], numbers["numbers"]
@@ -115,7 +116,9 @@ def compute_cost_front(problem: Problem, costs: Costs) -> list[CostPoint]:
         predictions = np.empty((len(problem), *problem.P.shape[2:]))
         for fold, path in paths.items():
             held = problem.fold == fold
-            predictions[held] = problem.select_rows(held).combine_members(make_equal_weights(path[:count], problem.member_count))
+            predictions[held] = problem.select_rows(held).combine_members(
+                make_equal_weights(path[:count], problem.member_count)
+            )
         found = problem.metric.function(problem.truth, prepare_for_metric(problem.metric, problem.task, predictions))
         points.append(CostPoint(whole[:count], costs.compute_seconds(whole[:count]), found))
     return points

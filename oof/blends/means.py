@@ -11,24 +11,22 @@ result lies in [0, 1] but is no probability; for regression it is not mapped bac
 only. Ranks of class probabilities do not sum to one, so multiclass and ordinal have no rank mean.
 """
 
-from typing import Any
-
 import numpy as np
 from scipy.special import expit, logit, softmax
 
 from oof.blends.problem import Problem
-from oof.types import Array
+from oof.types import Array, Numbers
 
 CLIP = 1e-6  # a member's certainty counts as a million to one at most
 POINTS = 1001
 
 
-def fit_transformed_mean(problem: Problem) -> dict[str, Any]:
+def fit_transformed_mean(problem: Problem) -> Numbers:
     """{"classes"}: whether rows of predictions sum to one."""
     return {"classes": problem.task in ("multiclass", "ordinal")}
 
 
-def apply_geometric_mean(numbers: dict[str, Any], P: Array) -> Array:
+def apply_geometric_mean(numbers: Numbers, P: Array) -> Array:
     """The geometric mean of each class's probabilities, divided by the sum over the classes (rows, columns)."""
     if not numbers["classes"]:
         return apply_logit_mean(numbers, P)
@@ -36,18 +34,22 @@ def apply_geometric_mean(numbers: dict[str, Any], P: Array) -> Array:
     return mean
 
 
-def apply_logit_mean(numbers: dict[str, Any], P: Array) -> Array:
+def apply_logit_mean(numbers: Numbers, P: Array) -> Array:
     """The probability at the mean log-odds; of classes, each against the rest, divided by their sum (rows, columns)."""
     mean: Array = expit(sum(logit(member.clip(CLIP, 1 - CLIP)) for member in P) / len(P))
     return mean / mean.sum(1, keepdims=True) if numbers["classes"] else mean
 
 
-def fit_ranks(problem: Problem) -> dict[str, Any]:
+def fit_ranks(problem: Problem) -> Numbers:
     """{"tables": [member][column]["values" | "levels"]}; looks at the members alone, not at the truth."""
-    return {"tables": [[_tabulate_ranks(column) for column in problem.get_member(at).T] for at in range(problem.member_count)]}
+    return {
+        "tables": [
+            [_tabulate_ranks(column) for column in problem.get_member(at).T] for at in range(problem.member_count)
+        ]
+    }
 
 
-def apply_ranks(numbers: dict[str, Any], P: Array) -> Array:
+def apply_ranks(numbers: Numbers, P: Array) -> Array:
     """Mean over members of the ranks, (rows, columns) in [0, 1]; values outside the OOF's take the end's rank."""
     total: Array = np.zeros(P.shape[1:])
     for member, tables in zip(P, numbers["tables"], strict=True):

@@ -7,7 +7,6 @@ squares (Breiman 1996), of probabilities by one weight a member, of values by on
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, softmax
@@ -18,12 +17,12 @@ from oof.blends import weights
 from oof.blends.linear_models import Blocks, fit_logistic, fit_non_negative, fit_ridge
 from oof.blends.problem import Problem
 from oof.blends.search import normalise_weights
-from oof.types import Array, Truth
+from oof.types import Array, Numbers, Truth
 
 CLIP = 1e-6  # a member's certainty counts as a million to one at most
 
 
-def fit_stacker(problem: Problem) -> dict[str, Any]:
+def fit_stacker(problem: Problem) -> Numbers:
     """Coefficients and intercepts of the level-two model; the metric does not matter, its loss is its own."""
     if problem.task in ("multiclass", "ordinal"):
         return _fit_multinomial(problem.take_predictions(), problem.truth)
@@ -36,7 +35,7 @@ def fit_stacker(problem: Problem) -> dict[str, Any]:
     }
 
 
-def apply_stacker(numbers: dict[str, Any], P: Array) -> Array:
+def apply_stacker(numbers: Numbers, P: Array) -> Array:
     """Predictions (rows, columns) of the level-two model."""
     if "weights" in numbers:
         return weights.apply_weights(numbers, P)
@@ -50,7 +49,7 @@ def apply_stacker(numbers: dict[str, Any], P: Array) -> Array:
     return linear if plain else expit(linear)
 
 
-def compute_response(numbers: dict[str, Any], members: int) -> float:
+def compute_response(numbers: Numbers, members: int) -> float:
     """By how much predictions rise, on the model's own scale, where every member rises by one; the mean over columns.
 
     About one for a sound model, whose members say what it says. Far below zero it turns the members around.
@@ -66,7 +65,7 @@ def compute_response(numbers: dict[str, Any], members: int) -> float:
     return float(own.mean() / (1 - 1 / size))
 
 
-def fit_nnls(problem: Problem) -> dict[str, Any]:
+def fit_nnls(problem: Problem) -> Numbers:
     """As `fit_stacker`, by non-negative least squares; of probabilities {"weights"}, which are divided by their sum."""
     if problem.task == "regression":
         fitted = [
@@ -116,7 +115,7 @@ def _compute_class_features(P: Array) -> Array:
     return centred.transpose(1, 0, 2).reshape(P.shape[1], -1)
 
 
-def _fit_multinomial(P: Array, truth: Truth) -> dict[str, Any]:
+def _fit_multinomial(P: Array, truth: Truth) -> Numbers:
     """One row of coefficients for each class that the truth has."""
     X = _compute_class_features(P)
     classes = np.unique(truth)

@@ -9,9 +9,9 @@ How far to go from equal weights is what a cross-fitted score can tell and an in
 the way is always best.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from oof.blends.search import (
 )
 from oof.blends.smooth_metrics import smooth_metric
 from oof.metrics.metric_registry import METRICS
-from oof.types import Array
+from oof.types import Array, Numbers
 
 EXHAUSTIVE_MEMBERS = 10
 EXHAUSTIVE_WORK = 2e7  # entries times subsets that may be looked at one by one
@@ -44,12 +44,12 @@ EXACT, SMOOTHED = 1e-12, 1e-9  # where descents stop; knots make finer steps of 
 STRENGTHS = np.linspace(0, 1, 21)  # shares of equal weights that are tried
 
 
-def fit_equal(problem: Problem) -> dict[str, Any]:
+def fit_equal(problem: Problem) -> Numbers:
     """The same weight for every member; looks at nothing else."""
     return {"weights": [1 / problem.member_count] * problem.member_count}
 
 
-def fit_subset(problem: Problem) -> dict[str, Any]:
+def fit_subset(problem: Problem) -> Numbers:
     """The best equal mean of some members: all subsets of up to ten members, else forward selection.
 
     The mean of all is always a candidate, and ties go to the smaller subset.
@@ -80,21 +80,21 @@ def _search_subsets(problem: Problem) -> list[int]:
     return chosen
 
 
-def make_equal_weights(chosen: Any, size: int) -> Array:
+def make_equal_weights(chosen: Collection[int], size: int) -> Array:
     """Weights (size,) of the equal mean of some members."""
     weights = np.zeros(size)
     weights[list(chosen)] = 1 / len(chosen)
     return weights
 
 
-def fit_hill_climb(problem: Problem) -> dict[str, Any]:
+def fit_hill_climb(problem: Problem) -> Numbers:
     """Ensemble selection with replacement (Caruana et al. 2004), the best prefix of the path."""
     problem = sample_rows(reduce_to_true_class(problem))
     counts = select_greedily(problem, make_objective(problem), SELECTIONS, allow_all)
     return {"weights": (counts / counts.sum()).tolist()}
 
 
-def fit_bagged_hill_climb(problem: Problem) -> dict[str, Any]:
+def fit_bagged_hill_climb(problem: Problem) -> Numbers:
     """The mean over bags of `fit_hill_climb` among half of the members, drawn at random (Caruana et al. 2006).
 
     Members are drawn from their order by score, so that their order in the config does not matter.
@@ -109,7 +109,7 @@ def fit_bagged_hill_climb(problem: Problem) -> dict[str, Any]:
     return {"weights": weights.tolist()}
 
 
-def fit_simplex(problem: Problem) -> dict[str, Any]:
+def fit_simplex(problem: Problem) -> Numbers:
     """Weights on the simplex that are good on the metric itself.
 
     A metric with a gradient is descended from equal weights (log loss and RMSE are convex in them). For metrics of
@@ -165,12 +165,12 @@ def _optimise_from(problem: Problem, start: Array) -> Array:
     return optimise_by_sqp(problem, slope, start, EXACT if problem.metric.gradient else SMOOTHED)
 
 
-def apply_weights(numbers: dict[str, Any], P: Array) -> Array:
+def apply_weights(numbers: Numbers, P: Array) -> Array:
     """The weighted mean (rows, columns), kept between the members it lies between."""
     return combine(np.array(numbers["weights"]), P).clip(P.min(0), P.max(0))
 
 
-def fit_shrunk(problem: Problem) -> dict[str, Any]:
+def fit_shrunk(problem: Problem) -> Numbers:
     """{"weights", "strength"}: `fit_simplex` pulled towards equal weights by the strength with the best cross-fitted score.
 
     Weights are chosen without each fold in turn; the strength is the one that is best on the rows so predicted, the
@@ -200,7 +200,7 @@ def _choose_strength(problem: Problem) -> float:
     return float(STRENGTHS[found >= found.max() - TIE][-1])
 
 
-def fit_column_simplex(problem: Problem) -> dict[str, Any]:
+def fit_column_simplex(problem: Problem) -> Numbers:
     """{"weights": [column][member], "classes"}: `fit_simplex` for each label, target or class on its own.
 
     A class stands against the rest, by log loss or, where that is the metric, AUC.
@@ -225,7 +225,7 @@ def _select_column(problem: Problem, at: int) -> Problem:
     return replace(problem, P=P, truth=truth, task="binary", metric=metric, cache={})
 
 
-def apply_column_weights(numbers: dict[str, Any], P: Array) -> Array:
+def apply_column_weights(numbers: Numbers, P: Array) -> Array:
     """Each column's own weighted mean (rows, columns); those of classes divided by their sum.
 
     Where all of a row's are zero, members being sure of different classes, it is the equal mean.

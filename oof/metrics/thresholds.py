@@ -6,6 +6,8 @@ expected grade has the least squared error and quadratic kappa punishes squared 
 shrinks to the common ones, the median ignores how far away the tails are).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +19,7 @@ CANDIDATES = 200  # cut points tried per grade
 TIE = 1e-12
 
 
-def decide_labels(task: str, predictions: Array, thresholds: list[float] | None = None) -> Labels:
+def decide_labels(task: str, predictions: Array, thresholds: Sequence[float] | None = None) -> Labels:
     """Labels shaped as the truth: (rows,) codes, or (rows, labels) 0/1 for multilabel.
 
     `thresholds`: one for binary, one a label for multilabel, classes - 1 rising cut points for ordinal; None takes

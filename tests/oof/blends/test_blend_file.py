@@ -1,32 +1,35 @@
 """A blend is numbers in JSON, and applies to test predictions as designed."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
 from oof import OOFError
 from oof.blends import blend_file
-from oof.blends.blend_file import apply_blend, read_blend, write_blend
+from oof.blends.blend_file import BlendScores, SavedBlend, TriedBlend, apply_blend, read_blend, write_blend
 from oof.blends.blend_registry import BLENDS
 
 
-def blend(method="mean", numbers=None, members=("a", "b"), finish=None):
-    return {
-        "method": method,
-        "members": list(members),
-        "numbers": numbers or {"weights": [0.25, 0.75]},
-        "finish": finish,
-        "thresholds": None,
-        "scores": {"in_sample": 1 / 3},
-        "metric": "log_loss",
-        "task": "binary",
-        "columns": ["y"],
-        "folds": [0, 1],
-        "fits": {"a": "0a", "b": "0b"},
-        "offered": ["a", "b", "c"],
-        "asked": {"method": "auto"},
-        "test_table": "0c",
-    }
+def blend(method="mean", numbers=None, members=("a", "b"), finish=None, **others):
+    return SavedBlend(
+        method=method,
+        members=list(members),
+        numbers=numbers or {"weights": [0.25, 0.75]},
+        finish=finish,
+        thresholds=None,
+        scores=BlendScores(in_sample=1 / 3, cross_fitted=0.4, interval=(0.3, 0.5), corrected=None),
+        metric="log_loss",
+        task="binary",
+        columns=["y"],
+        folds=[0, 1],
+        fits={"a": "0a", "b": "0b"},
+        offered=["a", "b", "c"],
+        asked={"method": "auto"},
+        test_table="0c",
+        **others,
+    )
 
 
 @pytest.mark.parametrize("method", list(BLENDS))
@@ -35,6 +38,42 @@ def test_numbers_come_back_exactly(tmp_path, draw, level_one, method):
     made = blend(method, BLENDS[method].fit(level_one(*draw(task), task, "roc_auc")))
     write_blend(tmp_path / "blend.json", made)
     assert read_blend(tmp_path / "blend.json") == made
+
+
+def test_the_keys_and_their_order_are_the_format_of_the_file(tmp_path):
+    rungs = [TriedBlend("mean", 0.5, 0.6, (0.4, 0.8), None, None), TriedBlend("stacker", 0.4, None, None, -0.1, 0.2)]
+    whole = blend(rungs=rungs, sentence="equal weights win", files={"a.parquet": "0d"}, sha256="0e")
+    write_blend(tmp_path / "blend.json", whole)
+    entries = json.loads((tmp_path / "blend.json").read_text())
+    assert list(entries) == (
+        "method members numbers finish thresholds scores rungs metric task columns folds sentence test_table fits "
+        "offered asked files sha256"
+    ).split(" ")
+    assert entries["scores"] == {
+        "in-sample": 1 / 3,
+        "cross-fitted": 0.4,
+        "95 % interval": [0.3, 0.5],
+        "corrected for the choice": None,
+    }
+    assert entries["rungs"][1] == {
+        "method": "stacker",
+        "in-sample": 0.4,
+        "cross-fitted": None,
+        "interval": None,
+        "gain": -0.1,
+        "error": 0.2,
+    }
+    assert read_blend(tmp_path / "blend.json") == whole
+
+
+def test_keys_that_older_files_lack_are_not_made_up(tmp_path):
+    write_blend(tmp_path / "blend.json", blend())
+    entries = json.loads((tmp_path / "blend.json").read_text())
+    assert not {"rungs", "sentence", "files", "sha256"} & set(entries)
+    assert read_blend(tmp_path / "blend.json").to_json() == {
+        **entries,
+        "scores": {**entries["scores"], "95 % interval": (0.3, 0.5)},
+    }
 
 
 def test_the_file_is_read_by_people(tmp_path):
@@ -49,6 +88,8 @@ def test_the_file_is_read_by_people(tmp_path):
         ('{"method": "mean", "memb', "not a readable JSON file; blend again"),
         ("[]", "is no blend, the key 'method' is missing"),
         ('{"method": "mean", "members": []}', "is no blend, the key 'numbers' is missing"),
+        (json.dumps({**blend().to_json(), "scores": {}}), "its scores or rungs are not those of a blend; blend again"),
+        (json.dumps({**blend().to_json(), "scores": [1]}), "its scores or rungs are not those of a blend; blend again"),
     ],
 )
 def test_a_damaged_blend_is_one_sentence(tmp_path, content, sentence):

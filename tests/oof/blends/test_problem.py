@@ -68,7 +68,9 @@ def test_objectives_and_canaries_of_a_view_are_those_of_a_copy(nested, task):
     mix = np.array([0.2, 0.5, 0.3])
     for some in (lambda one: one, reduce_to_true_class):
         given, expected = some(view), some(copy)
-        assert make_objective(given)(given.combine_members(mix)) == pytest.approx(make_objective(expected)(expected.combine_members(mix)))
+        assert make_objective(given)(given.combine_members(mix)) == pytest.approx(
+            make_objective(expected)(expected.combine_members(mix))
+        )
     for method in ("mean", "stacker"):
         found, expected = run_noise_check(BLENDS[method], view), run_noise_check(BLENDS[method], copy)
         assert found.predictions == pytest.approx(expected.predictions)

@@ -42,7 +42,13 @@ def test_the_slope_added_up_along_a_path_is_the_difference(draw, level_one, monk
     steps = (np.arange(200) + 0.5) / 200
     total = 0.0
     for step in steps:
-        total += float(problem.compute_weight_gradient(slope(problem.combine_members(start + step * (end - start)))[1]) @ (end - start)) / 200
+        total += (
+            float(
+                problem.compute_weight_gradient(slope(problem.combine_members(start + step * (end - start)))[1])
+                @ (end - start)
+            )
+            / 200
+        )
     difference = slope(problem.combine_members(end))[0] - slope(problem.combine_members(start))[0]
     assert abs(difference) > 1e-4
     assert total == pytest.approx(difference, rel=0.02, abs=1e-4)

@@ -187,7 +187,9 @@ def test_the_log_loss_of_classes_is_condensed_without_changing_it(draw):
     for some in (whole, whole.select_rows(np.arange(len(truth)) % 3 > 0)):
         small = reduce_to_true_class(some)
         assert small.P.shape == (3, len(some), 1)
-        assert make_objective(small)(small.combine_members(mix)) == pytest.approx(make_objective(some)(some.combine_members(mix)))
+        assert make_objective(small)(small.combine_members(mix)) == pytest.approx(
+            make_objective(some)(some.combine_members(mix))
+        )
     assert make_objective(reduce_to_true_class(whole))(combine(mix, reduce_to_true_class(whole).P)) == pytest.approx(
         make_objective(problem(P, truth, "ordinal", METRICS["log_loss"]))(combine(mix, P))
     )
