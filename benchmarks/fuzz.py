@@ -33,14 +33,13 @@ from sklearn.metrics import cohen_kappa_score
 import run
 from benchmarks.fuzz_inputs import Rows, changed_config, changed_rows, odd_override, scratched, valid_rows, written
 from benchmarks.fuzz_plain import number, plain_table, same, same_table
-from pipeline.blending.run_members import gather
+from pipeline.blending.run_members import gather_members
 from pipeline.config.run_config import read_config
 from pipeline.data.competition import load_competition
-from pipeline.data.fold_assignment import open_folds
+from pipeline.fits.open_run import open_run
 from pipeline.data.tables import read_table
-from pipeline.display import table
+from pipeline.display import format_table
 from pipeline.errors import PROBLEMS
-from pipeline.storage.run_directory import run_directory
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 TASKS = ("binary", "multiclass", "regression", "ordinal", "multilabel")
@@ -82,12 +81,9 @@ class Site:
         folds = plain_table(self.folder / "runs" / "r" / "folds" / "folds.csv")
         self.folds = dict(folds or [])
 
-    def members(self, competition: Any) -> Any:
+    def members(self) -> Any:
         """The members that `blend` blends."""
-        config = read_config(self.folder / "config.yaml")
-        at = run_directory(config, self.folder)
-        split = open_folds(at, config, competition, make=False)
-        return gather(at, config, self.folder, competition, split, [0, 1]).members
+        return gather_members(open_run(read_config(self.folder / "config.yaml"), self.folder)).members
 
     @property
     def targets(self) -> Any:
@@ -108,7 +104,8 @@ class Site:
 
     def load(self) -> Any:
         """The competition as Poolblend holds it."""
-        return load_competition(read_config(self.folder / "config.yaml"), self.folder)
+        config = read_config(self.folder / "config.yaml")
+        return load_competition(config.competition, config.submission, self.folder)
 
 
 METRICS = {
@@ -303,7 +300,7 @@ def predictions_input(site: Site, rng: random.Random) -> Outcome:
     outcome = site.verb("blend", "--trust", "mate")
     if outcome.verdict != "accepted":
         return outcome
-    mate = next((member for member in site.members(competition) if member.name == "mate"), None)
+    mate = next((member for member in site.members() if member.name == "mate"), None)
     if mate is None:  # left out, and said so
         return outcome
     same = same_predictions(paths["oof"], mate.ids, mate.oof, columns, site.task)
@@ -457,7 +454,7 @@ def shown(counts: dict[str, Count]) -> str:
     whole = [str(sum(c.verdicts[name] for c in counts.values())) for name in VERDICTS]
     slowest, seconds = max(c.slowest for c in counts.values()), sum(c.seconds for c in counts.values())
     rows.append(["all", str(sum(map(int, whole))), *whole, f"{slowest:.2f} s", f"{seconds:.0f}"])
-    return table(header, rows)
+    return format_table(header, rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

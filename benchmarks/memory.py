@@ -57,7 +57,7 @@ def measure_fits(site: Path, args: argparse.Namespace) -> None:
     write_site(site, args, {name: {"pooling": name.rpartition("_")[0]} for name in names})
     from pipeline.fits import run_fit
 
-    out, real, held = sys.stdout, run_fit.do_fit, []
+    out, real, held = sys.stdout, run_fit.train_job, []
 
     def watched(*given: Any, **more: Any) -> Any:
         outcome = real(*given, **more)
@@ -65,7 +65,7 @@ def measure_fits(site: Path, args: argparse.Namespace) -> None:
         print(f"fit {len(held):2} of {args.fits}: {held[-1]:,.1f} MiB", file=out, flush=True)
         return outcome
 
-    with patch.object(run_fit, "do_fit", watched), contextlib.redirect_stdout(sys.stderr):
+    with patch.object(run_fit, "train_job", watched), contextlib.redirect_stdout(sys.stderr):
         if code := run.main(["train", "--config", str(site / "config.yaml")]):
             raise SystemExit(code)
     print(f"last / third: {held[-1] / held[2]:.3f}")

@@ -33,10 +33,10 @@ from pipeline.config.run_config import read_config
 from pipeline.engines import multiprocess, ray_engine
 from pipeline.engines.ray_cluster import Needs
 from pipeline.engines.select import Choice
-from pipeline.fits.events import Began, Event, Finished, Order, Outcome, Stepped
-from pipeline.fits.inputs import Shared
+from pipeline.fits.events import FitStarted, Event, FitFinished, FitRequest, FitResult, StepsTaken
+from pipeline.fits.inputs import FitInputs
 from pipeline.fits.job import Job
-from pipeline.fits.outputs import keep
+from pipeline.fits.outputs import save_result
 from pipeline.fits.timing import Pace
 from pipeline.scheduling.budget import Budget
 from pipeline.scheduling.scheduler import Work
@@ -65,7 +65,7 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
 
     def heard(work: Work, place: int, event: Event) -> None:
         hear(work, place, event)
-        if isinstance(event, Finished):
+        if isinstance(event, FitFinished):
             ends.append(time.perf_counter())
 
     def register() -> None:
@@ -79,7 +79,7 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
         patch.object(Work, "hear", heard),
         patch.object(multiprocess, "_serve", partial(serve, fake)),
         patch.object(ray_engine, "_task", task_of(fake)),
-        patch("pipeline.fits.run_fit.do_fit", partial(do_nothing, **fake)),
+        patch("pipeline.fits.run_fit.train_job", partial(do_nothing, **fake)),
     ):
         started = time.perf_counter()
         verb.train(read_config(site / "config.yaml"), site, choice=choice)
@@ -97,23 +97,23 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
     return lines
 
 
-def do_nothing(job: Job, shared: Shared, *_: Any, seconds: float, megabytes: int, **__: Any) -> Outcome:
+def do_nothing(job: Job, shared: FitInputs, *_: Any, seconds: float, megabytes: int, **__: Any) -> FitResult:
     """A fit that only takes time."""
     time.sleep(seconds)
     return outcome_of(job, shared, megabytes, seconds)
 
 
-def outcome_of(job: Job, shared: Shared, megabytes: int, seconds: float) -> Outcome:
+def outcome_of(job: Job, shared: FitInputs, megabytes: int, seconds: float) -> FitResult:
     """What a fake fit gives."""
     valid, test = (np.full((rows, 1), 0.5) for rows in (len(shared.folds.valid(job.fold)), len(shared.test.ids)))
     weights = {"w": np.zeros(megabytes * 250_000, np.float32)} if megabytes else {}
     about = {"seconds": seconds, "predict_seconds": 0.0, "device": "none"}
-    return Outcome({"": valid}, {"": test}, [{"epoch": 1, "scores": {"": 0.5}}], about, weights=weights)
+    return FitResult({"": valid}, {"": test}, [{"epoch": 1, "scores": {"": 0.5}}], about, weights=weights)
 
 
 def serve(fake: dict[str, Any], *given: Any) -> None:
     """What a process of the local engine does, with fakes for fits."""
-    with patch("pipeline.fits.run_fit.do_fit", partial(do_nothing, **fake)):
+    with patch("pipeline.fits.run_fit.train_job", partial(do_nothing, **fake)):
         multiprocess._serve(*given)
 
 
@@ -121,7 +121,7 @@ def task_of(fake: dict[str, Any]) -> Callable[..., Any]:
     """What a task on a node does, with fakes for fits."""
 
     def task(*given: Any) -> Any:
-        with patch("pipeline.fits.run_fit.do_fit", partial(do_nothing, **fake)):
+        with patch("pipeline.fits.run_fit.train_job", partial(do_nothing, **fake)):
             return ray_engine._task(*given)
 
     return task
@@ -134,11 +134,11 @@ class Simulated:
         self.args, self.at_once, self.rng = args, args.simulate, random.Random(0)
         self.began, self.jumped = time.perf_counter(), 0.0
         self.queue: list[tuple[float, str, int]] = []  # when, what, place
-        self.orders: dict[int, tuple[Order, float, float]] = {}  # with length and start
+        self.orders: dict[int, tuple[FitRequest, float, float]] = {}  # with length and start
         self.spans: list[tuple[float, float]] = []  # of fits
         self.full = 0.0  # when as many fits as workers remained
 
-    def connect(self, shared: Shared, fits: int, hear: Any, wish: Any, clock: Any) -> "Simulated":
+    def connect(self, shared: FitInputs, fits: int, hear: Any, wish: Any, clock: Any) -> "Simulated":
         """Take the place of what `make_engine` would make."""
         self.shared, self.hear = shared, hear
         return self
@@ -156,14 +156,14 @@ class Simulated:
         """One for each worker would be a long list."""
         return {}
 
-    def start(self, place: int, order: Order) -> None:
+    def start(self, place: int, order: FitRequest) -> None:
         """Begin a fit, whose end is known."""
         self.jumped += self.args.extra
         now, length = self.clock(), self.args.seconds * self.rng.uniform(1 - SPREAD, 1 + SPREAD)
         self.orders[place] = (order, length, now)
         heapq.heappush(self.queue, (now + length, "end", place))
         heapq.heappush(self.queue, (now + TELL, "tell", place))
-        self.hear(place, Began("somewhere"))
+        self.hear(place, FitStarted("somewhere"))
 
     def wait(self) -> None:
         """Jump to the next thing that happens."""
@@ -173,15 +173,15 @@ class Simulated:
             return
         order, length, start = self.orders[place]
         if what == "tell":
-            self.hear(place, Stepped(1, 1000, [], Pace(order.load, 100, start)))
+            self.hear(place, StepsTaken(1, 1000, [], Pace(order.load, 100, start)))
             heapq.heappush(self.queue, (when + TELL, "tell", place))
             return
         del self.orders[place]
         self.spans.append((start, start + length))
         if self.args.fits - len(self.spans) >= self.at_once:
             self.full = self.clock()
-        marker = keep(order.job, outcome_of(order.job, self.shared, self.args.megabytes, length), self.shared)
-        self.hear(place, Finished(marker, length, 0.0))
+        marker = save_result(order.job, outcome_of(order.job, self.shared, self.args.megabytes, length), self.shared)
+        self.hear(place, FitFinished(marker, length, 0.0))
 
     def close(self) -> None:
         """Nothing runs."""

@@ -29,7 +29,7 @@ from models.spec import plain_poolings
 from models.tokens import encode
 from models.training.fit import fit, updates_per_epoch
 from models.training.frozen_cache import TrunkCache
-from pipeline.storage.files import atomic
+from pipeline.storage.files import write_atomically
 
 WARM_UP = 32  # rows that the network of the predictions is trained on
 
@@ -164,7 +164,7 @@ def _until_enough(given: dict[str, Any], watcher: steps.FlopCount | steps.Profil
 def _save_seconds(weights: dict[str, torch.Tensor]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        with atomic(Path(folder) / "weights.safetensors") as temporary:
+        with write_atomically(Path(folder) / "weights.safetensors") as temporary:
             save_file(plain_weights(weights, "fp32"), temporary)
         return time.perf_counter() - started
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from models.settings import PoolingSettings, TfidfSettings, TrainingSettings, Variant
+
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
@@ -180,7 +182,24 @@ class LinearVariantSpec(BaseModel):
     folds: Literal["cv", "all"] = Field(default="cv", description="cv: a fit per fold; all: a fit on every row, no OOF")
 
 
-def plain_poolings(variant: NeuralVariantSpec) -> dict[str, dict[str, Any]]:
-    """Poolings by name as plain values; a single pooling has the empty name."""
-    poolings: Mapping[str, PoolingLong | None] = variant.poolings or {"": variant.pooling}
-    return {name: spec.model_dump() for name, spec in poolings.items() if spec is not None}
+def build_variant(name: str, spec: NeuralVariantSpec | LinearVariantSpec, defaults: TrainingSpec) -> Variant:
+    """Return a variant with its effective settings: the defaults of `training` under the variant's own keys."""
+    if isinstance(spec, LinearVariantSpec):
+        return Variant(name, TfidfSettings(**spec.model_dump()), {})
+    values = list_effective_values(spec, defaults)
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    return Variant(name, TrainingSettings(**settings), build_poolings(spec))
+
+
+def list_effective_values(spec: NeuralVariantSpec, defaults: TrainingSpec) -> dict[str, Any]:
+    """Return the training keys of a variant: its own, and the defaults for the others."""
+    own = spec.model_dump(exclude={"pooling", "poolings"}, include=spec.model_fields_set)
+    return {**defaults.model_dump(), **own}
+
+
+def build_poolings(spec: NeuralVariantSpec) -> dict[str, PoolingSettings]:
+    """Return the poolings of a variant by name; a single pooling has the empty name."""
+    poolings: Mapping[str, PoolingLong | None] = spec.poolings or {"": spec.pooling}
+    return {name: PoolingSettings.from_json(pooling.model_dump()) for name, pooling in poolings.items() if pooling}

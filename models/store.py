@@ -1,22 +1,21 @@
-"""Recipes: what makes a fit what it is, hashed. Imports no torch.
-
-A recipe is the effective settings of a variant as plain values, with the backbone's bytes and the version of the
-training code's meaning. A fit's fingerprint adds seed, fold and training rows. Where a fit ran is provenance, no part
-of either, and so is what is kept of it (`save_weights`) and how many of its kind there are (`seeds`, `folds`).
-
-The folder `models/` of a run: where fits live and what says that one is done. Imports no torch.
+"""The folder `models/` of a run: recipes, where fits lie, and the marker that says one is done. Imports no torch.
 
     models/<variant>/<first 8 of the recipe's hash>/recipe.json
                                                    /seed-<s>/fold-<k>/...  fit.json last
 
-`fit.json` is the marker: a fit without it never happened. Beside it, and only without it, may lie the checkpoint of a
-fit that was left in the middle and the note of one that failed. An edited recipe finds its own place, so nothing
-finished is overwritten, and reverting the edit finds the former fits again.
+A recipe is the effective settings of a variant as plain values, with the hash of the backbone's bytes and the version of
+the training code's meaning. A fit's fingerprint adds seed, fold and training rows. Where a fit ran is provenance and part
+of neither; so is what is kept of it (`save_weights`) and how many fits there are (`seeds`, `folds`).
+
+`fit.json` is the marker: a fit without it never happened. Beside it, and only without it, may lie the checkpoint of an
+interrupted fit and the note of a failed one. An edited recipe has its own folder, so nothing finished is overwritten, and
+reverting the edit finds the former fits again.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,61 +32,193 @@ BACKBONE = "backbone"
 WEIGHTS = "weights.safetensors"
 
 
-def build_recipe(settings: Mapping[str, Any], backbone_sha256: str | None) -> dict[str, Any]:
-    """The recipe of a variant: its effective settings without what does not change a fit."""
-    recipe = {key: value for key, value in settings.items() if key not in NOT_HASHED}
-    return {**recipe, "backbone_sha256": backbone_sha256, "recipe_version": VERSION}
+@dataclass(frozen=True)
+class Recipe:
+    """What makes a fit what it is, as plain values: the content of `recipe.json`, from which fingerprints are made."""
+
+    values: Mapping[str, Any]
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], backbone_sha256: str | None) -> "Recipe":
+        """Return the recipe of a variant: its effective settings without what does not change a fit."""
+        kept = {key: value for key, value in values.items() if key not in NOT_HASHED}
+        return cls({**kept, "backbone_sha256": backbone_sha256, "recipe_version": VERSION})
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of its canonical JSON."""
+        return digest(self.values)
+
+    @property
+    def backbone_sha256(self) -> str | None:
+        """Hash of the backbone's bytes; None for a linear variant."""
+        value = self.values.get("backbone_sha256")
+        return None if value is None else str(value)
+
+    def equals_but_for_backbone(self, other: "Recipe") -> bool:
+        """Return True if both ask for the same, whatever the bytes of the backbone."""
+        without = [{**recipe.values, "backbone_sha256": None} for recipe in (self, other)]
+        return without[0] == without[1]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a fit ran and how long it took; what only a network has is None for a linear model.
+
+    Seconds are those of the whole fit, `predict_seconds` those of predicting 1,000 rows.
+    """
+
+    seconds: float
+    device: str
+    predict_seconds: float | None = None
+    train_tokens_per_second: int | None = None
+    precision: str | None = None
+    micro_batch_tokens: int | None = None  # set where memory ran out and batches were cut
+    threads: int | None = None
+    torch: str | None = None
+    parameters: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the known keys; `micro_batch_tokens` of a network stands there even if it is None."""
+        network = self.parameters is not None
+        values = asdict(self)
+        order = (
+            ["predict_seconds", *(key for key in values if key != "predict_seconds")] if not network else list(values)
+        )
+        return {
+            key: values[key] for key in order if values[key] is not None or (network and key == "micro_batch_tokens")
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Provenance":
+        """Return what `to_json` gave; keys of other versions are left out."""
+        return cls(**{key: value[key] for key in cls.__dataclass_fields__ if key in value})
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """One epoch: its number from 1, the mean training loss, and the validation score of each pooling."""
+
+    epoch: int
+    scores: Mapping[str, float | None]
+    loss: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return {"epoch", "loss" where there is one, "scores"}."""
+        loss = {} if self.loss is None else {"loss": self.loss}
+        return {"epoch": self.epoch, **loss, "scores": dict(self.scores)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "EpochLog":
+        """Return what `to_json` gave."""
+        return cls(value["epoch"], value["scores"], value.get("loss"))
+
+
+@dataclass(frozen=True)
+class TokenWeights:
+    """How much each token of a training row counts, by pooling and kind of token pool; weights sum to one.
+
+    `row` is its place in the training table. `looks.json` holds the same under the row's id.
+    """
+
+    row: int
+    tokens: Sequence[str]
+    weights: Mapping[str, Mapping[str, Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class FitMarker:
+    """`fit.json`: which fit this is, where it ran, its epochs, and the checksums of the `files` it left, by name."""
+
+    fingerprint: str
+    variant: str
+    seed: int
+    fold: int | str
+    provenance: Provenance
+    epochs: tuple[EpochLog, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the marker without `files`, which the checksum of the file itself is written with."""
+        return {
+            "fingerprint": self.fingerprint,
+            "variant": self.variant,
+            "seed": self.seed,
+            "fold": self.fold,
+            "provenance": self.provenance.to_json(),
+            "epochs": [epoch.to_json() for epoch in self.epochs],
+        }
+
+    def with_files(self, files: Mapping[str, str]) -> "FitMarker":
+        """Return the marker with the checksums of more files."""
+        return replace(self, files={**self.files, **files})
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "FitMarker":
+        """Return what `to_json` gave, with the `files` of the file. Raises ModelError if a key is missing or wrong."""
+        try:
+            return cls(
+                fingerprint=str(value["fingerprint"]),
+                variant=str(value["variant"]),
+                seed=value["seed"],
+                fold=value["fold"],
+                provenance=Provenance.from_json(value["provenance"]),
+                epochs=tuple(EpochLog.from_json(epoch) for epoch in value["epochs"]),
+                files=value.get("files", {}),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"a marker of a fit has no {error}: train again") from error
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of plain values in canonical JSON."""
+    """Return the SHA-256 of plain values in canonical JSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint(recipe: Mapping[str, Any], *, variant: str, seed: int, fold: int | str, rows: str) -> str:
-    """The fingerprint of one fit; `rows` is the hash of its training rows."""
-    return digest({"recipe": recipe, "variant": variant, "seed": seed, "fold": fold, "rows": rows})
+def compute_fingerprint(recipe: Recipe, *, variant: str, seed: int, fold: int | str, rows: str) -> str:
+    """Return the fingerprint of one fit; `rows` is the hash of its training rows."""
+    return digest({"recipe": recipe.values, "variant": variant, "seed": seed, "fold": fold, "rows": rows})
 
 
 def derive_seed(seed: int, variant: str, fold: int | str) -> int:
-    """The seed set inside a fit, so that any fit reruns alone; below 2**63."""
+    """Return the seed set inside a fit, so that any fit reruns alone; below 2**63."""
     return int(digest([seed, variant, fold])[:15], 16)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed between two recipes, a sentence fragment each: "learning_rate 2e-05 -> 3e-05"."""
+def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what changed between two sets of plain values, a fragment of a sentence each: "learning_rate 2e-05 -> 3e-05"."""
     keys = sorted(set(old) | set(new))
-    return [f"{k} {_short(old.get(k))} -> {_short(new.get(k))}" for k in keys if old.get(k) != new.get(k)]
+    return [f"{k} {_shorten(old.get(k))} -> {_shorten(new.get(k))}" for k in keys if old.get(k) != new.get(k)]
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def recipe_folder(root: Path, variant: str, recipe: Mapping[str, Any]) -> Path:
-    """The place of a recipe under the run's `models/`."""
-    return root / variant / digest(recipe)[:8]
+def locate_recipe(root: Path, variant: str, recipe: Recipe) -> Path:
+    """Return the folder of a recipe under the run's `models/`."""
+    return root / variant / recipe.sha256[:8]
 
 
-def fit_folder(root: Path, variant: str, recipe: Mapping[str, Any], seed: int, fold: int | str) -> Path:
-    """The place of one fit; `fold` is a number or "all"."""
-    return recipe_folder(root, variant, recipe) / f"seed-{seed}" / f"fold-{fold}"
+def locate_fit(root: Path, variant: str, recipe: Recipe, seed: int, fold: int | str) -> Path:
+    """Return the folder of one fit; `fold` is a number or "all"."""
+    return locate_recipe(root, variant, recipe) / f"seed-{seed}" / f"fold-{fold}"
 
 
-def valid_part(folder: Path, member: str) -> Path:
-    """Where a fit's predictions of its validation rows stand."""
+def locate_valid_part(folder: Path, member: str) -> Path:
+    """Return the file of a fit's predictions of its validation rows."""
     return folder / f"{member}.valid.parquet"
 
 
-def test_part(folder: Path, member: str, table: str) -> Path:
-    """Where a fit's predictions of a test table, named by its hash, stand."""
+def locate_test_part(folder: Path, member: str, table: str) -> Path:
+    """Return the file of a fit's predictions of a test table, which is named by its hash."""
     return folder / f"{member}.test-{table[:8]}.parquet"
 
 
-def read_marker(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The marker of a finished fit, or None if it is not done. Raises ModelError if it is damaged or another fit's."""
+def read_marker(folder: Path, fingerprint: str) -> Mapping[str, Any] | None:
+    """Return the marker of a finished fit, checksums and all, or None if it is not done. Raises ModelError if it is damaged or another fit's."""
     path = folder / MARKER
     if not path.exists():
         return None
@@ -100,13 +231,13 @@ def read_marker(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     return marker
 
 
-def finished_fits(recipe: Path) -> int:
-    """How many fits of the recipe recorded in that file are done."""
+def count_finished_fits(recipe: Path) -> int:
+    """Return how many fits of the recipe recorded in that file are done."""
     return len(list(recipe.parent.glob(f"seed-*/fold-*/{MARKER}")))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises ModelError if it is none."""
+    """Return the JSON object of a file; raises ModelError if it is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks import blend, blend_peers
-from oof.metrics.metric_registry import metric
+from oof.metrics.metric_registry import find_metric
 
-AUC, LOG_LOSS = metric("roc_auc", "binary"), metric("log_loss", "binary")
+AUC, LOG_LOSS = find_metric("roc_auc", "binary"), find_metric("log_loss", "binary")
 
 
 @pytest.fixture

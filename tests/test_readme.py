@@ -1,5 +1,6 @@
-"""The README tells of every module and no other; in all pages each command names a verb, option or target that exists,
-and each link leads somewhere; the Chinese README says what the English one says.
+"""docs/architecture.md names every module and no other; in all pages each command names a verb, option or target that
+exists, and each link leads somewhere; the README is short and shows the config as shipped; the Chinese README begins
+with its commands; the workflow runs what `make test` runs.
 """
 
 import fnmatch
@@ -10,25 +11,30 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("pipeline", "folds", "models", "oof", "submissions")
-PAGES = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TREE = ROOT / "docs" / "architecture.md"
+MOST_LINES = 220  # of the README: a page that is read to its end
+MOST_BYTES = 200_000  # of a picture
 
 
 def readme() -> str:
+    """Return the text of README.md."""
     return (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def tree_paths(markdown: str) -> set[str]:
-    """Return the paths of the first fenced block under a heading that speaks of the tree or the house.
+    """Return the paths of the first fenced block under a heading that speaks of the tree or the layout.
 
     A line is `name, name   what it is`, indented under its folder; a folder ends with `/`. Lines of `data/` and
     `runs/`, which git ignores, are left out.
     """
-    heading = r"^#+ [^\n]*\b(?:tree|house)\b[^\n]*\n"
+    heading = r"^#+ [^\n]*\b(?:tree|layout)\b[^\n]*\n"
     block = re.search(heading + r"(?:(?!```|#)[^\n]*\n)*```\w*\n(.*?)^```", markdown, re.IGNORECASE | re.M | re.S)
-    assert block, "README.md has no fenced block under a heading with the word 'tree' or 'house'"
+    assert block, "no fenced block under a heading with the word 'tree' or 'layout'"
     paths: set[str] = set()
     folders: list[tuple[int, str]] = []
     for line in filter(str.strip, block[1].splitlines()):
@@ -43,7 +49,7 @@ def tree_paths(markdown: str) -> set[str]:
     return {path for path in paths if not path.startswith(("data/", "runs/"))}
 
 
-def house_paths(root: Path) -> set[str]:
+def disk_paths(root: Path) -> set[str]:
     """Return what a tree has to name: the top-level entries that git keeps, hidden ones apart, and every module."""
     ignored = [line.strip("/") for line in (root / ".gitignore").read_text(encoding="utf-8").split()]
     entries = [
@@ -55,15 +61,27 @@ def house_paths(root: Path) -> set[str]:
     return {path.name + "/" * path.is_dir() for path in entries} | {path.relative_to(root).as_posix() for path in files}
 
 
-def test_the_tree_in_the_readme_is_the_tree_on_disk() -> None:
-    told = tree_paths(readme())
-    assert sorted(path for path in told if not (ROOT / path).exists()) == [], "in README.md and not on disk"
-    assert sorted(house_paths(ROOT) - told) == [], "on disk and not in README.md"
+def test_the_tree_of_the_architecture_is_the_tree_on_disk() -> None:
+    named = tree_paths(TREE.read_text(encoding="utf-8"))
+    assert sorted(path for path in named if not (ROOT / path).exists()) == [], "in docs/architecture.md and not on disk"
+    assert sorted(disk_paths(ROOT) - named) == [], "on disk and not in docs/architecture.md"
+
+
+def test_the_layout_in_the_readme_names_every_folder() -> None:
+    folders = {path for path in disk_paths(ROOT) if path.endswith("/") and path.count("/") == 1}
+    assert tree_paths(readme()) == {"run.py", *folders}
+
+
+def test_every_module_named_in_the_architecture_exists() -> None:
+    text = TREE.read_text(encoding="utf-8")
+    named = re.findall(r"\b(?:pipeline|folds|models|oof|submissions|tests|benchmarks)/[\w/]+\.py\b", text)
+    assert len(named) > 40
+    assert [path for path in named if not (ROOT / path).is_file()] == []
 
 
 def test_a_tree_is_read_with_its_folders(tmp_path: Path) -> None:
     text = (
-        "## The `house`\n\nAll of it:\n\n```text\nrun.py   one\nfolds/\n├── a.py, b.py   two\n└── deep/\n"
+        "## The `tree`\n\nAll of it:\n\n```text\nrun.py   one\nfolds/\n├── a.py, b.py   two\n└── deep/\n"
         "    └── c.py  # d\nLICENSE\n```\n"
     )
     assert tree_paths(text) == {
@@ -80,7 +98,7 @@ def test_a_tree_is_read_with_its_folders(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     for name in ("run.py", "a.log", "folds/__init__.py", "folds/a.py"):
         (tmp_path / name).touch()
-    assert house_paths(tmp_path) == {"folds/", "run.py", "folds/a.py"}
+    assert disk_paths(tmp_path) == {"folds/", "run.py", "folds/a.py"}
 
 
 def commands(markdown: str) -> list[list[str]]:
@@ -172,18 +190,60 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     assert broken(page) == ["page.md#two", "no.md"]
 
 
-def test_every_guide_is_linked_from_the_readme() -> None:
-    guides = {page for page in PAGES if page.startswith("docs/")}
+def test_every_guide_is_linked_from_the_readme_and_every_decision_from_their_index() -> None:
+    guides = {page for page in PAGES if re.fullmatch(r"docs/[^/]+", page)}
     assert guides - set(links(readme())) == set()
+    index = links((ROOT / "docs/decisions/README.md").read_text(encoding="utf-8"))
+    assert {page.name for page in (ROOT / "docs/decisions").glob("*.md")} - set(index) == {"README.md"}
+    assert any(link.startswith("docs/decisions") for link in links(readme()))
 
 
-def figures(markdown: str) -> set[str]:
-    """Return every number with a decimal point, a thousands' comma or a percent sign."""
-    return set(re.findall(r"\d+,\d{3}|\d*\.\d+|\d+ ?(?=%)", markdown))
+def test_every_decision_has_a_date_and_the_newest_stands_first() -> None:
+    for page in (ROOT / "docs/decisions").glob("*.md"):
+        titles = re.findall(r"^## (.*)$", page.read_text(encoding="utf-8"), re.M)
+        dates = [re.findall(r" \((\d{4}-\d\d-\d\d)\)$", title) for title in titles]
+        assert [title for title, date in zip(titles, dates, strict=True) if not date] == [], page.name
+        assert dates == sorted(dates, reverse=True), page.name
 
 
-def test_the_chinese_readme_has_the_commands_and_figures_of_the_english_one() -> None:
+def test_the_readme_is_short_and_its_picture_small() -> None:
+    assert len(readme().splitlines()) <= MOST_LINES
+    pictures = re.findall(r'<img src="([^"]+)"', readme())
+    assert pictures
+    assert [path for path in pictures if not 0 < (ROOT / path).stat().st_size < MOST_BYTES] == []
+
+
+def test_the_readme_shows_the_config_as_shipped() -> None:
+    block = re.search(r"^```yaml\n(.*?)^```", readme(), re.M | re.S)
+    assert block
+    shipped = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    assert YAML(typ="safe").load(block[1]) == YAML(typ="safe").load(shipped)
+
+
+def test_no_page_names_a_path_of_a_machine() -> None:
+    texts = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
+    found = {page: re.findall(r"(?<![\w.])/(?:home|root|work|tmp|Users)/\S+", text) for page, text in texts.items()}
+    cluster = {"docs/scale.md": ["/home/ubuntu/poolblend:", "/home/ubuntu/poolblend/requirements.txt"]}  # of its nodes
+    assert {page: paths for page, paths in found.items() if paths} == cluster
+
+
+def test_the_chinese_readme_begins_with_the_commands_of_the_english_one() -> None:
     chinese = (ROOT / "README.zh.md").read_text(encoding="utf-8")
-    assert commands(chinese) == commands(readme())
-    assert figures(chinese) == figures(readme())
-    assert {link for link in links(readme()) if link != "README.zh.md"} <= set(links(chinese))
+    shown = commands(chinese)
+    assert shown == commands(readme())[: len(shown)]
+    assert ["make", "demo"] in shown
+    assert [words[2] for words in shown if words[:2] == ["python", "run.py"]] == ["init", "train", "blend", "submit"]
+    assert re.findall(r'<img src="([^"]+)"', chinese) == re.findall(r'<img src="([^"]+)"', readme())
+
+
+def test_the_workflow_runs_what_make_test_runs_on_each_python_and_may_only_read() -> None:
+    workflow = YAML(typ="safe").load(ROOT / ".github/workflows/tests.yml")
+    assert workflow["permissions"] == {"contents": "read"}
+    [job] = workflow["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    setup = next(step["with"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
+    assert setup["cache"] == "pip"
+    assert setup["python-version"] == "${{ matrix.python }}"
+    runs = "\n".join(step.get("run", "") for step in job["steps"])
+    lines = ["-r requirements-dev.txt", "ruff check .", "ruff format --check .", "mypy", "pytest"]
+    assert [line for line in lines if line not in runs] == []

@@ -1,4 +1,4 @@
-"""Every `python run.py` command printed in the README and in the guides runs, in its order, on a tiny encoder."""
+"""Every `python run.py` command printed in the README and in the docs runs, in its order, on a tiny encoder."""
 
 import json
 import re
@@ -28,14 +28,17 @@ LEAVES = {  # a file that is there at a guide's end only if all of it was done
     "scale.md": f"{RUN}/folds/folds.csv",
 }
 GUIDES = list(LEAVES)
+LISTS = ("README.md", "docs/commands.md")  # pages of commands that are run one after the other in one folder
 SOURCES = ("models/", "tests/")  # what a guide shows of the repository is no file of the competition
 
 
-def printed_commands() -> list[list[str]]:
-    """The words after `python run.py` of each command in the README's bash blocks."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
-    lines = [line for block in blocks for line in block.splitlines() if line.startswith("python run.py ")]
-    return [shlex.split(line, comments=True)[2:] for line in lines]
+def printed_commands(*pages: str) -> list[list[str]]:
+    """Return the words after `python run.py` of each command in the bash blocks of pages."""
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in pages]
+    lines = [
+        line for text in texts for language, block in blocks(text) if language == "bash" for line in block.splitlines()
+    ]
+    return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith("python run.py ")]
 
 
 def write_competition(folder: Path) -> None:
@@ -50,7 +53,7 @@ def write_competition(folder: Path) -> None:
     frame[48:].drop(columns="text").to_csv(folder / "solution.csv", index=False)
 
 
-def test_every_command_in_the_readme_runs(
+def test_every_command_in_the_readme_and_in_the_list_of_commands_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_backbone: Callable[[str], str]
 ) -> None:
     (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text(encoding="utf-8"), encoding="utf-8")
@@ -59,7 +62,7 @@ def test_every_command_in_the_readme_runs(
     small = [f"training.backbone={tiny_backbone('bert')}", "training.epochs=1", "training.batch_size=64"]
     small.append("variants.layers.pooling=weighted_layer")  # the tiny encoder has no layer 4 to start from
     assert run.main(["sample"]) == 0
-    commands = printed_commands()
+    commands = printed_commands(*LISTS)
     assert {command[0] for command in commands} == set(run.VERBS)
     for command in commands:
         assert run.main([*command, *(small if command[0] in TAKES_CONFIG else [])]) == 0, " ".join(command)
@@ -67,11 +70,19 @@ def test_every_command_in_the_readme_runs(
     assert (tmp_path / "data/my-competition/runs/my-competition/submissions/submission.csv").is_file()
 
 
-def test_make_demo_runs_commands_of_the_readme() -> None:
+def test_no_page_prints_a_command_that_no_test_runs() -> None:
+    pages = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+    run_here = {*LISTS, *(f"docs/{guide}" for guide in GUIDES)}
+    known = printed_commands(*run_here)
+    other = {page: printed_commands(page) for page in pages if page not in run_here}
+    assert [(page, command) for page, found in other.items() for command in found if command not in known] == []
+
+
+def test_make_demo_runs_commands_that_are_printed() -> None:
     recipe = re.search(r"^demo:.*?\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     assert recipe is not None
     made = [line.split("$(RUN)")[1].split() for line in recipe[1].splitlines()]
-    assert [command for command in made if command not in printed_commands()] == []
+    assert [command for command in made if command not in printed_commands(*LISTS)] == []
 
 
 def blocks(markdown: str) -> list[tuple[str, str]]:

@@ -1,80 +1,95 @@
-"""Where members come from: their variant and recipe, their predictions by seed, and what their fits cost."""
+"""Trace members to their fits: their variant and recipe, their predictions by seed, and the cost of their fits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from models.settings import PoolingPart, PoolingSettings
 from models.store import WEIGHTS, digest
 from models.tfidf import NUMBERS, TERMS
-from oof.comparison.seed_noise import Entrant
-from oof.members.member import Member, member_from_parts
+from oof.comparison.comparison_file import AddedValue
+from oof.comparison.seed_noise import ComparedMember
+from oof.members.member import Member, join_parts
 from oof.members.prediction_files import read_part
-from oof.members.rows import Rows
-from oof.metrics.functions import Array
+from oof.members.rows import WantedRows
+from oof.types import Array
 from pipeline.fits.job import Job
 
-PLAIN_MEAN = {"layers": {"kind": "last"}, "tokens": [{"kind": "mean"}]}
+PLAIN_MEAN = PoolingSettings(PoolingPart("last"), (PoolingPart("mean"),))
 
 
 @dataclass(frozen=True)
-class Origin:
-    """An entrant with its share of the cost of its fits; None for a teammate's, or where no weights are kept.
+class MemberSource:
+    """A member to compare, with its part of the cost of its fits; None for one from a file, or without saved weights.
 
-    `shared`: how many members these fits give. `minutes` and `megabytes` are divided by it.
+    `shared` is the number of members that these fits give. `minutes` and `megabytes` are divided by it.
     """
 
-    entrant: Entrant
+    member: ComparedMember
     variant: str | None
     minutes: float | None
     megabytes: float | None
     shared: int
 
+    def add_costs(self, added: AddedValue) -> AddedValue:
+        """Return what the member adds to the equal mean, with the costs filled in."""
+        return replace(added, minutes=self.minutes, megabytes=self.megabytes, shared=self.shared)
 
-def origins(members: Sequence[Member], rows: Rows, jobs: Sequence[Job]) -> list[Origin]:
-    """The origin of each member; `rows` are what the members predict, `jobs` the fits for the folds of these."""
-    return [_origin(one, rows, [job for job in jobs if one.name in job.members.values()]) for one in members]
+
+def trace_members(members: Sequence[Member], rows: WantedRows, jobs: Sequence[Job]) -> list[MemberSource]:
+    """Return the source of each member; `rows` are what the members predict, `jobs` the fits of their folds."""
+    sources = []
+    for member in members:
+        fits = [job for job in jobs if member.name in job.members.values()]
+        sources.append(_trace_member(member, rows, fits))
+    return sources
 
 
-def _origin(member: Member, rows: Rows, jobs: Sequence[Job]) -> Origin:
+def _trace_member(member: Member, rows: WantedRows, jobs: Sequence[Job]) -> MemberSource:
     if not jobs:
-        return Origin(Entrant(member.name, None), None, None, None, 1)
-    job, shared = jobs[0], len(jobs[0].members)
-    seconds = sum(float((job.marker or {})["provenance"]["seconds"]) for job in jobs)
-    size = sum(_weights(job) for job in jobs)
-    entrant = Entrant(member.name, job.variant)
-    if not job.linear:
-        entrant = Entrant(
+        return MemberSource(ComparedMember(member.name, None), None, None, None, 1)
+    job = jobs[0]
+    shared = len(job.members)
+    seconds = sum(job.seconds or 0.0 for job in jobs)
+    size = sum(_measure_weights(job) for job in jobs)
+    compared = ComparedMember(member.name, job.variant)
+    if not job.is_linear:
+        compared = ComparedMember(
             member.name,
             job.variant,
-            _recipe(job),
-            job.poolings[_pooling(job, member.name)] == PLAIN_MEAN,
-            _singles(member, rows, jobs),
+            recipe=_hash_recipe(job),
+            plain_mean=job.poolings[_find_pooling(job, member.name)] == PLAIN_MEAN,
+            singles=_read_seeds(member, rows, jobs),
         )
-    return Origin(entrant, job.variant, seconds / 60 / shared, size / 1e6 / shared if size else None, shared)
+    return MemberSource(compared, job.variant, seconds / 60 / shared, size / 1e6 / shared if size else None, shared)
 
 
-def _pooling(job: Job, name: str) -> str:
+def _find_pooling(job: Job, name: str) -> str:
     return next(pooling for pooling, member in job.members.items() if member == name)
 
 
-def _recipe(job: Job) -> str:
-    """What is alike in variants that differ in their pooling alone; those of one encoder are alike by themselves."""
-    alike = {key: value for key, value in job.recipe.items() if key != "poolings"}
+def _hash_recipe(job: Job) -> str:
+    """Return a hash that is the same for variants that differ in their pooling alone.
+
+    Members of one encoder share a hash of their own.
+    """
+    alike = {key: value for key, value in job.recipe.values.items() if key != "poolings"}
     return digest([alike, job.variant if len(job.members) > 1 else None])
 
 
-def _weights(job: Job) -> int:
+def _measure_weights(job: Job) -> int:
     paths = [job.folder / name for name in (WEIGHTS, TERMS, NUMBERS)]
     return sum(path.stat().st_size for path in paths if path.exists())
 
 
-def _singles(member: Member, rows: Rows, jobs: Sequence[Job]) -> list[Array]:
-    """A member's predictions by seed, each as if there were no other."""
-    seeds, columns = sorted({job.seed for job in jobs}), member.columns
+def _read_seeds(member: Member, rows: WantedRows, jobs: Sequence[Job]) -> list[Array]:
+    """Return a member's predictions by seed, each as if it were the only one."""
+    seeds = sorted({job.seed for job in jobs})
+    columns = member.columns
     if len(seeds) == 1:
         return [member.oof]
-    found = []
+    predictions = []
     for seed in seeds:
-        parts = [read_part(job.part(member.name, None), columns) for job in jobs if job.seed == seed]
+        parts = [read_part(job.check_part(member.name, None), columns) for job in jobs if job.seed == seed]
         name = f"{member.name}, seed {seed}"
-        found.append(member_from_parts(name, parts, [], rows, columns).oof)
-    return found
+        predictions.append(join_parts(name, parts, [], rows, columns).oof)
+    return predictions

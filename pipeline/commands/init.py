@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from oof.metrics.metric_registry import default_metric
+from oof.metrics.metric_registry import get_default_metric
 from pipeline.data.table_readers import READERS
 from pipeline.data.tables import read_table
 from pipeline.errors import PipelineError
-from pipeline.storage.files import atomic
+from pipeline.storage.files import write_atomically
 
 MOST_GRADES = 20  # whole numbers with more distinct values than this are values, not grades
 
@@ -98,7 +98,7 @@ def init(folder: Path) -> None:
         folds="multilabel" if guess.task == "multilabel" else "stratified",
         max_length=_max_length(words),
     )
-    with atomic(path) as temporary:
+    with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"{path} written; guessed:")
     print(f"  id {guess.id}, text {guess.text}, target {guess.target}, task {guess.task}, metric {guess.metric}")
@@ -124,7 +124,7 @@ def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFr
     if len(present) == len(outputs) > 1:
         labels = all(set(train[c]) <= {"0", "1"} for c in outputs)
         task = "multilabel" if labels else "regression"
-        return Guess(id_column, text, outputs, task, default_metric(task).name, [f"{len(outputs)} target columns"])
+        return Guess(id_column, text, outputs, task, get_default_metric(task).name, [f"{len(outputs)} target columns"])
     candidates = present or [str(c) for c in train.columns if c not in test.columns]
     if len(outputs) > 1:  # one column per class: the target's values are the sample's columns
         candidates = [c for c in candidates if set(train[c]) <= set(outputs)] or candidates

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.errors import PipelineError
-from pipeline.storage.files import atomic
+from pipeline.storage.files import write_atomically
 
 Row = tuple[str, str]  # text, library
 LIBRARIES = ("networkx", "numpy", "pandas", "scipy", "sklearn", "sympy", "torch", "transformers")
@@ -142,5 +142,5 @@ def _write_tables(folder: Path, train: list[Row], test: list[Row], seed: int) ->
         "solution": [("id", "library"), *((name, library) for name, (_, library) in zip(tested, test, strict=True))],
     }
     for table, lines in tables.items():
-        with atomic(folder / f"{table}.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with write_atomically(folder / f"{table}.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(lines)

@@ -1,101 +1,141 @@
-"""The verb `status`: what is done, what is to do, and about how long it will take."""
+"""The command `status`: what is done, what is to do, and about how long it will take."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from models.store import differences, digest
-from pipeline.blending.run_members import recorded_jobs
-from pipeline.blending.saved_blend import BLEND, asked, changed_source, not_offered, read_blended
-from pipeline.commands.submit import submission_record
-from pipeline.commands.verify import check_run
-from pipeline.config.run_config import Config
-from pipeline.data.competition import Competition, load_competition
-from pipeline.data.fold_assignment import FOLDS, Folds, open_folds
-from pipeline.display import duration, table
+from models.store import describe_differences, digest
+from oof.blends.blend_file import SavedBlend
+from pipeline.blending.saved_blend import (
+    BLEND,
+    describe_request,
+    find_changed_source,
+    list_new_members,
+    read_saved_blend,
+    read_submission_record,
+)
+from pipeline.commands.verify import verify_run
+from pipeline.config.run_config import RunConfig
+from pipeline.data.competition import load_competition
+from pipeline.data.fold_assignment import FOLDS
+from pipeline.display import format_duration, format_table
 from pipeline.fits.job import Job
-from pipeline.fits.outputs import failure_of
-from pipeline.fits.plan import wanted_now
-from pipeline.fits.timing import earlier_fits, loads_of
+from pipeline.fits.open_run import OpenRun, format_folds_option, open_run
+from pipeline.fits.outputs import read_failure
+from pipeline.fits.plan import select_jobs
+from pipeline.fits.timing import learn_from_finished, measure_loads
 from pipeline.scheduling.live_status import read_live, sentences
-from pipeline.storage.run_directory import run_directory
+from pipeline.storage.run_directory import locate_run
 
 
-def status(config: Config, folder: Path, *, deep: bool = False) -> None:
+def print_status(config: RunConfig, folder: Path, *, deep: bool = False) -> None:
     """Print a line for each variant, and what to do next; `deep` reads every file of the run instead and checks it."""
-    competition = load_competition(config, folder)
-    run = run_directory(config, folder)
-    if not (run.folds / FOLDS).exists():
-        print(f"run {config.run} has not started: {config.command('train')}")
+    directory = locate_run(folder, config.run)
+    if not (directory.folds / FOLDS).exists():
+        load_competition(config.competition, config.submission, folder)
+        print(f"run {config.run} has not started: {config.command_line.format('train')}")
         return
     if deep:
-        found = check_run(run)
-        open_folds(run, config, competition, make=False)  # whole, and of this table and config
-        print(found)
+        summary = verify_run(directory)
+        open_run(config, folder)  # the folds are complete, and of this table and config
+        print(summary)
         return
-    if (now := read_live(run)) is not None:
-        print("\n".join(sentences(now)) + "\n")
-    split = open_folds(run, config, competition, make=False)
-    recorded = recorded_jobs(run, config, competition, split, competition.test.sha256)
-    jobs = wanted_now(recorded, None)
-    rows, left, unknown = _progress(config, jobs, len(split.numbers), _seconds(jobs, competition, split))
-    print(table(["variant", "fits done", "training", "time left"], rows))
-    if now is not None:
+    run = open_run(config, folder)
+    live = read_live(directory)
+    if live is not None:
+        print("\n".join(sentences(live)) + "\n")
+    jobs = select_jobs(run.jobs, None)
+    progress = _measure_progress(run, jobs)
+    print(format_table(["variant", "fits done", "training", "time left"], progress.rows))
+    if live is not None:
         return
-    print("".join(f"{line}\n" for line in _unfinished(jobs)), end="")
-    if left or unknown:
-        known = f"about {duration(left)} of training left" if left else "fits to do"
-        more = ", and variants that no fit has timed yet" if unknown and left else ""
-        print(f"{known}{more}: {config.command('train')}")
-    elif any(job.state == "predict" for job in jobs):
-        print(f"the test table is new to some fits: {config.command('train')} predicts it")
-    elif not (run.oof / BLEND).exists():
-        print(f"every fit is done: {config.command('blend')}")
-    elif source := changed_source(blend := read_blended(run), recorded, config, folder):
-        print(f"the blend was made of other {source}: {config.command('blend')}")
-    elif new := not_offered(blend, recorded, config):
-        print(f"the blend does not know {', '.join(new)}: {config.command('blend')}")
-    elif blend["test_table"] != competition.test.sha256:
-        print(f"the blend is of another test table: {config.command('blend')}")
-    elif changed := differences(blend["asked"], asked(config)):
-        print(f"the blend was made by other settings: {'; '.join(changed)}: {config.command('blend')}")
-    elif (submission_record(path := run.submissions / config.submission.file) or {}).get("blend") != digest(blend):
-        part = "" if blend["folds"] == split.numbers else f" --folds {','.join(map(str, blend['folds']))}"
-        print(f"look at it: {config.command('report')}{part}")
-        print(f"blended; {len(competition.test.ids)} test rows: {config.command('submit')}")
-    else:
-        print(f"submitted: {path} holds the blend")
+    print("".join(f"{line}\n" for line in _list_unfinished(jobs)), end="")
+    print("\n".join(_list_next_steps(run, jobs, progress)))
 
 
-def _unfinished(jobs: Sequence[Job]) -> list[str]:
-    """Fits that were left in the middle or failed."""
-    left = [f"left: {job.title} at {job.share_done:.0%}" for job in jobs if job.state == "fit" and job.share_done]
-    return left + [f"failed: {job.title}: {failure}" for job in jobs if (failure := failure_of(job))]
+@dataclass(frozen=True)
+class _Progress:
+    """A row of the table for each variant, the seconds left, and whether some variant has no timed fit to learn from."""
+
+    rows: list[list[str]]
+    seconds_left: float
+    is_unknown: bool
 
 
-def _seconds(jobs: Sequence[Job], competition: Competition, split: Folds) -> list[float | None]:
-    """For each job the seconds that a fit of it takes; None where no fit of its backbone was timed."""
-    loads = loads_of(jobs, competition, split)
-    estimates = earlier_fits(jobs, loads)
-    return [estimates.seconds(load) for load in loads]
+def _list_next_steps(run: OpenRun, jobs: Sequence[Job], progress: _Progress) -> list[str]:
+    """Return what to do next, with the command."""
+    train, blend_again = run.commands.format("train"), run.commands.format("blend")
+    if progress.seconds_left or progress.is_unknown:
+        known = f"about {format_duration(progress.seconds_left)} of training left"
+        if not progress.seconds_left:
+            known = "fits to do"
+        elif progress.is_unknown:
+            known += ", and variants that no fit has timed yet"
+        return [f"{known}: {train}"]
+    if any(job.state == "predict" for job in jobs):
+        return [f"the test table is new to some fits: {train} predicts it"]
+    if not (run.directory.oof / BLEND).exists():
+        return [f"every fit is done: {blend_again}"]
+    blend = read_saved_blend(run.directory)
+    reason = _find_reason_to_blend(run, blend)
+    if reason is not None:
+        return [f"{reason}: {blend_again}"]
+    path = run.directory.submissions / run.submission.file
+    record = read_submission_record(path) or {}
+    if record.get("blend") == digest(blend.to_json()):
+        return [f"submitted: {path} holds the blend"]
+    folds = "" if blend.folds == run.split.numbers else format_folds_option(blend.folds)
+    return [
+        f"look at it: {run.commands.format('report', folds)}",
+        f"blended; {len(run.competition.test.ids)} test rows: {run.commands.format('submit')}",
+    ]
 
 
-def _progress(
-    config: Config, jobs: Sequence[Job], folds: int, seconds: Sequence[float | None]
-) -> tuple[list[list[str]], float, bool]:
-    """A row for each variant, the seconds left, and whether some variant has no timed fit to guess from."""
+def _find_reason_to_blend(run: OpenRun, blend: SavedBlend) -> str | None:
+    """Return why the blend is out of date; None if it is not."""
+    source = find_changed_source(run, blend)
+    if source is not None:
+        return f"the blend was made of other {source}"
+    new = list_new_members(run, blend)
+    if new:
+        return f"the blend does not know {', '.join(new)}"
+    if blend.test_table != run.competition.test.sha256:
+        return "the blend is of another test table"
+    changed = describe_differences(blend.asked, describe_request(run))
+    return f"the blend was made by other settings: {'; '.join(changed)}" if changed else None
+
+
+def _list_unfinished(jobs: Sequence[Job]) -> list[str]:
+    """Return a line for each fit that was interrupted or failed."""
+    lines = [
+        f"interrupted: {job.title} at {job.share_done:.0%}" for job in jobs if job.state == "fit" and job.share_done
+    ]
+    failures = [(job, read_failure(job)) for job in jobs]
+    return lines + [f"failed: {job.title}: {reason}" for job, reason in failures if reason]
+
+
+def _measure_progress(run: OpenRun, jobs: Sequence[Job]) -> _Progress:
+    """Return how far each variant is; a fit takes as long as finished ones like it."""
+    loads = measure_loads(jobs, run.competition, run.split)
+    estimates = learn_from_finished(jobs, loads)
+    expected = [estimates.estimate_seconds(load) for load in loads]
     rows: list[list[str]] = []
-    left, unknown = 0.0, False
-    for variant in config.variants:
-        own = [(job, need) for job, need in zip(jobs, seconds, strict=True) if job.variant == variant]
-        settings = config.settings(variant)
-        seeds = len(settings.get("seeds", [0]))
-        total = seeds if settings["folds"] == "all" else seeds * folds
-        spent = [float(job.marker["provenance"]["seconds"]) for job, _ in own if job.marker is not None]
-        needs = [need for job, need in own if job.state == "fit" and need is not None]
+    seconds_left = 0.0
+    is_unknown = False
+    for variant in run.variants.values():
+        seeds = len(variant.settings.seeds)
+        total = seeds if variant.settings.folds == "all" else seeds * len(run.split.numbers)
+        own = [(job, seconds) for job, seconds in zip(jobs, expected, strict=True) if job.variant == variant.name]
+        spent = [job.seconds for job, _ in own if job.seconds is not None]
+        needs = [seconds for job, seconds in own if job.state == "fit" and seconds is not None]
         missing = total - len(spent)
-        known = len(needs) == missing
-        left += sum(needs)
-        unknown |= not known
-        time_left = "-" if not missing else duration(sum(needs)) if known else "unknown"
-        rows.append([variant, f"{len(spent)}/{total}", duration(sum(spent)) if spent else "-", time_left])
-    return rows, left, unknown
+        time_left = "unknown"
+        if not missing:
+            time_left = "-"
+        elif len(needs) == missing:
+            time_left = format_duration(sum(needs))
+        seconds_left += sum(needs)
+        is_unknown |= len(needs) != missing
+        training = format_duration(sum(spent)) if spent else "-"
+        rows.append([variant.name, f"{len(spent)}/{total}", training, time_left])
+    return _Progress(rows, seconds_left, is_unknown)

@@ -1,37 +1,33 @@
-"""The verb `train`: every variant x fold, resumable.
-
-`train --dry-run`: the fits that would be done, where, how long they will take and what they cost. Writes nothing.
-"""
+"""The command `train`: every variant x fold, resumable; and `train --dry-run`, which writes nothing."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any
 
-from models.store import CHECKPOINT, FAILURE, MARKER
-from pipeline.config.run_config import Config
-from pipeline.data.competition import Competition, load_competition
-from pipeline.data.fold_assignment import Folds, chosen_folds, foreseen_folds, open_folds
-from pipeline.display import duration, table, warn
+from models.settings import TfidfSettings, Variant
+from models.store import CHECKPOINT, FAILURE, MARKER, Recipe
+from pipeline.config.run_config import RunConfig, write_effective_yaml
+from pipeline.display import format_duration, format_table, print_warnings
 from pipeline.engines.select import CLOSING, Choice, make_engine, resources
 from pipeline.errors import PipelineError
 from pipeline.fits.job import Job
-from pipeline.fits.plan import explain, make_jobs, wanted_now
-from pipeline.fits.recipes import note_use, wanted_recipe
-from pipeline.fits.timing import Estimates, Load, earlier_fits
+from pipeline.fits.open_run import OpenRun, format_folds_option, open_run
+from pipeline.fits.plan import explain_plan, make_jobs, select_jobs, select_variants
+from pipeline.fits.recipes import build_wanted_recipe, note_use
+from pipeline.fits.timing import FitLoad, TimeEstimates, learn_from_finished
 from pipeline.scheduling.budget import Budget, time_for
 from pipeline.scheduling.forecast import check_jobs, loads_to_do, stopped
 from pipeline.scheduling.scheduler import CHECKPOINT_SECONDS, Terms, do_jobs
 from pipeline.scheduling.signals import stoppable
-from pipeline.storage.files import sweep
-from pipeline.storage.locks import only_one
-from pipeline.storage.run_directory import RunDirectory, run_directory, save_config
+from pipeline.storage.files import remove_temporaries
+from pipeline.storage.locks import hold_lock
+from pipeline.storage.run_directory import RunDirectory, locate_run, save_config
 
 
 def train(
-    config: Config,
+    config: RunConfig,
     folder: Path,
     *,
     only: Sequence[str] | None = None,
@@ -40,111 +36,102 @@ def train(
     interval: float = CHECKPOINT_SECONDS,
     log: Path | None = None,
     choice: Choice = Choice(),  # noqa: B008 - frozen
-    again: str = "",
+    command: str = "",
 ) -> int:
     """Do every fit of the config that is not done, restricted to some variants and folds, and to a time, where asked.
 
-    `choice` says where. Running fits are saved every `interval` seconds; `log` is a folder for TensorBoard, `again` the
-    command that goes on where the time was not enough. Returns the exit code: 0, 1 if a fit failed, 128 and the number
-    of the signal that stopped it.
+    `choice` is the engine. Running fits are saved every `interval` seconds; `log` is a folder for TensorBoard,
+    `command` the command line that continues a stopped run. Returns the exit code: 0, 1 if a fit failed, 128 and the
+    number of the signal that stopped it.
     """
     if log is not None:
         from models.training.tensorboard import need_board
 
         need_board()
-    competition = load_competition(config, folder)
-    run = run_directory(config, folder)
-    with only_one(run.root, "train"), stoppable() as stop:
-        sweep(run.root, below=False)
-        sweep(run.folds)
-        sweep(run.models)
-        split = open_folds(run, config, competition, make=True)
-        chosen = chosen_folds(split, folds)
-        warn(competition.warnings + split.warnings)
-        save_config(run, config)
-        jobs = [to_redo(job) for job in plan_fits(run, config, competition, split, only, chosen)]
-        classes = f", {len(competition.targets.columns)} outputs" if len(competition.targets.columns) > 1 else ""
-        print(f"run {config.run}: {len(competition.ids)} training rows, {len(competition.test.ids)} test rows{classes}")
-        print("\n".join(f"  {line}" for line in explain(run, jobs)), flush=True)
+    directory = locate_run(folder, config.run)
+    with hold_lock(directory.root, "train"), stoppable() as stop:
+        remove_temporaries(directory.root, below=False)
+        remove_temporaries(directory.folds)
+        remove_temporaries(directory.models)
+        run = open_run(config, folder, folds=folds, fold_source="make")
+        competition = run.competition
+        print_warnings(competition.warnings + run.split.warnings)
+        save_config(directory, write_effective_yaml(config))
+        jobs = [check_predictions(job) for job in plan_fits(run, only)]
+        columns = len(competition.targets.columns)
+        outputs = f", {columns} outputs" if columns > 1 else ""
+        print(f"run {run.name}: {len(competition.ids)} training rows, {len(competition.test.ids)} test rows{outputs}")
+        print("\n".join(f"  {line}" for line in explain_plan(directory, jobs)), flush=True)
         check_jobs(jobs, competition)
         record_recipes(jobs)
-        drop_leftovers(run)
+        remove_leftovers(directory)
         if all(job.state == "done" for job in jobs):
-            print(f"nothing to do; blend next: {config.command('blend')}")
+            print(f"nothing to do; blend next: {run.commands.format('blend')}")
             return 0
-        engine = partial(make_engine, choice, run.models)
+        engine = partial(make_engine, choice, directory.models)
         budget = replace(budget, closing=CLOSING[choice.engine]) if budget else Budget()
-        done = do_jobs(jobs, competition, split, budget, Terms(stop, interval, log), engine)
-    again = again or config.command("train")
+        done = do_jobs(jobs, competition, run.split, budget, Terms(stop, interval, log), engine)
+    command = command or run.commands.format("train")
+    blend = run.commands.format("blend")
     if done.left:
-        limited = f"by the budget of {duration(budget.seconds)}" if budget.seconds < inf else ""
-        why = "as asked" if stop.number else limited
-        print("\n".join(stopped(jobs, done, why, again, config.command("blend"), asked=stop.number is not None)))
+        limit = f"by the budget of {format_duration(budget.seconds)}" if budget.seconds < inf else ""
+        reason = "as asked" if stop.number else limit
+        print("\n".join(stopped(jobs, done, reason, command, blend, asked=stop.number is not None)))
     if done.failed:
-        listed = "".join(f"\n  {line}" for line in done.failed)
-        warn([f"{len(done.failed)} of {len(jobs)} fits failed; the same command tries them again: {again}{listed}"])
+        failures = "".join(f"\n  {line}" for line in done.failed)
+        summary = f"{len(done.failed)} of {len(jobs)} fits failed; the same command tries them again: {command}"
+        print_warnings([summary + failures])
     elif not done.left:
-        what = "all fits" if only is None and folds is None else "the fits asked for are"
-        print(f"{what} done; blend next: {config.command('blend')}{_these(folds)}")
-    return 128 + stop.number if stop.number else int(bool(done.failed))
+        fits = "all fits" if only is None and folds is None else "the fits asked for are"
+        print(f"{fits} done; blend next: {blend}{'' if folds is None else format_folds_option(folds)}")
+    if stop.number:
+        return 128 + stop.number
+    return 1 if done.failed else 0
 
 
-def _these(folds: Sequence[int] | None) -> str:
-    """The option that restricts a blend to what was trained."""
-    return "" if folds is None else f" --folds {','.join(map(str, sorted(set(folds))))}"
+def plan_fits(run: OpenRun, only: Sequence[str] | None) -> list[Job]:
+    """Return the fits that `train` would do now; their recipes hold the hash of the backbone's bytes."""
+    from pipeline.fits.caches import open_backbone_of
+
+    def find_recipe(variant: Variant) -> Recipe:
+        settings = variant.settings
+        sha256 = None if isinstance(settings, TfidfSettings) else open_backbone_of(settings).sha256
+        return build_wanted_recipe(variant, run.competition, sha256)
+
+    variants = select_variants(run.variants, only)
+    return select_jobs(make_jobs(run.directory, variants, run.competition, run.split, find_recipe), run.folds)
 
 
-def plan_fits(
-    run: RunDirectory,
-    config: Config,
-    competition: Competition,
-    split: Folds,
-    only: Sequence[str] | None,
-    folds: Sequence[int],
-) -> list[Job]:
-    """The fits that `train` would do now, by recipes that name the backbone's bytes."""
-    from pipeline.fits.caches import backbone_of
-
-    def recipe_of(variant: str) -> dict[str, Any]:
-        settings = config.settings(variant)
-        sha256 = None if "model" in settings else backbone_of(settings).sha256
-        return wanted_recipe(config, competition, variant, sha256)
-
-    jobs = make_jobs(run, config, competition, split, recipe_of, test_sha256=competition.test.sha256, only=only)
-    return wanted_now(jobs, folds)
-
-
-def to_redo(job: Job) -> Job:
-    """A finished fit whose predictions are not as they were written is to be done again: a blend would refuse it."""
+def check_predictions(job: Job) -> Job:
+    """Return the job, to be done again after a warning if its predictions were changed: a blend would refuse them."""
     try:
         for name in job.files:
             if name.endswith(".parquet"):
-                job.checked(name)
+                job.check_file(name)
     except PipelineError as damage:
-        warn([f"{str(damage).partition(':')[0]}: that fit is done again"])
+        print_warnings([f"{str(damage).partition(':')[0]}: that fit is done again"])
         return replace(job, marker=None, state="fit")
     return job
 
 
-def drop_leftovers(run: RunDirectory) -> None:
-    """Remove what a process left that was killed just after it finished a fit."""
-    for marker in run.models.glob(f"*/*/seed-*/fold-*/{MARKER}"):
-        for left in (CHECKPOINT, FAILURE):
-            marker.with_name(left).unlink(missing_ok=True)
+def remove_leftovers(directory: RunDirectory) -> None:
+    """Remove checkpoints and notes beside markers: their process was killed just after it finished a fit."""
+    for marker in directory.models.glob(f"*/*/seed-*/fold-*/{MARKER}"):
+        for name in (CHECKPOINT, FAILURE):
+            marker.with_name(name).unlink(missing_ok=True)
 
 
 def record_recipes(jobs: Sequence[Job]) -> None:
-    """Leave each variant's recipe at its place, also where fits are done but the record was lost."""
+    """Write each variant's recipe into its folder, also where fits are done but the record was lost."""
     from pipeline.fits import run_fit
 
-    for job in {job.folder.parent.parent: job for job in jobs}.values():
+    for job in {job.recipe_folder: job for job in jobs}.values():
         run_fit.record_recipe(job)
-        place = job.folder.parent.parent
-        note_use(place.parent, place.name)
+        note_use(job.recipe_folder.parent, job.recipe_folder.name)
 
 
-def dry_run(
-    config: Config,
+def print_forecast(
+    config: RunConfig,
     folder: Path,
     *,
     only: Sequence[str] | None = None,
@@ -154,46 +141,49 @@ def dry_run(
     command: str = "",
 ) -> None:
     """Print what `train` would do with the same arguments, which `command` repeats; `price` is of a worker's hour."""
-    competition, run = load_competition(config, folder), run_directory(config, folder)
-    split = foreseen_folds(run, config, competition)
-    jobs = plan_fits(run, config, competition, split, only, chosen_folds(split, folds))
-    warn(competition.warnings + split.warnings)
-    print(f"run {config.run}, as train would go on with it:")
-    print("\n".join(f"  {line}" for line in explain(run, jobs)))
-    check_jobs(jobs, competition)
-    loads, to_do = loads_to_do(jobs, competition, split)
+    run = open_run(config, folder, folds=folds, fold_source="forecast")
+    jobs = plan_fits(run, only)
+    print_warnings(run.competition.warnings + run.split.warnings)
+    print(f"run {run.name}, as train would continue it:")
+    print("\n".join(f"  {line}" for line in explain_plan(run.directory, jobs)))
+    check_jobs(jobs, run.competition)
+    loads, to_do = loads_to_do(jobs, run.competition, run.split)
     if not to_do:
-        print(f"nothing to do; blend next: {config.command('blend')}")
+        print(f"nothing to do; blend next: {run.commands.format('blend')}")
         return
-    workers, where = resources(choice, len(to_do))
-    estimates = earlier_fits(jobs, loads)
-    print(f"{len(to_do)} fits, {workers} at a time {where}")
-    print("\n".join(_forecast(to_do, estimates, workers, price, command or config.command("train"), _device(jobs))))
+    workers, place = resources(choice, len(to_do))
+    estimates = learn_from_finished(jobs, loads)
+    print(f"{len(to_do)} fits, {workers} at a time {place}")
+    repeat = command or run.commands.format("train")
+    remaining = [load for _, load in to_do]
+    print("\n".join(_describe_forecast(remaining, estimates, workers, price, repeat, _describe_device(jobs))))
 
 
-def _forecast(
-    to_do: Sequence[tuple[Job, Load]],
-    estimates: Estimates,
+def _describe_forecast(
+    loads: Sequence[FitLoad],
+    estimates: TimeEstimates,
     workers: int,
     price: float | None,
     command: str,
     device: str,
 ) -> list[str]:
-    """How long the fits take, by variant and in all, and what that costs."""
-    loads = [load for _, load in to_do]
-    rows, unknown = [], list[str]()
+    """Return how long the fits take, by variant and in all, and their cost."""
+    rows = []
+    unknown = []
     for variant in dict.fromkeys(load.variant for load in loads):
         own = [load for load in loads if load.variant == variant]
-        if (each := time_for(own, estimates)) is None:
+        seconds = time_for(own, estimates)
+        if seconds is None:
             unknown.append(variant)
-        rows.append([variant, str(len(own)), "unknown" if each is None else duration(each)])
-    lines = [table(["variant", "fits", "time of a worker"], rows)]
+        rows.append([variant, str(len(own)), "unknown" if seconds is None else format_duration(seconds)])
+    lines = [format_table(["variant", "fits", "time of a worker"], rows)]
     if unknown:
         first = f"{command} --only {unknown[0]} --folds 0"
         no_price = "" if price is None else ", and without a time there is no price"
         return [*lines, f"no fit like those of {', '.join(unknown)} was timed yet{no_price}; this times one: {first}"]
-    busy, whole = time_for(loads, estimates) or 0.0, time_for(loads, estimates, workers) or 0.0
-    lines.append(f"about {duration(whole)}, by the fits timed so far{device}")
+    busy = time_for(loads, estimates) or 0.0
+    whole = time_for(loads, estimates, workers) or 0.0
+    lines.append(f"about {format_duration(whole)}, by the fits timed so far{device}")
     if price is not None:
         paid = min(workers, len(loads)) * whole
         lines.append(
@@ -203,7 +193,8 @@ def _forecast(
     return lines
 
 
-def _device(jobs: Sequence[Job]) -> str:
-    """Where the timed fits were done, so that nobody takes a laptop's time for a GPU's."""
-    found = {job.marker["provenance"]["device"]: None for job in jobs if job.marker is not None and not job.linear}
-    return f" on {', '.join(found)}" if found else ""
+def _describe_device(jobs: Sequence[Job]) -> str:
+    """Return the devices of the timed fits: a laptop's time is not a GPU's."""
+    markers = [job.marker for job in jobs if job.marker is not None and not job.is_linear]
+    devices = dict.fromkeys(marker.provenance.device for marker in markers)
+    return f" on {', '.join(devices)}" if devices else ""

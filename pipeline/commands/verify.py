@@ -1,7 +1,7 @@
-"""A whole run checked: every file is as it was written, none is missing, none is there that the run did not make."""
+"""Verification of a whole run: every file is as it was written, none is missing, none is foreign."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,104 +11,116 @@ from tqdm import tqdm
 
 from models.checkpoint import read_checkpoint
 from models.store import CHECKPOINT, MARKER, RECIPE, read_json
-from oof.blends.blend_file import read_blend
-from pipeline.blending.saved_blend import BLEND
-from pipeline.commands.compare import COMPARISON
-from pipeline.data.fold_assignment import PROVENANCE, REMEDY, read_sealed
+from pipeline.blending.saved_blend import BLEND, COMPARISON
+from pipeline.data.fold_assignment import PROVENANCE, REMEDY, read_fold_provenance
 from pipeline.errors import PROBLEMS, PipelineError
-from pipeline.fits.job import again
-from pipeline.fits.recipes import ORDER, anew, read_order, read_recipe
+from pipeline.fits.job import describe_remedy
+from pipeline.fits.recipes import ORDER, describe_recipe_remedy, read_order, read_recipe
 from pipeline.scheduling.live_status import LIVE
-from pipeline.storage.checksums import check_file, open_sealed
+from pipeline.storage.checksums import check_file, read_sealed
 from pipeline.storage.files import PREFIX
 from pipeline.storage.run_directory import CONFIG, REPORT_FOLDER, REPORT_RECORD, RunDirectory, check_config
 from submissions.files import read_record
 
-Read = Callable[[Path], dict[str, Any]]
+ReadSealed = Callable[[Path], Mapping[str, Any]]
 
 
 @dataclass
-class Findings:
-    """Files that somebody vouches for, and a sentence on each that is not as it should be."""
+class FileChecks:
+    """Files that a record vouches for, and a sentence on each that is not as it should be."""
 
     bar: "tqdm[Any]"
     known: set[Path] = field(default_factory=set)
-    wrong: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
-    def look(self, path: Path, check: Callable[[], Any]) -> Any:
-        """What `check` gives for a file that may be there; None if it does not like it."""
+    def run_check(self, path: Path, check: Callable[[], Any]) -> Any:
+        """Return the result of `check` on a file that may be there; None, and a problem more, if it raises one."""
         self.known.add(path)
         self.bar.update()
         try:
             return check()
         except PROBLEMS as problem:
-            self.wrong.append(str(problem))
+            self.problems.append(str(problem))
             return None
 
 
-def check_run(run: RunDirectory) -> str:
-    """Read every file of a run; returns a sentence. Raises PipelineError that lists what is damaged or foreign."""
-    found = [path for path in sorted(run.root.rglob("*")) if path.is_file() and not _passing(path)]
-    with tqdm(total=len(found), desc="checking", unit="file", delay=2, leave=False, disable=None) as bar:
-        findings = Findings(bar)
-        findings.look(run.root / CONFIG, lambda: check_config(run.root / CONFIG))
-        for path, read, remedy in _seals(run):
-            _check_sealed(findings, path, read, remedy)
-        for folder in run.models.glob("*/*/seed-*/fold-*"):
+@dataclass(frozen=True)
+class SealedFile:
+    """A JSON file that lists the checksums of others: how it is read, and what to do about damage."""
+
+    path: Path
+    read: ReadSealed
+    remedy: str
+
+
+def verify_run(directory: RunDirectory) -> str:
+    """Read every file of a run and return a sentence. Raises PipelineError that lists damaged and foreign files."""
+    root = directory.root
+    paths = [path for path in sorted(root.rglob("*")) if path.is_file() and not _is_temporary(path)]
+    with tqdm(total=len(paths), desc="checking", unit="file", delay=2, leave=False, disable=None) as bar:
+        checks = FileChecks(bar)
+        checks.run_check(root / CONFIG, lambda: check_config(root / CONFIG))
+        for sealed in _list_sealed_files(directory):
+            _check_sealed(checks, sealed)
+        for folder in directory.models.glob("*/*/seed-*/fold-*"):
             if not (folder / MARKER).exists():
-                _check_unfinished(findings, folder)
-    wrong = findings.wrong + [f"{path} is nothing that this run made" for path in found if path not in findings.known]
-    if wrong:
-        listed = "".join(f"\n  {line}" for line in wrong)
-        raise PipelineError(f"run {run.root.name} is not as it should be:{listed}")
-    size = sum(path.stat().st_size for path in found)
-    return f"run {run.root.name}: {len(found)} files, {size / 2**20:.1f} MiB, all as they were written"
+                _check_unfinished(checks, folder)
+    foreign = [f"{path} is not a file of this run" for path in paths if path not in checks.known]
+    problems = checks.problems + foreign
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise PipelineError(f"run {root.name} is damaged:{lines}")
+    size = sum(path.stat().st_size for path in paths)
+    return f"run {root.name}: {len(paths)} files, {size / 2**20:.1f} MiB, all as they were written"
 
 
-def _passing(path: Path) -> bool:
-    """Whether a file is a lock, one that is just being written, or what a running `train` says of itself."""
+def _is_temporary(path: Path) -> bool:
+    """Return True for a lock, a file that is being written, and the status of a running `train`."""
     return path.suffix == ".lock" or path.name == LIVE or path.parent.name.startswith(PREFIX)
 
 
-def _seals(run: RunDirectory) -> Iterator[tuple[Path, Read, str]]:
-    """Files that vouch for others: how to read them, and what to do about damage."""
-    yield run.folds / PROVENANCE, read_sealed, REMEDY
-    for recipe in sorted(run.models.glob(f"*/*/{RECIPE}")):
-        yield recipe, _read_recipe, anew(recipe)
-    for order in sorted(run.models.glob(f"*/{ORDER}")):
-        yield order, read_order, ""
-    for marker in sorted(run.models.glob(f"*/*/seed-*/fold-*/{MARKER}")):
-        yield _sealed(marker, read_json, again(marker.parent))
-    for name, read, verb in ((BLEND, read_blend, "blend"), (COMPARISON, read_json, "compare")):
-        if (path := run.oof / name).exists():
-            yield _sealed(path, read, f"{verb} again")
-    if (record := run.root / REPORT_FOLDER / REPORT_RECORD).exists():
-        yield _sealed(record, read_json, "report again")
-    for record in sorted(run.submissions.glob("*.json")):
-        yield _sealed(record, read_record, "submit again")
+def _list_sealed_files(directory: RunDirectory) -> Iterator[SealedFile]:
+    """Yield the files that list the checksums of others."""
+    yield SealedFile(directory.folds / PROVENANCE, read_fold_provenance, REMEDY)
+    for recipe in sorted(directory.models.glob(f"*/*/{RECIPE}")):
+        yield SealedFile(recipe, _read_recipe_files, describe_recipe_remedy(recipe))
+    for order in sorted(directory.models.glob(f"*/{ORDER}")):
+        yield SealedFile(order, read_order, "")
+    for marker in sorted(directory.models.glob(f"*/*/seed-*/fold-*/{MARKER}")):
+        yield _make_sealed(marker, read_json, describe_remedy(marker.parent))
+    for name, command in ((BLEND, "blend"), (COMPARISON, "compare")):
+        if (directory.oof / name).exists():
+            yield _make_sealed(directory.oof / name, read_json, f"{command} again")
+    report = directory.root / REPORT_FOLDER / REPORT_RECORD
+    if report.exists():
+        yield _make_sealed(report, read_json, "report again")
+    for record in sorted(directory.submissions.glob("*.json")):
+        yield _make_sealed(record, read_record, "submit again")
 
 
-def _sealed(path: Path, read: Read, remedy: str) -> tuple[Path, Read, str]:
-    return path, lambda place: open_sealed(place, read, remedy), remedy
+def _make_sealed(path: Path, read: ReadSealed, remedy: str) -> SealedFile:
+    return SealedFile(path, lambda place: read_sealed(place, read, remedy), remedy)
 
 
-def _read_recipe(path: Path) -> dict[str, Any]:
+def _read_recipe_files(path: Path) -> Mapping[str, Any]:
     return {"files": read_recipe(path)[1]}
 
 
-def _check_sealed(findings: Findings, path: Path, read: Read, remedy: str) -> None:
-    sealed = findings.look(path, lambda: read(path))
-    if sealed is None:  # nobody can say any more which files belong to it
-        findings.known.update(path.parent.rglob("*"))
+def _check_sealed(checks: FileChecks, sealed: SealedFile) -> None:
+    """Check a sealed file and all files that it lists."""
+    folder = sealed.path.parent
+    content = checks.run_check(sealed.path, lambda: sealed.read(sealed.path))
+    if content is None:  # which files belong to it is unknown
+        checks.known.update(folder.rglob("*"))
         return
-    for name in sealed["files"]:
-        file = Path(os.path.normpath(path.parent / name))  # the report's page lies beside its record's folder
-        findings.look(file, partial(check_file, file, name, sealed["files"], remedy))
+    for name in content["files"]:
+        file = Path(os.path.normpath(folder / name))  # the report's page lies beside its record's folder
+        checks.run_check(file, partial(check_file, file, name, content["files"], sealed.remedy))
 
 
-def _check_unfinished(findings: Findings, folder: Path) -> None:
-    """What a fit had written before it was cut off counts for nothing, but its checkpoint is read again."""
-    findings.known.update(folder.iterdir())
+def _check_unfinished(checks: FileChecks, folder: Path) -> None:
+    """Check the checkpoint of an unfinished fit; its other files count for nothing."""
+    checks.known.update(folder.iterdir())
     checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
-        findings.look(checkpoint, lambda: read_checkpoint(checkpoint, None))
+        checks.run_check(checkpoint, lambda: read_checkpoint(checkpoint, None))

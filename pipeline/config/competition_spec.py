@@ -1,4 +1,4 @@
-"""What a config may say about the competition's tables."""
+"""The `competition:` section of the config: tables, columns, task and metric."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -14,15 +14,15 @@ from pydantic import (
     model_validator,
 )
 
-from oof.metrics.custom_metric import needs_of
-from oof.metrics.metric_registry import Needs, metric
+from oof.metrics.custom_metric import resolve_needs
+from oof.metrics.metric_registry import Needs, find_metric
 
 Column = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # fits on a line
 Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
 
 
-class OwnMetricSpec(BaseModel):
-    """A metric of one's own: a function in a Python file."""
+class CustomMetricSpec(BaseModel):
+    """A custom metric: a function in a Python file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     file: Column = Field(description="Python file, relative to the config file")
@@ -33,16 +33,16 @@ class OwnMetricSpec(BaseModel):
     )
 
 
-def _metric_kind(value: Any) -> str | None:
+def _get_metric_kind(value: Any) -> str | None:
     if isinstance(value, str):
         return "known"
-    return "own" if isinstance(value, (dict, OwnMetricSpec)) else None
+    return "own" if isinstance(value, (dict, CustomMetricSpec)) else None
 
 
 MetricSpec = Annotated[
-    Annotated[str, StringConstraints(max_length=100), Tag("known")] | Annotated[OwnMetricSpec, Tag("own")],
+    Annotated[str, StringConstraints(max_length=100), Tag("known")] | Annotated[CustomMetricSpec, Tag("own")],
     Discriminator(
-        _metric_kind,
+        _get_metric_kind,
         custom_error_type="metric_type",
         custom_error_message="must be the name of a metric, or keys file, function and direction for one of your own",
     ),
@@ -50,7 +50,7 @@ MetricSpec = Annotated[
 
 
 class CompetitionSpec(BaseModel):
-    """The tables a host hands out, and what is asked of them. Paths are relative to the config file."""
+    """The tables of a competition, and the task. Paths are relative to the config file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     train: Column = Field(description="training table: csv, parquet or jsonl")
@@ -70,17 +70,17 @@ class CompetitionSpec(BaseModel):
 
     @field_validator("metric")
     @classmethod
-    def _metric_fits_the_task(cls, given: str | OwnMetricSpec, info: ValidationInfo) -> str | OwnMetricSpec:
+    def _check_metric(cls, given: str | CustomMetricSpec, info: ValidationInfo) -> str | CustomMetricSpec:
         task = info.data.get("task")
         if task is None:  # a wrong task is reported on its own
             return given
-        if isinstance(given, OwnMetricSpec):
-            return given.model_copy(update={"needs": needs_of(given.needs, task)})
-        metric(given, task)
+        if isinstance(given, CustomMetricSpec):
+            return given.model_copy(update={"needs": resolve_needs(given.needs, task)})
+        find_metric(given, task)
         return given
 
     @model_validator(mode="after")
-    def _targets_fit_the_task(self) -> Self:
+    def _check_targets(self) -> Self:
         several = isinstance(self.target, list) and len(self.target) > 1
         if several and self.task in {"binary", "multiclass", "ordinal"}:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""YAML of strangers: plain values, in bounded time and memory, or one sentence."""
+"""Untrusted YAML: plain values in bounded time and memory, or one sentence on what is wrong."""
 
 import itertools
 import warnings
@@ -8,22 +8,22 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError, YAMLWarning
 from ruamel.yaml.nodes import MappingNode, Node
 
-from pipeline.config.messages import SURROGATE, one_line, shown
+from pipeline.config.messages import SURROGATE, quote, shorten_to_line
 from pipeline.errors import PipelineError
 
 MOST_VALUES, DEEPEST = 100_000, 50  # with every alias written out
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value of a document; `where` names it. Raises PipelineError for what is no YAML, or too much of it."""
+    """Return the value of a document, which `where` names. Raises PipelineError for invalid or too much YAML."""
     yaml = YAML(typ="safe", pure=True)  # YAML 1.2: 2e-5 is a number, `no` a string, a duplicate key an error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", YAMLWarning)  # an anchor twice
             node = yaml.compose(text)
-            if _size(node, {}) > MOST_VALUES:  # before it is made: a bomb of merges goes off there
+            if _count_values(node, {}) > MOST_VALUES:  # before it is made: a bomb of merges goes off there
                 raise ValueError(f"it holds more than {MOST_VALUES:,} values")
-            return _unshared(None if node is None else yaml.constructor.construct_document(node))
+            return _copy_without_aliases(None if node is None else yaml.constructor.construct_document(node))
     except RecursionError as error:
         raise PipelineError(f"{where} is nested too deeply") from error
     except LookupError as error:  # of the reader's tables, for `!!bool maybe`
@@ -32,27 +32,29 @@ def parse_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise PipelineError(f"{where}{line} is not valid YAML: {one_line(problem)}") from error
+        raise PipelineError(f"{where}{line} is not valid YAML: {shorten_to_line(problem)}") from error
 
 
-def _size(node: Node | None, sizes: dict[int, int]) -> int:
-    """Values under a node with every alias written out; a node on the way to itself has no end."""
+def _count_values(node: Node | None, sizes: dict[int, int]) -> int:
+    """Return the number of values under a node with every alias expanded; a cycle counts as too many."""
     if id(node) not in sizes:
         sizes[id(node)] = MOST_VALUES + 1
         inner = itertools.chain(*node.value) if isinstance(node, MappingNode) else getattr(node, "value", None)
-        parts = [] if isinstance(inner, str | None) else [_size(part, sizes) for part in inner]
+        parts = [] if isinstance(inner, str | None) else [_count_values(part, sizes) for part in inner]
         sizes[id(node)] = min(1 + sum(parts), MOST_VALUES + 1)
     return sizes[id(node)]
 
 
-def _unshared(value: Any, depth: int = 0) -> Any:
-    """A copy in which every alias stands for itself, so that an override changes one place alone."""
+def _copy_without_aliases(value: Any, depth: int = 0) -> Any:
+    """Return a copy in which every alias is a value of its own, so that an override changes one place only."""
     if depth > DEEPEST:
         raise ValueError(f"it holds more than {DEEPEST} levels")
     if isinstance(value, dict):
-        return {_unshared(key, depth): _unshared(inner, depth + 1) for key, inner in value.items()}
+        return {
+            _copy_without_aliases(key, depth): _copy_without_aliases(inner, depth + 1) for key, inner in value.items()
+        }
     if isinstance(value, list):
-        return [_unshared(inner, depth + 1) for inner in value]
+        return [_copy_without_aliases(inner, depth + 1) for inner in value]
     if isinstance(value, str) and SURROGATE.search(value):
-        raise ValueError(f"{shown(value)} holds half a character")
+        raise ValueError(f"{quote(value)} holds half a character")
     return value

@@ -8,25 +8,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oof.metrics.custom_metric import own_metric, rehearse
-from oof.metrics.metric_registry import Metric, metric
+from oof.metrics.custom_metric import load_custom_metric, rehearse_metric
+from oof.metrics.metric_registry import Metric, find_metric
 from pipeline.config.competition_spec import CompetitionSpec
-from pipeline.config.messages import shown
-from pipeline.config.run_config import Config
-from pipeline.data.tables import need_columns, read_table, row_ids
+from pipeline.config.messages import quote
+from pipeline.data.tables import read_ids, read_table, require_columns
 from pipeline.data.targets import Targets, read_targets
-from pipeline.data.texts import Texts, text_warnings
+from pipeline.data.texts import Texts, find_text_warnings
 from pipeline.errors import PipelineError
 from submissions.check import check_sample
 from submissions.fill import fill
 from submissions.formats import infer_kind
+from submissions.spec import SubmissionSpec
 
 BLOCK = 10_000  # rows hashed at once
 
 
 @dataclass(frozen=True)
-class Table:
-    """What a model reads: ids, texts, and the hash that names the table."""
+class TextTable:
+    """The rows that a model reads: ids, texts, and the hash that names the table."""
 
     ids: list[str]
     texts: Texts
@@ -34,7 +34,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class TestTable(Table):
+class TestTable(TextTable):
     """Rows to predict."""
 
     warnings: list[str]
@@ -42,7 +42,7 @@ class TestTable(Table):
 
 @dataclass(frozen=True)
 class Competition:
-    """`frame` is the training table as text; `sha256` names its rows; `kind` is what the submission holds."""
+    """A competition: `frame` is the training table as text, `sha256` names its rows, `kind` is the submission's."""
 
     spec: CompetitionSpec
     metric: Metric
@@ -58,26 +58,26 @@ class Competition:
     warnings: list[str]
 
 
-def load_competition(config: Config, folder: Path) -> Competition:
-    """Read and check the tables of a config that lies in `folder`.
+def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Path) -> Competition:
+    """Read and check the tables of a competition, whose paths start from `base`.
 
     Raises PipelineError, or SubmissionError for the sample, in one sentence: file, row or column, and what is right.
     """
-    spec, path = config.competition, folder / config.competition.train
+    path = base / spec.train
     frame = read_table(path, "training table")
-    ids = row_ids(frame, spec.id, path, "training table")
+    ids = read_ids(frame, spec.id, path, "training table")
     texts = Texts(frame, spec.text, path, "training table")
     targets = read_targets(frame, spec, ids, path)
-    test = load_test(spec, folder / spec.test)
-    sample = load_sample(folder / spec.sample_submission, spec, test)
-    scored = _metric(spec, folder, targets)
-    kind = config.submission.kind or infer_kind(
+    test = load_test(spec, base / spec.test)
+    sample = load_sample(base / spec.sample_submission, spec, test)
+    scored = _build_metric(spec, base, targets)
+    kind = submission.kind or infer_kind(
         spec.task, sample, id=spec.id, classes=targets.classes, labels_scored=scored.needs == "labels"
     )
-    if config.submission.clip is not None and kind != "values":
+    if submission.clip is not None and kind != "values":
         raise PipelineError(f"submission.clip bounds values, but this submission holds {kind}: leave it out")
     check_fillable(sample, spec, targets, test, kind)
-    weights = _weights(frame, spec, ids, path)
+    weights = _read_weights(frame, spec, ids, path)
     return Competition(
         spec=spec,
         metric=scored,
@@ -86,32 +86,32 @@ def load_competition(config: Config, folder: Path) -> Competition:
         texts=texts,
         targets=targets,
         weights=weights,
-        sha256=_table_hash(frame),
+        sha256=_hash_table(frame),
         test=test,
         sample=sample,
         kind=kind,
-        warnings=text_warnings(frame, spec.text, path) + test.warnings,
+        warnings=find_text_warnings(frame, spec.text, path) + test.warnings,
     )
 
 
 def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
     """Read and check a test table."""
     frame = read_table(path, "test table")
-    ids = row_ids(frame, spec.id, path, "test table")
+    ids = read_ids(frame, spec.id, path, "test table")
     texts = Texts(frame, spec.text, path, "test table")
-    return TestTable(ids, texts, _table_hash(frame), text_warnings(frame, spec.text, path))
+    return TestTable(ids, texts, _hash_table(frame), find_text_warnings(frame, spec.text, path))
 
 
 def load_sample(path: Path, spec: CompetitionSpec, test: TestTable) -> pd.DataFrame:
-    """Read a sample submission and hold its ids against the test table's."""
+    """Read a sample submission and compare its ids with those of the test table."""
     sample = read_table(path, "sample submission")
-    row_ids(sample, spec.id, path, "sample submission")
+    read_ids(sample, spec.id, path, "sample submission")
     check_sample(sample, spec.id, test.ids)
     return sample
 
 
 def check_fillable(sample: pd.DataFrame, spec: CompetitionSpec, targets: Targets, test: TestTable, kind: str) -> None:
-    """Fill the sample once with neutral predictions: a sample that does not fit must not cost a night of training."""
+    """Fill the sample once with neutral predictions, so that a sample that does not fit is found before training."""
     columns = len(targets.columns)
     flat: np.ndarray = np.full((len(test.ids), columns), 1 / max(columns, 2))
     if kind == "labels":
@@ -128,25 +128,25 @@ def check_fillable(sample: pd.DataFrame, spec: CompetitionSpec, targets: Targets
     )
 
 
-def _metric(spec: CompetitionSpec, folder: Path, targets: Targets) -> Metric:
+def _build_metric(spec: CompetitionSpec, base: Path, targets: Targets) -> Metric:
     own = spec.metric
     if isinstance(own, str):
-        return metric(own, spec.task)
+        return find_metric(own, spec.task)
     higher = own.direction == "higher"
-    scored = own_metric(folder / own.file, own.function, higher_is_better=higher, needs=own.needs, task=spec.task)
-    rehearse(scored, spec.task, targets.truth, len(targets.columns))
+    scored = load_custom_metric(base / own.file, own.function, higher_is_better=higher, needs=own.needs, task=spec.task)
+    rehearse_metric(scored, spec.task, targets.truth, len(targets.columns))
     return scored
 
 
-def _weights(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> np.ndarray:
+def _read_weights(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> np.ndarray:
     if spec.weight is None:
         return np.ones(len(frame))
-    need_columns(frame, [spec.weight], path, "training table")
+    require_columns(frame, [spec.weight], path, "training table")
     weights = pd.to_numeric(frame[spec.weight], errors="coerce").to_numpy(np.float64)
     if (wrong := ~(np.isfinite(weights) & (weights >= 0))).any():
         row = int(wrong.argmax())
         raise PipelineError(
-            f"{path}, row {shown(ids[row])}: {spec.weight} is {shown(frame[spec.weight].iloc[row])}; "
+            f"{path}, row {quote(ids[row])}: {spec.weight} is {quote(frame[spec.weight].iloc[row])}; "
             "a weight must be a number from 0 up"
         )
     if not weights.any():
@@ -154,18 +154,18 @@ def _weights(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: P
     return weights
 
 
-def _table_hash(frame: pd.DataFrame) -> str:
-    """SHA-256 of the table as canonical JSON, {"column":["cell",...],...}, made and hashed in blocks of rows."""
+def _hash_table(frame: pd.DataFrame) -> str:
+    """Return the SHA-256 of the table as canonical JSON, {"column":["cell",...],...}, hashed in blocks of rows."""
     sha = hashlib.sha256()
     for place, column in enumerate(sorted(frame.columns)):
-        sha.update(f"{',' if place else '{'}{_json(column)}:[".encode())
+        sha.update(f"{',' if place else '{'}{_dump_json(column)}:[".encode())
         for start in range(0, len(frame), BLOCK):
-            cells = _json(frame[column].iloc[start : start + BLOCK].tolist())[1:-1]
+            cells = _dump_json(frame[column].iloc[start : start + BLOCK].tolist())[1:-1]
             sha.update(f"{',' if start else ''}{cells}".encode())
         sha.update(b"]")
     sha.update(b"}")
     return sha.hexdigest()
 
 
-def _json(value: str | list[str]) -> str:
+def _dump_json(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

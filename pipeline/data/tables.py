@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.config.messages import CONTROL, listed, nearest, one_line, shown
+from pipeline.config.messages import CONTROL, join_names, quote, shorten_to_line, suggest_nearest
 from pipeline.data.table_readers import READERS
 from pipeline.errors import PipelineError
 
@@ -19,47 +19,47 @@ def read_table(path: Path, what: str) -> pd.DataFrame:
     try:
         frame = READERS[path.suffix](path)
     except UnicodeDecodeError as error:
-        raise PipelineError(f"{what} {path} {_encoding(path.read_bytes())}") from error
+        raise PipelineError(f"{what} {path} {_describe_encoding(path.read_bytes())}") from error
     except RecursionError as error:
         raise PipelineError(f"{what} {path} cannot be read: it is nested too deeply") from error
     except (ValueError, OSError, pa.ArrowException) as error:
-        raise PipelineError(f"{what} {path} cannot be read: {one_line(error)}") from error
+        raise PipelineError(f"{what} {path} cannot be read: {shorten_to_line(error)}") from error
     if frame.empty:
         raise PipelineError(f"{what} {path} has no rows")
     return frame
 
 
-def need_columns(frame: pd.DataFrame, columns: list[str], path: Path, what: str) -> None:
+def require_columns(frame: pd.DataFrame, columns: list[str], path: Path, what: str) -> None:
     """Raise PipelineError for the first column that the table lacks."""
     for column in columns:
         if column not in frame.columns:
             known = list(frame.columns)
             raise PipelineError(
-                f"{what} {path} has no column {shown(column)}{nearest(column, known)}; it has {listed(known)}"
+                f"{what} {path} has no column {quote(column)}{suggest_nearest(column, known)}; it has {join_names(known)}"
             )
 
 
-def row_ids(frame: pd.DataFrame, column: str, path: Path, what: str) -> list[str]:
-    """The ids of a table; raises PipelineError for an empty, a repeated one, or one with a control character."""
-    need_columns(frame, [column], path, what)
+def read_ids(frame: pd.DataFrame, column: str, path: Path, what: str) -> list[str]:
+    """Return the ids of a table. Raises PipelineError for an empty or repeated one, or one with a control character."""
+    require_columns(frame, [column], path, what)
     ids = frame[column]
     if (ids == "").any():
         raise PipelineError(f"{what} {path}, row {int((ids == '').to_numpy().argmax()) + 1}: {column} is empty")
     if (broken := ids.str.contains(CONTROL)).any():
         row = int(broken.to_numpy().argmax())
         raise PipelineError(
-            f"{what} {path}, row {row + 1}: {column} is {shown(ids.iloc[row])}; an id holds no control character"
+            f"{what} {path}, row {row + 1}: {column} is {quote(ids.iloc[row])}; an id holds no control character"
         )
     if (repeated := ids.duplicated()).any():
         again = ids[repeated].iloc[0]
         raise PipelineError(
-            f"{what} {path} has {int(repeated.sum())} duplicate id(s) in {column}, the first is {shown(again)}"
+            f"{what} {path} has {int(repeated.sum())} duplicate id(s) in {column}, the first is {quote(again)}"
         )
     return [str(i) for i in ids.astype(object)]
 
 
-def _encoding(raw: bytes) -> str:
-    """What is wrong with a file that is not UTF-8, and what to do."""
+def _describe_encoding(raw: bytes) -> str:
+    """Return what is wrong with a file that is not UTF-8, and what to do."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "is not UTF-8 text but UTF-16: save it as UTF-8"
     try:

@@ -1,4 +1,4 @@
-"""From target columns to `truth`: codes for classes and grades, 0/1 for labels, numbers for values.
+"""Targets of a training table as `truth`: codes for classes and grades, 0/1 for labels, numbers for values.
 
 Class names are the texts of the table, whatever their type was: they go back into the submission as they came.
 """
@@ -13,8 +13,8 @@ import pandas as pd
 
 from oof.members.prediction_files import KEYS
 from pipeline.config.competition_spec import CompetitionSpec
-from pipeline.config.messages import CONTROL, listed, shown
-from pipeline.data.tables import need_columns
+from pipeline.config.messages import CONTROL, join_names, quote
+from pipeline.data.tables import require_columns
 from pipeline.errors import PipelineError
 
 ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
@@ -40,88 +40,90 @@ def read_targets(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], pat
 
 
 def _read(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
-    need_columns(frame, spec.targets, path, "training table")
+    require_columns(frame, spec.targets, path, "training table")
     for column in spec.targets:
         missing = (frame[column] == "").to_numpy()
         if missing.any():
-            raise _cell(path, ids[int(missing.argmax())], column, "is missing", "every training row needs a target")
+            raise _refuse_cell(
+                path, ids[int(missing.argmax())], column, "is missing", "every training row needs a target"
+            )
     if spec.task == "regression":
-        truth = np.column_stack([_numbers(frame[column], ids, path) for column in spec.targets])
+        truth = np.column_stack([_read_numbers(frame[column], ids, path) for column in spec.targets])
         return Targets(truth, spec.targets, [])
     if spec.task == "multilabel":
-        truth = np.column_stack([_labels(frame[column], ids, path) for column in spec.targets])
+        truth = np.column_stack([_read_labels(frame[column], ids, path) for column in spec.targets])
         return Targets(truth, spec.targets, [])
-    return _classes(frame[spec.targets[0]], spec, ids, path)
+    return _read_classes(frame[spec.targets[0]], spec, ids, path)
 
 
-def _classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
+def _read_classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
     found = set(cells)
     if spec.classes is not None:
         if unknown := found - set(spec.classes):
             name = sorted(unknown)[0]
-            raise _cell(
+            raise _refuse_cell(
                 path,
                 ids[int((cells == name).to_numpy().argmax())],
                 str(cells.name),
-                f"is {shown(name)}",
+                f"is {quote(name)}",
                 "competition.classes does not list it",
             )
         classes = spec.classes
     else:
-        classes = sorted(found, key=_order)
-        if spec.task == "ordinal" and any(_number(name) is None for name in classes):
+        classes = sorted(found, key=_sort_key)
+        if spec.task == "ordinal" and any(_parse_number(name) is None for name in classes):
             raise PipelineError(
                 f"{path}: the grades in {cells.name} are no numbers: give competition.classes in rising order"
             )
     if len(found) < 2:
         raise PipelineError(
-            f"{path}: column {cells.name} holds one class only, {shown(min(found))}; two or more are needed"
+            f"{path}: column {cells.name} holds one class only, {quote(min(found))}; two or more are needed"
         )
     if spec.task == "binary" and len(classes) != 2:
         raise PipelineError(
-            f"{path}: column {cells.name} holds {len(classes)} classes, {listed(classes)}, but task binary takes 2; "
+            f"{path}: column {cells.name} holds {len(classes)} classes, {join_names(classes)}, but task binary takes 2; "
             "use multiclass or ordinal"
         )
     if broken := [name for name in classes if re.search(CONTROL, name)]:
         raise PipelineError(
-            f"{path}: {shown(broken[0])} in {cells.name} cannot name a class: it holds a control character"
+            f"{path}: {quote(broken[0])} in {cells.name} cannot name a class: it holds a control character"
         )
     codes = cells.map({name: code for code, name in enumerate(classes)}).to_numpy(np.int64)
     return Targets(codes, spec.targets if spec.task == "binary" else list(classes), list(classes))
 
 
-def _numbers(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
+def _read_numbers(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
     if not np.isfinite(numbers).all():
         bad = int((~np.isfinite(numbers)).argmax())
-        raise _cell(
+        raise _refuse_cell(
             path,
             ids[bad],
             str(cells.name),
-            f"is {shown(cells.iloc[bad])}",
+            f"is {quote(cells.iloc[bad])}",
             "a regression target must be a finite number",
         )
     return numbers
 
 
-def _labels(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
+def _read_labels(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
     codes = cells.str.lower().map(ZERO_ONE)
     if codes.isna().any():
         bad = int(codes.isna().to_numpy().argmax())
-        raise _cell(path, ids[bad], str(cells.name), f"is {shown(cells.iloc[bad])}", "a label must be 0 or 1")
+        raise _refuse_cell(path, ids[bad], str(cells.name), f"is {quote(cells.iloc[bad])}", "a label must be 0 or 1")
     return codes.to_numpy(np.int64)
 
 
-def _cell(path: Path, row: str, column: str, wrong: str, right: str) -> PipelineError:
-    return PipelineError(f"{path}, row {shown(row)}: {column} {wrong}; {right}")
+def _refuse_cell(path: Path, row: str, column: str, wrong: str, right: str) -> PipelineError:
+    return PipelineError(f"{path}, row {quote(row)}: {column} {wrong}; {right}")
 
 
-def _order(name: str) -> tuple[bool, float, str]:
-    number = _number(name)
+def _sort_key(name: str) -> tuple[bool, float, str]:
+    number = _parse_number(name)
     return (number is None, number or 0.0, name)
 
 
-def _number(name: str) -> float | None:
+def _parse_number(name: str) -> float | None:
     try:
         value = float(name)
     except ValueError:

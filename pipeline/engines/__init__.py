@@ -8,7 +8,7 @@ the same CPU with the same threads.
 from collections.abc import Callable
 from typing import Protocol
 
-from pipeline.fits.events import Event, Order
+from pipeline.fits.events import Event, FitRequest
 
 Hear = Callable[[int, Event], None]
 Wish = Callable[[int], bool]
@@ -29,7 +29,7 @@ class Engine(Protocol):
     def nodes(self) -> dict[str, str]:
         """Where it does them, and what each of these places has."""
 
-    def start(self, place: int, order: Order) -> None:
+    def start(self, place: int, order: FitRequest) -> None:
         """Take an order. What becomes of it is heard in `wait`."""
 
     def wait(self) -> None:

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.engines import Hear, Wish
-from pipeline.fits.events import Began, Order
-from pipeline.fits.inputs import Shared
-from pipeline.fits.outputs import keep, keep_checkpoint, left_off
+from pipeline.fits.events import FitRequest, FitStarted
+from pipeline.fits.inputs import FitInputs
+from pipeline.fits.outputs import FitStorage
 
 
 class Here:
@@ -15,12 +15,12 @@ class Here:
 
     at_once = 1
 
-    def __init__(self, shared: Shared, models: Path, hear: Hear, wish: Wish, clock: Callable[[], float]) -> None:
+    def __init__(self, shared: FitInputs, models: Path, hear: Hear, wish: Wish, clock: Callable[[], float]) -> None:
         from pipeline.fits.caches import Caches
 
         self.caches = Caches(models)
         self._shared, self._hear, self._wish, self._clock = shared, hear, wish, clock
-        self._taken: tuple[int, Order] | None = None
+        self._taken: tuple[int, FitRequest] | None = None
 
     @property
     def room(self) -> int:
@@ -31,26 +31,24 @@ class Here:
         """Nothing that a user would not know."""
         return {}
 
-    def start(self, place: int, order: Order) -> None:
+    def start(self, place: int, order: FitRequest) -> None:
         """Take an order, which the next `wait` follows from beginning to end."""
         self._taken = (place, order)
 
     def wait(self) -> None:
         """Follow the order."""
-        from pipeline.fits.run_fit import do_order
+        from pipeline.fits.run_fit import run_request
 
         assert self._taken is not None
         (place, order), self._taken = self._taken, None
-        self._hear(place, Began("this process"))
-        do_order(
+        self._hear(place, FitStarted("this process"))
+        run_request(
             order,
             self._shared,
             self.caches,
-            tell=partial(self._hear, place),
-            asked=partial(self._wish, place),
-            start=partial(left_off, order.job),
-            save=partial(keep_checkpoint, order.job),
-            keep=lambda outcome: keep(order.job, outcome, self._shared),
+            FitStorage.in_run(order.job, self._shared),
+            on_event=partial(self._hear, place),
+            should_stop=partial(self._wish, place),
             clock=self._clock,
         )
 

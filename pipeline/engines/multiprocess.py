@@ -9,21 +9,29 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from pipeline.display import counted
+from pipeline.display import format_count
 from pipeline.engines import Hear, Wish
 from pipeline.errors import PipelineError
-from pipeline.fits.events import Began, Event, Failed, Finished, Left, Lost, Order, Reports
-from pipeline.fits.inputs import Shared
-from pipeline.fits.outputs import keep, keep_checkpoint, left_off
-from pipeline.storage.files import sweep
+from pipeline.fits.events import (
+    Event,
+    EventThrottle,
+    FitFailed,
+    FitFinished,
+    FitInterrupted,
+    FitLost,
+    FitRequest,
+    FitStarted,
+)
+from pipeline.fits.inputs import FitInputs
+from pipeline.fits.outputs import FitStorage
+from pipeline.storage.files import remove_temporaries
 
-ENDS = (Finished, Left, Failed)
+ENDS = (FitFinished, FitInterrupted, FitFailed)
 PATIENCE = 1.0  # seconds for a process to end that has closed its pipe
 STILLBORN = 3  # processes one after the other that may end before they begin a fit
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -35,7 +43,7 @@ class Processes:
     `models` is the folder of the run that they write into."""
 
     def __init__(
-        self, shared: Shared, models: Path, hear: Hear, wish: Wish, devices: Sequence[str], threads: int
+        self, shared: FitInputs, models: Path, hear: Hear, wish: Wish, devices: Sequence[str], threads: int
     ) -> None:
         self._hear, self._wish, self._threads = hear, wish, threads
         self._given, self._models = (shared, models), models
@@ -52,9 +60,9 @@ class Processes:
     def nodes(self) -> dict[str, str]:
         """The processes, which are alike but for their GPUs."""
         processes = sorted([*self._idle, *self._busy.values()], key=lambda process: process.number)
-        return {process.title: counted(self._threads, "thread") for process in processes}
+        return {process.title: format_count(self._threads, "thread") for process in processes}
 
-    def start(self, place: int, order: Order) -> None:
+    def start(self, place: int, order: FitRequest) -> None:
         """Give an order to a process, which is started for the first one."""
         process = self._busy[place] = self._idle.pop(0)
         if process.pipe is None:
@@ -77,30 +85,30 @@ class Processes:
         try:
             event: Event | OSError = process.pipe.recv()
         except (EOFError, OSError):
-            event = Lost(process.end(PATIENCE))
+            event = FitLost(process.end(PATIENCE))
             self._count_stillborn(event)
         if isinstance(event, OSError):
             raise event
-        if isinstance(event, Began):
+        if isinstance(event, FitStarted):
             self._stillborn = 0
-        if isinstance(event, (*ENDS, Lost)):
+        if isinstance(event, (*ENDS, FitLost)):
             self._idle.append(self._busy.pop(place))
             process.asked = False
         self._hear(place, event)
 
-    def _count_stillborn(self, lost: Lost) -> None:
+    def _count_stillborn(self, lost: FitLost) -> None:
         """Count processes that end at their start, which none survives. Raises PipelineError after a few."""
         self._stillborn += 1
         if self._stillborn == STILLBORN:
             raise PipelineError(
-                f"a process for fits cannot start: {lost.why}; what it said stands above; --workers 1 does without"
+                f"a process for fits cannot start: {lost.reason}; what it said stands above; --workers 1 does without"
             )
 
     def close(self) -> None:
         """End all processes; what they have not saved is lost, and what killed ones had begun to write is removed."""
         for process in [*self._idle, *self._busy.values()]:
             process.end()
-        sweep(self._models)
+        remove_temporaries(self._models)
 
 
 class Process:
@@ -112,7 +120,7 @@ class Process:
         self.pipe: Connection | None = None
         self._process: Any = None
 
-    def begin(self, given: tuple[Shared, Path], threads: int) -> None:
+    def begin(self, given: tuple[FitInputs, Path], threads: int) -> None:
         """Start it."""
         context = get_context("spawn")  # a forked one inherits threads and a GPU in an unknown state
         self.pipe, theirs = context.Pipe()
@@ -187,7 +195,7 @@ def _serve(pipe: Connection, title: str) -> None:
     from tqdm import tqdm
 
     from pipeline.fits.caches import Caches
-    from pipeline.fits.run_fit import do_order
+    from pipeline.fits.run_fit import run_request
 
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which outlives a killed process
     with suppress(EOFError, ConnectionError):  # nobody is left to hear
@@ -195,19 +203,17 @@ def _serve(pipe: Connection, title: str) -> None:
         caches = Caches(models)
         while True:
             order = pipe.recv()
-            if not isinstance(order, Order):  # it was asked to leave when it was done already
+            if not isinstance(order, FitRequest):  # it was asked to leave when it was done already
                 continue
-            pipe.send(Began(title))
+            pipe.send(FitStarted(title))
             try:
-                do_order(
+                run_request(
                     order,
                     shared,
                     caches,
-                    tell=Reports(pipe.send, time.monotonic),
-                    asked=pipe.poll,
-                    start=partial(left_off, order.job),
-                    save=partial(keep_checkpoint, order.job),
-                    keep=lambda outcome, job=order.job: keep(job, outcome, shared),  # type: ignore[misc]
+                    FitStorage.in_run(order.job, shared),
+                    on_event=EventThrottle(pipe.send, time.monotonic),
+                    should_stop=pipe.poll,
                 )
             except ConnectionError:
                 raise

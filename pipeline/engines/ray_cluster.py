@@ -16,7 +16,7 @@ from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.display import counted
+from pipeline.display import format_count
 from pipeline.errors import PipelineError
 
 CPUS = 4.0  # of a fit where no GPU is: more threads make one fit faster, fewer make more of them at a time
@@ -39,7 +39,7 @@ class Needs:
 
     def __str__(self) -> str:
         memory = f" and {self.memory / 2**30:,.1f} GiB of memory" if self.memory else ""
-        return f"{counted(self.cpus or 0, 'CPU')}, {counted(self.gpus or 0, 'GPU')}{memory}"
+        return f"{format_count(self.cpus or 0, 'CPU')}, {format_count(self.gpus or 0, 'GPU')}{memory}"
 
     def check(self) -> None:
         """Raise PipelineError for amounts that no node can be asked for."""

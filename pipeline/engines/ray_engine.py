@@ -15,14 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from models.checkpoint import Checkpoint
-from pipeline.display import warn
+from pipeline.display import print_warnings
 from pipeline.engines import Hear, Wish
 from pipeline.engines.in_process import Here
 from pipeline.engines.ray_cluster import Needs, connect, default_needs, first_line, names_of, nodes_of
 from pipeline.errors import PipelineError
-from pipeline.fits.events import EVERY, Began, Event, Failed, Finished, Left, Lost, Order, Outcome, Saved
-from pipeline.fits.inputs import Shared
-from pipeline.fits.outputs import keep, keep_checkpoint, left_off, told
+from pipeline.fits.events import (
+    REPORT_SECONDS,
+    CheckpointSaved,
+    Event,
+    FitFailed,
+    FitFinished,
+    FitInterrupted,
+    FitLost,
+    FitRequest,
+    FitResult,
+    FitStarted,
+)
+from pipeline.fits.inputs import FitInputs
+from pipeline.fits.outputs import describe_failure, load_checkpoint, save_checkpoint, save_result
 
 LOOK_SECONDS = 5.0  # between looks at the nodes: which there are, and what they have
 TELLS = 200  # a second that all fits together send to the desk; it takes some six times as many
@@ -65,7 +76,7 @@ class Task:
     """A fit that is handed out: its place, its order, its result to come, and its node once it has begun."""
 
     place: int
-    order: Order
+    order: FitRequest
     result: Any
     node: str | None = None
 
@@ -79,7 +90,7 @@ class Cluster:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: FitInputs,
         models: Path,
         hear: Hear,
         wish: Wish,
@@ -126,7 +137,7 @@ class Cluster:
     def _capacity(self) -> int:
         return sum(self.needs.times_in(node) for node in self._nodes.values())
 
-    def start(self, place: int, order: Order) -> None:
+    def start(self, place: int, order: FitRequest) -> None:
         """Hand out a fit; a finished one that has only the test table to predict is done here, where its weights are.
 
         Each time is a turn of its own, so that nobody hears what a lost one may still tell.
@@ -138,14 +149,14 @@ class Cluster:
         try:
             reads = self._store.given(order.job)
         except Exception as error:  # noqa: BLE001 - a text without a token, say: the other fits go on
-            self._hear(place, told(error))
+            self._hear(place, describe_failure(error))
             return
         self._turn += 1
         bare = replace(order, job=replace(order.job, marker=None))
-        needs = self.needs if not order.job.linear else replace(self.needs, gpus=0.0)
+        needs = self.needs if not order.job.is_linear else replace(self.needs, gpus=0.0)
         options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory or None}
-        start = left_off(order.job)
-        every = max(EVERY, self.at_once / TELLS)
+        start = load_checkpoint(order.job)
+        every = max(REPORT_SECONDS, self.at_once / TELLS)
         given = (bare, start and self._ray.put(start), *reads, self._desk, self._turn, every)
         result = self._remote.options(**options, name=order.job.title).remote(*given)
         self._tasks[self._turn] = Task(place, order, result)
@@ -174,11 +185,11 @@ class Cluster:
                 continue
             if isinstance(event, list):
                 with suppress(self._ray.exceptions.RayError):  # lost with its node: there is an older one
-                    if keep_checkpoint(task.order.job, self._ray.get(event[0])):
-                        self._hear(task.place, Saved())
-            elif isinstance(event, Began):
+                    if save_checkpoint(task.order.job, self._ray.get(event[0])):
+                        self._hear(task.place, CheckpointSaved())
+            elif isinstance(event, FitStarted):
                 task.node = event.where
-                self._hear(task.place, Began(self._names.get(event.where, event.where)))
+                self._hear(task.place, FitStarted(self._names.get(event.where, event.where)))
             else:
                 self._hear(task.place, event)
         for turn in leaving:
@@ -191,22 +202,22 @@ class Cluster:
         try:
             event, outcome = self._ray.get(task.result)
         except problems.TaskCancelledError:
-            return Left(0.0)
+            return FitInterrupted(0.0)
         except (problems.RayTaskError, problems.RuntimeEnvSetupError) as error:
             if isinstance(getattr(error, "cause", None), ImportError):  # its code is gone: the node is closing down
-                return Lost(f"its node has not the code for it: {error.cause}")
-            return Failed(str(error).strip().splitlines()[-1], str(error))
+                return FitLost(f"its node has not the code for it: {error.cause}")
+            return FitFailed(str(error).strip().splitlines()[-1], str(error))
         except problems.RayError as error:
-            return Lost(DEATHS.get(type(error).__name__) or first_line(error))
+            return FitLost(DEATHS.get(type(error).__name__) or first_line(error))
         return event if outcome is None else self._bring_home(task.order, event, outcome)
 
-    def _bring_home(self, order: Order, event: Finished, outcome: Outcome) -> Event:
+    def _bring_home(self, order: FitRequest, event: FitFinished, outcome: FitResult) -> Event:
         try:
-            return replace(event, marker=keep(order.job, outcome, self._shared))
+            return replace(event, marker=save_result(order.job, self._shared, outcome))
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - predictions that are no numbers, say: the other fits go on
-            return told(error)
+            return describe_failure(error)
 
     def _look(self) -> dict[str, Needs]:
         """Look at the nodes. Fits on one that is gone are lost: if it went silent, Ray says nothing of its fits."""
@@ -214,7 +225,7 @@ class Cluster:
         for turn, task in list(self._tasks.items()):
             if task.node is not None and task.node not in self._nodes:
                 del self._tasks[turn]
-                self._hear(task.place, Lost("its node is gone"))
+                self._hear(task.place, FitLost("its node is gone"))
         return self._nodes
 
     def _check_room(self, nodes: dict[str, Needs], address: str | None) -> None:
@@ -223,19 +234,21 @@ class Cluster:
         if address is None and not os.environ.get("RAY_ADDRESS"):
             [machine] = nodes.values()
             raise PipelineError(f"a fit is to have {self.needs}, but this machine has {machine}: ask for less")
-        warn([f"a fit is to have {self.needs}, which no node of the cluster has: fits wait until one joins that does"])
+        print_warnings(
+            [f"a fit is to have {self.needs}, which no node of the cluster has: fits wait until one joins that does"]
+        )
 
 
 def _task(
-    order: Order,
+    order: FitRequest,
     start: Checkpoint | None,
-    shared: Shared,
+    shared: FitInputs,
     tokens: dict[str, Any],
     backbone: Any,
     desk: Any,
     turn: int,
     every: float,
-) -> tuple[Event, Outcome | None]:
+) -> tuple[Event, FitResult | None]:
     """What Ray runs on a node, where references are already what they refer to, but not those inside of arguments."""
     import ray
 
@@ -248,8 +261,8 @@ def _task(
             return aside.submit(ray.get, reference).result()
 
         def tell(event: Any) -> bool:
-            if isinstance(event, Began):
-                event = Began(ray.get_runtime_context().get_node_id())
+            if isinstance(event, FitStarted):
+                event = FitStarted(ray.get_runtime_context().get_node_id())
             leave: bool = get(desk.tell.remote(turn, event))
             return leave
 

@@ -17,12 +17,21 @@ import numpy as np
 
 from models.checkpoint import Checkpoint
 from models.tokens import Tokens
-from pipeline.fits.caches import Caches, tables_of
-from pipeline.fits.events import Began, Event, Failed, Finished, Left, Order, Outcome, Reports
-from pipeline.fits.inputs import Shared
+from pipeline.fits.caches import Caches, list_token_tables
+from pipeline.fits.events import (
+    Event,
+    EventThrottle,
+    FitFailed,
+    FitFinished,
+    FitInterrupted,
+    FitRequest,
+    FitResult,
+    FitStarted,
+)
+from pipeline.fits.inputs import FitInputs
 from pipeline.fits.job import Job
-from pipeline.fits.outputs import told
-from pipeline.fits.run_fit import do_order
+from pipeline.fits.outputs import FitStorage, describe_failure
+from pipeline.fits.run_fit import run_request
 
 Files = Mapping[str, np.ndarray]  # bytes of a backbone's files by name
 
@@ -30,7 +39,7 @@ Files = Mapping[str, np.ndarray]  # bytes of a backbone's files by name
 class ObjectStore:
     """References to rows, tokens and backbones, each put there by `put` when a fit first needs it."""
 
-    def __init__(self, put: Callable[[Any], Any], shared: Shared, caches: Caches) -> None:
+    def __init__(self, put: Callable[[Any], Any], shared: FitInputs, caches: Caches) -> None:
         self._put, self._shared, self._caches = put, shared, caches
         self._there: dict[str, Any] = {}
 
@@ -40,17 +49,18 @@ class ObjectStore:
         A linear one needs neither tokens nor a backbone. Texts are Arrow's, which all fits of a node share.
         """
         shared = self._once("shared", lambda: self._shared)
-        if job.linear:
+        if job.is_linear:
             return shared, {}, None
         tokens = {
-            key: self._once(key, make) for key, make in tables_of(job.settings, self._shared, self._caches).items()
+            key: self._once(key, make)
+            for key, make in list_token_tables(job.training, self._shared, self._caches).items()
         }
         return shared, tokens, self._backbone(job)
 
     def _backbone(self, job: Job) -> tuple[str, Any]:
         from models.encoder.backbone import files_of
 
-        found = self._caches.backbone(job.settings)
+        found = self._caches.backbone(job.training)
         files = files_of(found.folder)
         return found.sha256, self._once(
             found.sha256, lambda: {path.name: np.fromfile(path, np.uint8) for path in files}
@@ -86,56 +96,50 @@ def process_caches() -> Caches:
 
 
 def do_on_node(
-    order: Order,
+    order: FitRequest,
     start: Checkpoint | None,
-    shared: Shared,
+    shared: FitInputs,
     tokens: Mapping[str, Tokens],
     backbone: tuple[str, Files] | None,
     tell: Callable[[Any], bool],
     put: Callable[[Checkpoint], Any],
     every: float,
-) -> tuple[Event, Outcome | None]:
+) -> tuple[Event, FitResult | None]:
     """Do a fit; returns its last event, for a Finished one with what it gave.
 
     `backbone` is the hash and the files of it; `tell` gives an event to the driver's desk, `put` a checkpoint to the
     object store; the driver hears of steps `every` so many seconds.
     """
-    caches, line, given = process_caches(), Line(tell, every), list[Outcome]()
+    caches = process_caches()
+    line = Line(tell, every)
+    results: list[FitResult] = []
     last: list[Event] = []
-    reports = Reports(line.tell, time.monotonic, every)
+    throttle = EventThrottle(line.tell, time.monotonic, every)
 
-    def hear(event: Event) -> None:
-        if isinstance(event, Finished | Failed | Left):
+    def on_event(event: Event) -> None:
+        if isinstance(event, FitFinished | FitFailed | FitInterrupted):
             last.append(event)
         else:
-            reports(event)
+            throttle(event)
 
-    def keep(outcome: Outcome) -> dict[str, Any]:
-        given.append(outcome)
-        return {}
-
-    def send(checkpoint: Checkpoint) -> bool:
+    def send_checkpoint(checkpoint: Checkpoint) -> bool:
         line.tell([put(checkpoint)])
         return False  # the driver will have saved it
 
-    line.tell(Began(""))
+    storage = FitStorage(
+        load_checkpoint=lambda: None if start is None else writable(start),
+        save_checkpoint=send_checkpoint,
+        save_result=results.append,
+    )
+    line.tell(FitStarted(""))
     try:
         caches.kept.update(tokens)
         if backbone is not None:
-            caches.folders[order.job.settings["backbone"]] = unpacked(*backbone)
-        do_order(
-            order,
-            shared,
-            caches,
-            tell=hear,
-            asked=line.asked,
-            start=lambda: None if start is None else writable(start),
-            save=send,
-            keep=keep,
-        )
-    except OSError as error:  # this node's trouble, not the run's
-        return told(error), None
-    return last[0], given[0] if given else None
+            caches.folders[order.job.training.backbone] = unpacked(*backbone)
+        run_request(order, shared, caches, storage, on_event=on_event, should_stop=line.asked)
+    except OSError as error:  # of this node, not of the run
+        return describe_failure(error), None
+    return last[0], results[0] if results else None
 
 
 def writable(checkpoint: Checkpoint) -> Checkpoint:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.display import counted, warn
+from pipeline.display import format_count, print_warnings
 from pipeline.engines import Engine, Hear, Wish
 from pipeline.engines.in_process import Here
 from pipeline.engines.multiprocess import Processes, gpu
 from pipeline.engines.ray_cluster import Needs, connect, default_needs, nodes_of
 from pipeline.engines.ray_engine import Cluster
-from pipeline.fits.inputs import Shared
+from pipeline.fits.inputs import FitInputs
 
 CLOSING = {"local": 3.0, "ray": 6.0}  # seconds that an engine takes for its own end
 
@@ -30,7 +30,7 @@ class Choice:
 
 
 def make_engine(
-    choice: Choice, models: Path, *, shared: Shared, fits: int, hear: Hear, wish: Wish, clock: Callable[[], float]
+    choice: Choice, models: Path, *, shared: FitInputs, fits: int, hear: Hear, wish: Wish, clock: Callable[[], float]
 ) -> Engine:
     """The engine of a choice for so many fits; `models` is the run's folder, `clock` gives the time in seconds.
 
@@ -66,7 +66,7 @@ def resources(choice: Choice, fits: int) -> tuple[int, str]:
     gpus = f", on {', '.join(gpu(name) for name in found[:workers])}" if found else ""
     if workers == 1:
         return 1, f"in this process{gpus}"
-    return workers, f"in {workers} processes of {counted(max(threads() // workers, 1), 'thread')}{gpus}"
+    return workers, f"in {workers} processes of {format_count(max(threads() // workers, 1), 'thread')}{gpus}"
 
 
 def cluster_room(choice: Choice, fits: int) -> tuple[int, str]:
@@ -79,6 +79,6 @@ def cluster_room(choice: Choice, fits: int) -> tuple[int, str]:
     needs = default_needs(choice.needs, nodes)
     held = sum(needs.times_in(node) for node in nodes.values())
     if not held:
-        warn([f"no node has what a fit is to have, {needs}: fits would wait until one joins that does"])
-    told = f"on {counted(len(nodes), 'node')} with room for {held} now, {needs} for each"
+        print_warnings([f"no node has what a fit is to have, {needs}: fits would wait until one joins that does"])
+    told = f"on {format_count(len(nodes), 'node')} with room for {held} now, {needs} for each"
     return min(choice.workers or held or 1, held or 1, fits), told

@@ -1,55 +1,52 @@
-"""Orders to do a fit, and what is heard of it while it is done: the words between `train` and the engines.
+"""Requests to do a fit, its result, and the events of it: the messages between `train` and the engines."""
 
-Reports of a fit that is done elsewhere: steps are told together, once a second.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
+from models.store import EpochLog, FitMarker, Provenance, TokenWeights
 from models.tfidf import LinearModel
 from pipeline.fits.job import Job
-from pipeline.fits.timing import Load, Pace
+from pipeline.fits.timing import FitLoad, Pace
 
-EVERY = 1.0  # seconds between reports
+REPORT_SECONDS = 1.0  # between two reports of steps
 
 
 @dataclass(frozen=True)
-class Order:
-    """A fit to be done, from its checkpoint if it has one: its job, how much that is, the `steps` still to take (None
-    for a fit without steps), and the seconds after which it is saved each time."""
+class FitRequest:
+    """A fit to do: its job, its load, the `steps` still to take (None for a fit without steps), and the seconds between
+    two checkpoints."""
 
     job: Job
-    load: Load
+    load: FitLoad
     steps: int | None
     interval: float
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a fit gives: predictions (rows, columns) by pooling, and the arrays of its weights, if they are kept."""
+class FitResult:
+    """Predictions (rows, columns) of a fit by pooling, and the arrays of its weights, if they are kept."""
 
-    valid: dict[str, np.ndarray]
-    test: dict[str, np.ndarray]
-    epochs: list[dict[str, Any]]
-    provenance: dict[str, Any]
-    looks: list[dict[str, Any]] = field(default_factory=list)
-    weights: dict[str, np.ndarray] = field(default_factory=dict)
+    valid: Mapping[str, np.ndarray]
+    test: Mapping[str, np.ndarray]
+    epochs: Sequence[EpochLog]
+    provenance: Provenance
+    token_weights: Sequence[TokenWeights] = ()
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     linear: LinearModel | None = None
 
 
 @dataclass(frozen=True)
-class Began:
-    """Somebody began to do it; `where` is a process or a node."""
+class FitStarted:
+    """The fit has started; `where` is a process or a node."""
 
     where: str
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """Steps were taken since the last time: their number, their tokens, the losses that were read by their steps."""
+class StepsTaken:
+    """Steps since the last report: their number, their tokens, and the losses that were read, by their steps."""
 
     steps: int
     tokens: int
@@ -61,66 +58,71 @@ class Stepped:
 class EpochEnded:
     """An epoch ended, and its validation rows were predicted."""
 
-    epoch: dict[str, Any]
+    epoch: EpochLog
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A checkpoint of it lies in the run directory."""
+class CheckpointSaved:
+    """A checkpoint of the fit is in the run directory."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """It is in the run directory, marker and all; it took so many `seconds`, of which `start` before the first step."""
+class FitFinished:
+    """The fit is in the run directory with its marker; None where only the test table was predicted.
 
-    marker: dict[str, Any]
+    It took `seconds`, of which `start` before the first step.
+    """
+
+    marker: FitMarker | None
     seconds: float
     start: float
 
 
 @dataclass(frozen=True)
-class Left:
-    """It was left on request, after `seconds`; what there is of it is saved."""
+class FitInterrupted:
+    """The fit stopped on request after `seconds`; its checkpoint is saved."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
-class Failed:
-    """It cannot be done: why, in a sentence, with the traceback of what nobody foresaw."""
+class FitFailed:
+    """The fit failed: the reason in one sentence, and the traceback of an unexpected error."""
 
-    said: str
+    reason: str
     traceback: str | None = None
 
 
 @dataclass(frozen=True)
-class Lost:
-    """Whoever did it is gone, and it is to be done again from where it was saved."""
+class FitLost:
+    """The process or node of the fit is gone; the fit can be repeated from its last checkpoint."""
 
-    why: str
-
-
-Event = Began | Stepped | EpochEnded | Saved | Finished | Left | Failed | Lost
+    reason: str
 
 
-class Reports:
-    """Hands events to `send`, steps summed up and no more often than every so many seconds; `clock` gives the time."""
+Event = FitStarted | StepsTaken | EpochEnded | CheckpointSaved | FitFinished | FitInterrupted | FitFailed | FitLost
 
-    def __init__(self, send: Callable[[Event], None], clock: Callable[[], float], every: float = EVERY) -> None:
+
+class EventThrottle:
+    """Passes events to `send`; adds up steps and passes them at most once in `every` seconds of `clock`."""
+
+    def __init__(
+        self, send: Callable[[Event], None], clock: Callable[[], float], every: float = REPORT_SECONDS
+    ) -> None:
         self._send, self._clock, self._every = send, clock, every
-        self._steps: Stepped | None = None
+        self._steps: StepsTaken | None = None
         self._sent = clock()
 
     def __call__(self, event: Event) -> None:
-        """Something happened."""
-        if not isinstance(event, Stepped):
+        """Pass an event on, or keep steps until their time has come."""
+        if not isinstance(event, StepsTaken):
             self._flush()
             self._send(event)
             return
-        if (before := self._steps) is not None:
-            event = Stepped(
-                before.steps + event.steps, before.tokens + event.tokens, before.losses + event.losses, event.pace
-            )
+        before = self._steps
+        if before is not None:
+            losses = before.losses + event.losses
+            event = StepsTaken(before.steps + event.steps, before.tokens + event.tokens, losses, event.pace)
         self._steps = event
         if self._clock() - self._sent >= self._every:
             self._flush()

@@ -1,144 +1,177 @@
-"""What fits leave in the run directory, and the order in which it is written.
+"""The files that a fit leaves in the run directory, and the order in which they are written.
 
-Weights, parts, marker: the marker last, with the checksums of the others, so that whatever a crash leaves before it
-never happened.
-
-Notes of fits that failed: one beside where the fit would be, until it succeeds.
+Weights, predictions, marker: the marker last, with the checksums of the others, so that a crash before it leaves an
+unfinished fit. A failed fit leaves a note, until it succeeds.
 """
 
 import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from models import ModelError
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from models.store import CHECKPOINT, FAILURE, LOOKS, MARKER, WEIGHTS, read_json, test_part, valid_part, write_json
+from models.store import (
+    CHECKPOINT,
+    FAILURE,
+    LOOKS,
+    MARKER,
+    WEIGHTS,
+    FitMarker,
+    TokenWeights,
+    locate_test_part,
+    locate_valid_part,
+    read_json,
+    write_json,
+)
 from models.tfidf import NUMBERS, TERMS, write_linear
 from oof.members.prediction_files import write_part
-from pipeline.data.competition import Table
-from pipeline.display import warn
+from pipeline.data.competition import TextTable
+from pipeline.display import print_warnings
 from pipeline.errors import OUT_OF_MEMORY, PROBLEMS
-from pipeline.fits.events import Failed, Outcome
-from pipeline.fits.inputs import Shared
+from pipeline.fits.events import FitFailed, FitResult
+from pipeline.fits.inputs import FitInputs
 from pipeline.fits.job import Job
-from pipeline.storage.checksums import checksums, write_sealed
-from pipeline.storage.files import atomic, together
+from pipeline.storage.checksums import compute_checksums, write_sealed
+from pipeline.storage.files import write_atomically, write_together
 
-Predictions = dict[str, np.ndarray]  # (rows, columns) by pooling name
+Predictions = Mapping[str, np.ndarray]  # (rows, columns) by pooling name
 
 
-def keep(job: Job, outcome: Outcome, shared: Shared) -> dict[str, Any]:
-    """Write all that a fit gave, and return its marker."""
-    files = write_looks(job, outcome.looks, shared.train.ids)
-    if outcome.weights:
-        with atomic(job.folder / WEIGHTS) as temporary:
-            save_file(outcome.weights, temporary)
+@dataclass(frozen=True)
+class FitStorage:
+    """Where a fit finds its checkpoint and puts its checkpoints and its result.
+
+    `save_checkpoint` returns True if the checkpoint is saved; `save_result` returns the marker, or None where another
+    process writes it.
+    """
+
+    load_checkpoint: Callable[[], Checkpoint | None]
+    save_checkpoint: Callable[[Checkpoint], bool]
+    save_result: Callable[[FitResult], FitMarker | None]
+
+    @classmethod
+    def in_run(cls, job: Job, inputs: FitInputs) -> "FitStorage":
+        """Return the storage of a job in its own folder of the run directory."""
+        return cls(partial(load_checkpoint, job), partial(save_checkpoint, job), partial(save_result, job, inputs))
+
+
+def save_result(job: Job, inputs: FitInputs, result: FitResult) -> FitMarker:
+    """Write the files of a fit, and return its marker."""
+    files = write_token_weights(job, result.token_weights, inputs.train.ids)
+    if result.weights:
+        with write_atomically(job.folder / WEIGHTS) as temporary:
+            save_file(dict(result.weights), temporary)
         files.append(job.folder / WEIGHTS)
-    if outcome.linear is not None:
+    if result.linear is not None:
         paths = [job.folder / TERMS, job.folder / NUMBERS]
-        with together(*paths) as (terms, numbers):
-            write_linear(terms, numbers, outcome.linear)
+        with write_together(*paths) as (terms, numbers):
+            write_linear(terms, numbers, result.linear)
         files += paths
-    if len(rows := shared.folds.valid(job.fold)):
-        files += write_parts(job, outcome.valid, [shared.train.ids[row] for row in rows], shared.columns, None)
-    files += write_parts(job, outcome.test, shared.test.ids, shared.columns, shared.test.sha256)
-    marker = {
-        "fingerprint": job.fingerprint,
-        "variant": job.variant,
-        "seed": job.seed,
-        "fold": job.fold,
-        "provenance": outcome.provenance,
-        "epochs": outcome.epochs,
-    }
-    write_marker(job, marker, checksums(files))
-    for left in (CHECKPOINT, FAILURE):
-        (job.folder / left).unlink(missing_ok=True)
+    rows = inputs.folds.valid(job.fold)
+    if len(rows):
+        files += write_parts(job, result.valid, [inputs.train.ids[row] for row in rows], inputs.columns, None)
+    files += write_parts(job, result.test, inputs.test.ids, inputs.columns, inputs.test.sha256)
+    marker = FitMarker(
+        fingerprint=job.fingerprint,
+        variant=job.variant,
+        seed=job.seed,
+        fold=job.fold,
+        provenance=result.provenance,
+        epochs=tuple(result.epochs),
+        files=compute_checksums(files),
+    )
+    write_marker(job, marker)
+    for name in (CHECKPOINT, FAILURE):
+        (job.folder / name).unlink(missing_ok=True)
     return marker
+
+
+def save_test_predictions(job: Job, predictions: Predictions, table: TextTable, columns: list[str]) -> None:
+    """Write a finished fit's predictions of a test table beside it, and add their checksums to its marker."""
+    assert job.marker is not None
+    files = write_parts(job, predictions, table.ids, columns, table.sha256)
+    write_marker(job, job.marker.with_files(compute_checksums(files)))
 
 
 def write_parts(
     job: Job, predictions: Predictions, ids: list[str], columns: list[str], table: str | None
 ) -> list[Path]:
-    """Write a part for each pooling; `table` is the hash of a test table, or None for validation rows."""
+    """Write the predictions of each pooling; `table` is the hash of a test table, or None for validation rows."""
     fold = job.fold if isinstance(job.fold, int) else -1  # a fit on every row belongs to no fold
     paths = []
     for pooling, member in job.members.items():
-        path = valid_part(job.folder, member) if table is None else test_part(job.folder, member, table)
-        with atomic(path) as temporary:
+        path = locate_valid_part(job.folder, member) if table is None else locate_test_part(job.folder, member, table)
+        with write_atomically(path) as temporary:
             write_part(temporary, ids, columns, predictions[pooling], fold, job.seed)
         paths.append(path)
     return paths
 
 
-def write_looks(job: Job, looks: list[dict[str, Any]], ids: list[str]) -> list[Path]:
-    """Write what the poolings of a fit look at, under the rows' ids; nothing where none of them weighs tokens."""
-    if not looks:
+def write_token_weights(job: Job, rows: Sequence[TokenWeights], ids: list[str]) -> list[Path]:
+    """Write the token weights of some rows under their ids; nothing where no pooling weighs tokens."""
+    if not rows:
         return []
     path = job.folder / LOOKS
-    rows = [{"id": ids[look["row"]], "tokens": look["tokens"], "weights": look["weights"]} for look in looks]
-    with atomic(path) as temporary:
-        write_json(temporary, {"rows": rows})
+    values = [{"id": ids[row.row], "tokens": row.tokens, "weights": row.weights} for row in rows]
+    with write_atomically(path) as temporary:
+        write_json(temporary, {"rows": values})
     return [path]
 
 
-def keep_test_predictions(job: Job, predictions: Predictions, table: Table, columns: list[str]) -> None:
-    """Write a finished fit's predictions of a test table beside it, and vouch for them in its marker."""
-    assert job.marker is not None
-    files = write_parts(job, predictions, table.ids, columns, table.sha256)
-    write_marker(job, job.marker, {**job.files, **checksums(files)})
+def write_marker(job: Job, marker: FitMarker) -> None:
+    """Write the marker of a finished fit with the checksums of its files."""
+    with write_atomically(job.folder / MARKER) as temporary:
+        write_sealed(temporary, write_json, marker.to_json(), marker.files)
 
 
-def write_marker(job: Job, marker: dict[str, Any], files: dict[str, str]) -> None:
-    with atomic(job.folder / MARKER) as temporary:
-        write_sealed(temporary, write_json, marker, files)
-
-
-def keep_checkpoint(job: Job, checkpoint: Checkpoint) -> bool:
-    """Save a checkpoint; returns whether that worked. A disk without room must not end what may finish without."""
+def save_checkpoint(job: Job, checkpoint: Checkpoint) -> bool:
+    """Save a checkpoint; returns False after a warning if the disk refuses: the fit may still finish without it."""
     try:
-        with atomic(job.folder / CHECKPOINT) as temporary:
+        with write_atomically(job.folder / CHECKPOINT) as temporary:
             write_checkpoint(temporary, checkpoint, job.fingerprint)
     except OSError as error:
-        warn([f"{job.title} could not be saved in the middle: {error.strerror}: {error.filename}"])
+        print_warnings([f"no checkpoint of {job.title} could be saved: {error.strerror}: {error.filename}"])
         return False
     return True
 
 
-def left_off(job: Job) -> Checkpoint | None:
+def load_checkpoint(job: Job) -> Checkpoint | None:
+    """Return the checkpoint of a fit; None without one, and after a warning for a damaged one."""
     try:
         return read_checkpoint(job.folder / CHECKPOINT, job.fingerprint)
     except ModelError as error:
-        warn([f"{error}: {job.title} starts from its beginning"])
+        print_warnings([f"{error}: {job.title} starts from its beginning"])
         return None
 
 
-def told(error: Exception) -> Failed:
-    """What went wrong in a fit as a sentence, with the traceback of what nobody foresaw."""
-    foreseen = isinstance(error, (*PROBLEMS, MemoryError))
-    said = OUT_OF_MEMORY if isinstance(error, MemoryError) else " ".join(str(error).split())
-    if foreseen:
-        return Failed(said)
-    return Failed(f"{type(error).__name__}: {said}", "".join(traceback.format_exception(error)))
+def describe_failure(error: Exception) -> FitFailed:
+    """Return the reason why a fit failed as one sentence, with the traceback of an unexpected error."""
+    reason = OUT_OF_MEMORY if isinstance(error, MemoryError) else " ".join(str(error).split())
+    if isinstance(error, (*PROBLEMS, MemoryError)):
+        return FitFailed(reason)
+    return FitFailed(f"{type(error).__name__}: {reason}", "".join(traceback.format_exception(error)))
 
 
-def note_failure(job: Job, failed: Failed) -> None:
-    """Write down why a fit failed."""
-    note = {"fingerprint": job.fingerprint, "error": failed.said}
-    if failed.traceback is not None:
-        note["traceback"] = failed.traceback
-    with atomic(job.folder / FAILURE) as temporary:
+def write_failure(job: Job, failure: FitFailed) -> None:
+    """Write the note of a failed fit."""
+    note = {"fingerprint": job.fingerprint, "error": failure.reason}
+    if failure.traceback is not None:
+        note["traceback"] = failure.traceback
+    with write_atomically(job.folder / FAILURE) as temporary:
         write_json(temporary, note)
 
 
-def failure_of(job: Job) -> str | None:
-    """Why the last try of a fit failed; None if it did not, or was not tried."""
+def read_failure(job: Job) -> str | None:
+    """Return the reason why the last try of a fit failed; None if it did not fail or was not tried."""
     if job.state != "fit" or not (job.folder / FAILURE).is_file():
         return None
     try:
         note = read_json(job.folder / FAILURE)
     except ModelError:
-        return "for a reason that cannot be read any more"
+        return "the note of its failure is damaged"
     return str(note["error"]) if note.get("fingerprint") == job.fingerprint else None

@@ -1,122 +1,139 @@
-"""The plan of a run: which fits there are, where each lives, and which are done."""
+"""The plan of a run: which fits there are, where each lies, and which are done."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Literal
 
+from models.settings import Variant
 from models.store import (
     MARKER,
-    differences,
+    FitMarker,
+    Recipe,
+    compute_fingerprint,
+    count_finished_fits,
+    describe_differences,
     digest,
-    fingerprint,
-    finished_fits,
-    fit_folder,
+    locate_fit,
+    locate_recipe,
+    locate_test_part,
     read_marker,
-    recipe_folder,
-    test_part,
 )
-from pipeline.config.messages import nearest
-from pipeline.config.run_config import Config
+from pipeline.config.messages import suggest_nearest
 from pipeline.data.competition import Competition
-from pipeline.data.fold_assignment import Folds
+from pipeline.data.fold_assignment import FoldAssignment
 from pipeline.errors import PipelineError
-from pipeline.fits.job import Job, State, again
-from pipeline.fits.recipes import members_of, poolings_of, read_recipe, records
-from pipeline.storage.checksums import unseal
+from pipeline.fits.job import Job, State, describe_remedy
+from pipeline.fits.recipes import list_recipes, read_recipe
+from pipeline.storage.checksums import verify_sealed
 from pipeline.storage.run_directory import RunDirectory
+
+FindRecipe = Callable[[Variant], Recipe | None]
+Fold = int | Literal["all"]
 
 
 def make_jobs(
-    run: RunDirectory,
-    config: Config,
+    directory: RunDirectory,
+    variants: Sequence[Variant],
     competition: Competition,
-    folds: Folds,
-    recipe_of: Callable[[str], dict[str, Any] | None],
-    *,
-    test_sha256: str,
-    only: Sequence[str] | None = None,
+    folds: FoldAssignment,
+    find_recipe: FindRecipe,
 ) -> list[Job]:
-    """Every fit of the config, whole members first. A variant whose recipe is None has no fits yet and gives none."""
+    """Return every fit of the variants, whole members first. A variant without a recipe gives none."""
 
     @cache  # every variant trains on the same rows of a fold
-    def rows_of(fold: int | str) -> str:
+    def hash_rows(fold: Fold) -> str:
         return digest({"table": competition.sha256, "rows": folds.train(fold).tolist()})
 
     jobs = []
-    for variant in chosen_variants(config, only):
-        recipe = recipe_of(variant)
+    for variant in variants:
+        recipe = find_recipe(variant)
         if recipe is None:
             continue
-        settings = config.settings(variant)
-        for seed in settings.get("seeds", [0]):
-            places: list[int | str] = [*folds.numbers, *(["all"] if settings["folds"] == "all" else [])]
+        numbers: list[Fold] = [*folds.numbers]
+        if variant.settings.folds == "all":
+            numbers.append("all")
+        for seed in variant.settings.seeds:
             jobs += [
-                _job(run, config, variant, settings, recipe, seed, fold, rows_of(fold), test_sha256) for fold in places
+                _make_job(directory, variant, recipe, seed, fold, hash_rows(fold), competition.test.sha256)
+                for fold in numbers
             ]
     return jobs
 
 
-def wanted_now(jobs: Sequence[Job], folds: Sequence[int] | None) -> list[Job]:
-    """The fits that `train` does: folds: all fits every row once, otherwise the folds asked for."""
-    return [
-        job
-        for job in jobs
-        if (job.fold == "all" if job.settings["folds"] == "all" else folds is None or job.fold in folds)
-    ]
+def select_jobs(jobs: Sequence[Job], folds: Sequence[int] | None) -> list[Job]:
+    """Return the fits that `train` does: the folds asked for, or one fit on every row for `folds: all`."""
+
+    def is_wanted(job: Job) -> bool:
+        if job.settings.folds == "all":
+            return job.fold == "all"
+        return folds is None or job.fold in folds
+
+    return [job for job in jobs if is_wanted(job)]
 
 
-def chosen_variants(config: Config, only: Sequence[str] | None) -> list[str]:
-    """The variants that a command is restricted to. Raises PipelineError for an unknown one."""
+def select_variants(variants: Mapping[str, Variant], only: Sequence[str] | None) -> list[Variant]:
+    """Return the variants that a command is restricted to. Raises PipelineError for an unknown one."""
     for name in only or []:
-        if name not in config.variants:
-            known = list(config.variants)
+        if name not in variants:
+            known = list(variants)
             raise PipelineError(
-                f"--only names {name!r}, which is no variant{nearest(name, known)}; variants: {', '.join(known)}"
+                f"--only names {name!r}, which is no variant{suggest_nearest(name, known)}; "
+                f"variants: {', '.join(known)}"
             )
-    return [name for name in config.variants if only is None or name in only]
+    return [variant for name, variant in variants.items() if only is None or name in only]
 
 
-def explain(run: RunDirectory, jobs: Sequence[Job]) -> list[str]:
-    """What will be done and why, a line for each variant."""
+def explain_plan(directory: RunDirectory, jobs: Sequence[Job]) -> list[str]:
+    """Return what will be done and why, a line for each variant."""
     lines = []
     for variant in dict.fromkeys(job.variant for job in jobs):
-        own = [job for job in jobs if job.variant == variant]
-        counts = {state: sum(job.state == state for job in own) for state in ("fit", "predict", "done")}
-        parts = [f"{counts['fit']} of {len(own)} fits to do" if counts["fit"] else f"all {len(own)} fits done"]
-        if counts["predict"]:
-            parts.append(f"{counts['predict']} to predict the new test table")
-        if counts["fit"]:
-            current = recipe_folder(run.models, variant, own[0].recipe)
-            former = [path for path in records(run.models / variant) if path.parent != current and finished_fits(path)]
-            parts += [_why(read_recipe(path)[0], own[0].recipe, finished_fits(path)) for path in former[:1]]
+        jobs_of_variant = [job for job in jobs if job.variant == variant]
+        states = [job.state for job in jobs_of_variant]
+        parts = [f"all {len(states)} fits done"]
+        if "fit" in states:
+            parts = [f"{states.count('fit')} of {len(states)} fits to do"]
+        if "predict" in states:
+            parts.append(f"{states.count('predict')} to predict the new test table")
+        if "fit" in states:
+            parts += _explain_former(directory, variant, jobs_of_variant[0].recipe)
         lines.append(f"{variant}: {', '.join(parts)}")
     return lines
 
 
-def _why(former: Mapping[str, Any], recipe: Mapping[str, Any], fits: int) -> str:
-    return f"{'; '.join(differences(former, recipe))}; the {fits} of the former recipe stay"
+def _explain_former(directory: RunDirectory, variant: str, recipe: Recipe) -> list[str]:
+    """Return what has changed since the recipe that was used before and has finished fits; nothing without one."""
+    current = locate_recipe(directory.models, variant, recipe)
+    for path in list_recipes(directory.models / variant):
+        fits = count_finished_fits(path)
+        if path.parent != current and fits:
+            former, _ = read_recipe(path)
+            changes = "; ".join(describe_differences(former.values, recipe.values))
+            return [f"{changes}; the {fits} of the former recipe stay"]
+    return []
 
 
-def _job(
-    run: RunDirectory,
-    config: Config,
-    variant: str,
-    settings: dict[str, Any],
-    recipe: dict[str, Any],
-    seed: int,
-    fold: int | str,
-    rows: str,
-    test_sha256: str,
+def _make_job(
+    directory: RunDirectory, variant: Variant, recipe: Recipe, seed: int, fold: Fold, rows: str, test_sha256: str
 ) -> Job:
-    folder = fit_folder(run.models, variant, recipe, seed, fold)
-    mark = fingerprint(recipe, variant=variant, seed=seed, fold=fold, rows=rows)
-    marker = read_marker(folder, mark)
-    if marker is not None:
-        marker = unseal(marker, folder / MARKER, again(folder))
-    members = members_of(config, variant)
-    predicted = marker is not None and all(
-        test_part(folder, member, test_sha256).name in marker["files"] for member in members.values()
+    folder = locate_fit(directory.models, variant.name, recipe, seed, fold)
+    fingerprint = compute_fingerprint(recipe, variant=variant.name, seed=seed, fold=fold, rows=rows)
+    content = read_marker(folder, fingerprint)
+    marker: FitMarker | None = None
+    state: State = "fit"
+    if content is not None:
+        marker = FitMarker.from_json(verify_sealed(content, folder / MARKER, describe_remedy(folder)))
+        wanted = [locate_test_part(folder, member, test_sha256).name for member in variant.members.values()]
+        state = "done" if all(name in marker.files for name in wanted) else "predict"
+    return Job(
+        variant=variant.name,
+        seed=seed,
+        fold=fold,
+        settings=variant.settings,
+        poolings=variant.poolings,
+        members=variant.members,
+        recipe=recipe,
+        folder=folder,
+        fingerprint=fingerprint,
+        marker=marker,
+        state=state,
     )
-    state: State = "fit" if marker is None else "done" if predicted else "predict"
-    poolings = poolings_of(config, variant)
-    return Job(variant, seed, fold, settings, poolings, members, recipe, folder, mark, marker, state)

@@ -1,12 +1,12 @@
-"""One fit of a job: from what all fits share to what this one gives, wherever it is done.
+"""One fit, wherever it runs: train it, predict with it, and execute a request for it.
 
-Whoever does a fit: follows an order, says how it goes, and brings it home. Runs in any process, on any machine.
+`run_request` is what every engine calls, in any process on any machine. Everything a fit needs comes as arguments.
 """
 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -16,29 +16,96 @@ from models.device import gives_back, use_threads
 from models.network import check_variant
 from models.predict import predict
 from models.saved import load_network, plain_weights, write_backbone
-from models.store import BACKBONE, RECIPE, WEIGHTS, write_json
+from models.settings import TfidfSettings
+from models.store import BACKBONE, RECIPE, WEIGHTS, EpochLog, FitMarker, Provenance, TokenWeights, write_json
 from models.tfidf import NUMBERS, TERMS, fit_linear, read_linear
 from models.training.fit import fit, per_thousand, updates_per_epoch
 from models.training.loop import LeftError, Pause, Step
-from pipeline.data.competition import Competition, Table
+from pipeline.data.competition import Competition, TextTable
 from pipeline.errors import PipelineError
-from pipeline.fits.caches import Caches, backbone_of
-from pipeline.fits.events import EpochEnded, Event, Finished, Left, Order, Outcome, Saved, Stepped
-from pipeline.fits.inputs import Shared
+from pipeline.fits.caches import Caches, open_backbone_of
+from pipeline.fits.events import (
+    CheckpointSaved,
+    EpochEnded,
+    Event,
+    FitFinished,
+    FitInterrupted,
+    FitRequest,
+    FitResult,
+    StepsTaken,
+)
+from pipeline.fits.inputs import FitInputs
 from pipeline.fits.job import Job
-from pipeline.fits.outputs import Predictions, keep_test_predictions, told
-from pipeline.fits.recipes import anew, read_recipe
+from pipeline.fits.outputs import FitStorage, Predictions, describe_failure, save_test_predictions
+from pipeline.fits.recipes import describe_recipe_remedy, read_recipe
 from pipeline.fits.timing import Pace
-from pipeline.storage.checksums import check_file, checksum, write_sealed
-from pipeline.storage.files import atomic, plainly
+from pipeline.storage.checksums import check_file, compute_checksum, write_sealed
+from pipeline.storage.files import raise_plain_errors, write_atomically
 
 OnStep = Callable[[Step], None]
-OnEpoch = Callable[[dict[str, Any]], None]
+OnEpoch = Callable[[EpochLog], None]
 
 
-def do_fit(
+@gives_back()
+def run_request(
+    request: FitRequest,
+    inputs: FitInputs,
+    caches: Caches,
+    storage: FitStorage,
+    *,
+    on_event: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Execute one fit request and save its result; the last event is FitFinished, FitInterrupted or FitFailed.
+
+    A fit starts from its checkpoint, saves one every `request.interval` seconds of `clock`, and stops with one as soon
+    as `should_stop` says so. Raises OSError for what the machine refuses, such as room on the disk.
+    """
+    job = request.job
+    started = clock()
+    last_saved = started
+    pace = Pace(request.load, request.steps, started)
+
+    def report_step(step: Step) -> None:
+        pace.note_step(clock())
+        on_event(StepsTaken(1, step.tokens, step.losses, pace))
+
+    def report_epoch(epoch: EpochLog) -> None:
+        on_event(EpochEnded(epoch))
+
+    def decide_pause() -> Literal["go on", "save", "leave"]:
+        nonlocal last_saved
+        if should_stop():
+            return "leave"
+        if clock() - last_saved < request.interval:
+            return "go on"
+        last_saved = clock()
+        return "save"
+
+    def save(checkpoint: Checkpoint) -> None:
+        if storage.save_checkpoint(checkpoint):
+            on_event(CheckpointSaved())
+
+    try:
+        if job.state == "predict":
+            marker = _predict_test_table(job, inputs, caches)
+        else:
+            train = partial(train_job, caches=caches, save=save, start=storage.load_checkpoint())
+            marker = storage.save_result(train(job, inputs, report_step, report_epoch, decide_pause))
+    except LeftError:
+        on_event(FitInterrupted(clock() - started))
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other fits go on
+        on_event(describe_failure(error))
+    else:
+        on_event(FitFinished(marker, clock() - started, pace.start))
+
+
+def train_job(
     job: Job,
-    shared: Shared,
+    inputs: FitInputs,
     on_step: OnStep,
     on_epoch: OnEpoch,
     pause: Pause,
@@ -46,179 +113,133 @@ def do_fit(
     caches: Caches,
     save: Callable[[Checkpoint], None],
     start: Checkpoint | None,
-) -> Outcome:
+) -> FitResult:
     """Train one job, from a checkpoint of it where there is one. `caches` are those of the process.
 
-    Raises LeftError where `pause` asks to leave; the checkpoint went to `save` then.
+    Raises LeftError where `pause` asks to leave, after the checkpoint went to `save`.
     """
-    if job.linear:
-        return _fit_linear(job, shared)
-    with use_threads(job.settings["threads"]):
-        backbone = caches.backbone(job.settings)
+    if isinstance(job.settings, TfidfSettings):
+        return _train_linear(job, job.settings, inputs)
+    settings = job.training
+    with use_threads(settings.threads):
+        backbone = caches.backbone(settings)
         result = fit(
             backbone=backbone,
-            poolings=job.poolings,
-            training=job.settings,
-            task=shared.task,
-            columns=shared.columns,
-            classes=shared.classes,
-            tokens=caches.tokens(backbone, job.settings, shared.train),
-            truth=shared.truth,
-            row_weights=shared.weights,
-            train_rows=shared.folds.train(job.fold),
-            valid_rows=shared.folds.valid(job.fold),
-            test=caches.tokens(backbone, job.settings, shared.test),
+            poolings={name: pooling.to_json() for name, pooling in job.poolings.items()},
+            training=settings.to_json(),
+            task=inputs.task,
+            columns=inputs.columns,
+            classes=inputs.classes,
+            tokens=caches.tokens(backbone, settings, inputs.train),
+            truth=inputs.truth,
+            row_weights=inputs.weights,
+            train_rows=inputs.folds.train(job.fold),
+            valid_rows=inputs.folds.valid(job.fold),
+            test=caches.tokens(backbone, settings, inputs.test),
             seed=job.derived_seed,
             trunks=caches.trunks,
-            score=shared.score,
+            score=inputs.score,
             on_step=on_step,
-            on_epoch=on_epoch,
+            on_epoch=lambda epoch: on_epoch(EpochLog.from_json(epoch)),
             pause=pause,
             save=save,
             start=start,
         )
-    weights = plain_weights(result.weights, job.settings["save_weights"])
-    return Outcome(result.valid, result.test, result.epochs, result.provenance, result.looks, weights)
+    return FitResult(
+        valid=result.valid,
+        test=result.test,
+        epochs=[EpochLog.from_json(epoch) for epoch in result.epochs],
+        provenance=Provenance.from_json(result.provenance),
+        token_weights=[TokenWeights(**row) for row in result.looks],
+        weights=plain_weights(result.weights, settings.save_weights),
+    )
 
 
 @gives_back()
-def do_predict(job: Job, table: Table, caches: Caches, task: str, columns: int) -> Predictions:
+def predict_job(job: Job, table: TextTable, caches: Caches, task: str, columns: int) -> Predictions:
     """Predict a table with a finished fit, from its saved weights. Raises ModelError if they are not there."""
-    if job.linear:
+    if job.is_linear:
         for name in (TERMS, NUMBERS):
-            job.checked(name)
+            job.check_file(name)
         return {"": read_linear(job.folder).predict(table.texts)}
-    place = job.folder.parent.parent
-    for name, _ in sorted((files := read_recipe(place / RECIPE)[1]).items()):
-        check_file(place / name, name, files, anew(place / RECIPE))
-    backbone = caches.saved_backbone(place / BACKBONE, job.settings["backbone"])
-    if WEIGHTS in job.files:  # otherwise the network says that none were kept
-        job.checked(WEIGHTS)
-    with use_threads(job.settings["threads"]):
-        network = load_network(job.folder / WEIGHTS, backbone, job.poolings, job.settings, task, columns)
-        tokens = caches.tokens(backbone, job.settings, table)
-        return predict(network, tokens, np.arange(len(tokens)), job.settings, backbone)
+    settings = job.training
+    folder = job.recipe_folder
+    _, files = read_recipe(folder / RECIPE)
+    for name in sorted(files):
+        check_file(folder / name, name, files, describe_recipe_remedy(folder / RECIPE))
+    backbone = caches.saved_backbone(folder / BACKBONE, settings.backbone)
+    if WEIGHTS in job.files:  # without weights the network says that none were kept
+        job.check_file(WEIGHTS)
+    poolings = {name: pooling.to_json() for name, pooling in job.poolings.items()}
+    with use_threads(settings.threads):
+        network = load_network(job.folder / WEIGHTS, backbone, poolings, settings.to_json(), task, columns)
+        tokens = caches.tokens(backbone, settings, table)
+        return predict(network, tokens, np.arange(len(tokens)), settings.to_json(), backbone)
 
 
 def record_recipe(job: Job) -> None:
-    """Leave the recipe, and for a neural variant its backbone's configuration and tokenizer, at the recipe's place."""
-    place = job.folder.parent.parent
+    """Write the recipe, and a neural variant's backbone configuration and tokenizer, into the recipe's folder."""
+    folder = job.recipe_folder
     try:
-        recipe, files = read_recipe(place / RECIPE)
+        recipe, files = read_recipe(folder / RECIPE)
         for name in files:
-            check_file(place / name, name, files, "")
+            check_file(folder / name, name, files, "")
         if recipe == job.recipe:
             return
-    except (
-        PipelineError,
-        ModelError,
-    ):  # missing or damaged: it says what the place's name says, so it is written again
+    except (PipelineError, ModelError):  # missing or damaged: the folder's name says which recipe it is
         pass
-    files = {}
-    if not job.linear:
-        with plainly(place / BACKBONE):
-            write_backbone(place / BACKBONE, backbone_of(job.settings))
-        files = {f"{BACKBONE}/{path.name}": checksum(path) for path in (place / BACKBONE).iterdir()}
-    with atomic(place / RECIPE) as temporary:
-        write_sealed(temporary, write_json, {"recipe": job.recipe}, files)
+    checksums = {}
+    if not job.is_linear:
+        with raise_plain_errors(folder / BACKBONE):
+            write_backbone(folder / BACKBONE, open_backbone_of(job.training))
+        checksums = {f"{BACKBONE}/{path.name}": compute_checksum(path) for path in (folder / BACKBONE).iterdir()}
+    with write_atomically(folder / RECIPE) as temporary:
+        write_sealed(temporary, write_json, {"recipe": job.recipe.values}, checksums)
 
 
-def _fit_linear(job: Job, shared: Shared) -> Outcome:
-    started, truth = time.perf_counter(), shared.truth
-    train, valid_rows = shared.folds.train(job.fold), shared.folds.valid(job.fold)
-    model = fit_linear(
-        settings=job.settings,
-        task=shared.task,
-        columns=len(shared.columns),
-        texts=shared.train.texts.take(train),
-        truth=truth[train],
-        row_weights=shared.weights[train],
-        seed=job.derived_seed,
-    )
-    valid = model.predict(shared.train.texts.take(valid_rows)) if len(valid_rows) else np.zeros((0, 1))
-    predicting = time.perf_counter()
-    test = model.predict(shared.test.texts)
-    predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))
-    scores = {"": shared.score(truth[valid_rows], valid)} if len(valid_rows) else {}
-    provenance = {
-        "seconds": round(time.perf_counter() - started, 2),
-        "predict_seconds": predict_seconds,
-        "device": "cpu",
-    }
-    return Outcome({"": valid}, {"": test}, [{"epoch": 1, "scores": scores}], provenance, linear=model)
-
-
-def steps_of(job: Job, rows: int) -> int | None:
-    """Optimizer steps of a fit on so many training rows; None for the linear variant, which has none."""
-    return None if job.linear else job.settings["epochs"] * updates_per_epoch(rows, job.settings)
+def count_steps(job: Job, rows: int) -> int | None:
+    """Return the optimizer steps of a fit on `rows` training rows; None for the linear model, which has none."""
+    if job.is_linear:
+        return None
+    return job.training.epochs * updates_per_epoch(rows, job.training.to_json())
 
 
 def check_job(job: Job, competition: Competition) -> None:
-    """Refuse a variant whose settings its backbone cannot carry. Raises ModelError."""
-    if not job.linear:
-        check_variant(backbone_of(job.settings), job.poolings, job.settings, len(competition.texts[0]) == 2)
+    """Raise ModelError for a variant whose settings its backbone cannot use."""
+    if not job.is_linear:
+        poolings = {name: pooling.to_json() for name, pooling in job.poolings.items()}
+        is_pair = len(competition.texts[0]) == 2
+        check_variant(open_backbone_of(job.training), poolings, job.training.to_json(), is_pair)
 
 
-@gives_back()
-def do_order(
-    order: Order,
-    shared: Shared,
-    caches: Caches,
-    *,
-    tell: Callable[[Event], None],
-    asked: Callable[[], bool],
-    start: Callable[[], Checkpoint | None],
-    save: Callable[[Checkpoint], bool],
-    keep: Callable[[Outcome], dict[str, Any]],
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Do what is to be done of a job and tell how it goes; the last event is Finished, Left or Failed.
-
-    Leaves as soon as it is `asked` to. `start` gives the checkpoint to go on from; `save` puts one into the run
-    directory and returns whether it is there; `keep` puts what a fit gives there, and returns the marker. Raises
-    OSError for what the machine refuses.
-    """
-    job, began = order.job, clock()
-    saved, pace = began, Pace(order.load, order.steps, began)
-
-    def on_step(step: Step) -> None:
-        pace.step(clock())
-        tell(Stepped(1, step.tokens, step.losses, pace))
-
-    def on_epoch(epoch: dict[str, Any]) -> None:
-        tell(EpochEnded(epoch))
-
-    def pause() -> Literal["go on", "save", "leave"]:
-        nonlocal saved
-        if asked():
-            return "leave"
-        if clock() - saved < order.interval:
-            return "go on"
-        saved = clock()
-        return "save"
-
-    def on_save(checkpoint: Checkpoint) -> None:
-        if save(checkpoint):
-            tell(Saved())
-
-    try:
-        if job.state == "predict":
-            marker = _predict_test_table(job, shared, caches)
-        else:
-            fit = partial(do_fit, caches=caches, save=on_save, start=start())
-            marker = keep(fit(job, shared, on_step, on_epoch, pause))
-    except LeftError:
-        tell(Left(clock() - began))
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other fits go on
-        tell(told(error))
-    else:
-        tell(Finished(marker, clock() - began, pace.start))
+def _train_linear(job: Job, settings: TfidfSettings, inputs: FitInputs) -> FitResult:
+    started = time.perf_counter()
+    train = inputs.folds.train(job.fold)
+    valid_rows = inputs.folds.valid(job.fold)
+    model = fit_linear(
+        settings=settings.to_json(),
+        task=inputs.task,
+        columns=len(inputs.columns),
+        texts=inputs.train.texts.take(train),
+        truth=inputs.truth[train],
+        row_weights=inputs.weights[train],
+        seed=job.derived_seed,
+    )
+    valid = np.zeros((0, 1))
+    scores = {}
+    if len(valid_rows):
+        valid = model.predict(inputs.train.texts.take(valid_rows))
+        scores = {"": inputs.score(inputs.truth[valid_rows], valid)}
+    predicting = time.perf_counter()
+    test = model.predict(inputs.test.texts)
+    now = time.perf_counter()
+    predict_seconds = per_thousand(now - predicting, len(test))
+    provenance = Provenance(seconds=round(now - started, 2), device="cpu", predict_seconds=predict_seconds)
+    return FitResult({"": valid}, {"": test}, [EpochLog(1, scores)], provenance, linear=model)
 
 
-def _predict_test_table(job: Job, shared: Shared, caches: Caches) -> dict[str, Any]:
-    """Predict the test table with a finished fit."""
-    predictions = do_predict(job, shared.test, caches, shared.task, len(shared.columns))
-    keep_test_predictions(job, predictions, shared.test, shared.columns)
-    return {}
+def _predict_test_table(job: Job, inputs: FitInputs, caches: Caches) -> FitMarker | None:
+    """Predict the test table with a finished fit; its marker is written, and None returned."""
+    predictions = predict_job(job, inputs.test, caches, inputs.task, len(inputs.columns))
+    save_test_predictions(job, predictions, inputs.test, inputs.columns)
+    return None

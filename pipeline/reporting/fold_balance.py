@@ -1,17 +1,17 @@
-"""The folds: rows and class balance of each, and what was kept together."""
+"""The section on folds: rows and class balance of each, and the rows that were kept together."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.reporting.sources import Sources
+from pipeline.reporting.report_inputs import ReportInputs
 
-MOST = 12  # classes, labels or targets beside the folds
+MOST_COLUMNS = 12  # classes, labels or targets beside the folds
 
 
 @dataclass(frozen=True)
-class Part:
-    """The rows of a fold, -1 for those that are only trained on, and by column of `names` a share or a mean."""
+class FoldRows:
+    """A fold, -1 for the rows that are only trained on: its number of rows, and a share or a mean for each column."""
 
     fold: int
     rows: int
@@ -19,34 +19,40 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Division:
-    """`groups` of several rows were kept together, `together` rows in all; `names` say what the amounts are of."""
+class FoldBalance:
+    """All folds; `names` are the columns of their amounts, `kind` is share or mean.
 
-    parts: list[Part]
+    `groups` of several rows were kept together, `together` rows in all.
+    """
+
+    folds: list[FoldRows]
     names: list[str]
     kind: str
     groups: int
     together: int
 
 
-def division(sources: Sources) -> Division:
-    """The folds of the whole training table."""
-    names, values = _values(sources)
-    fold = sources.split.fold
-    parts = [Part(int(one), int((fold == one).sum()), values[fold == one].mean(0).tolist()) for one in np.unique(fold)]
-    sizes = np.bincount(sources.split.component)
-    kind = "mean" if sources.competition.spec.task == "regression" else "share"
-    return Division(parts, names, kind, int((sizes > 1).sum()), int(sizes[sizes > 1].sum()))
+def compute_fold_balance(inputs: ReportInputs) -> FoldBalance:
+    """Return the balance of the folds of the whole training table."""
+    names, values = _select_columns(inputs)
+    fold = inputs.run.split.fold
+    folds = []
+    for number in np.unique(fold):
+        rows = fold == number
+        folds.append(FoldRows(int(number), int(rows.sum()), values[rows].mean(0).tolist()))
+    sizes = np.bincount(inputs.run.split.component)
+    kind = "mean" if inputs.run.competition.spec.task == "regression" else "share"
+    return FoldBalance(folds, names, kind, int((sizes > 1).sum()), int(sizes[sizes > 1].sum()))
 
 
-def _values(sources: Sources) -> tuple[list[str], np.ndarray]:
-    """Names, and a column (rows,) for each: classes as 0 and 1, labels and values as they are; the commonest first."""
-    targets, task = sources.competition.targets, sources.competition.spec.task
-    names, truth = targets.classes or targets.columns, targets.truth
-    columns = (
-        (truth[:, None] == np.arange(len(names))).astype(np.float64) if targets.classes else truth.astype(np.float64)
-    )
+def _select_columns(inputs: ReportInputs) -> tuple[list[str], np.ndarray]:
+    """Return names and (rows, names): classes one-hot, labels and values as they are; of many the most frequent."""
+    targets, task = inputs.run.competition.targets, inputs.run.competition.spec.task
+    names = targets.classes or targets.columns
+    columns = targets.truth[:, None] == np.arange(len(names)) if targets.classes else targets.truth
+    columns = columns.astype(np.float64)
     kept = np.arange(len(names))
-    if len(names) > MOST and task != "regression":
+    if len(names) > MOST_COLUMNS and task != "regression":
         kept = np.argsort(-columns.mean(0), kind="stable")
-    return [names[at] for at in kept[:MOST]], columns[:, kept[:MOST]]
+    kept = kept[:MOST_COLUMNS]
+    return [names[number] for number in kept], columns[:, kept]

@@ -1,32 +1,33 @@
-"""Single rows to read: those that the ensemble gets most wrong.
-
-Labels that look wrong, and whether the model knows enough to say so.
-"""
+"""The section on rows worth reading: those with the largest loss, and labels that may be wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from oof.metrics.functions import EPSILON, Array, roc_auc, true_probability
-from oof.metrics.thresholds import expected_grade
-from pipeline.reporting.sources import Sources
+from oof.metrics.functions import EPSILON, compute_roc_auc, compute_true_probability
+from oof.metrics.thresholds import compute_expected_grade
+from oof.types import Array
+from pipeline.reporting.report_inputs import ReportInputs
 
-MOST, LENGTH = 15, 300
-TRUTHS = {"regression": "Value", "ordinal": "Grade", "multilabel": "Labels"}  # what a table calls the truth
-SIZES = {  # and what the rows are chosen by
+MOST_ROWS = 15
+TEXT_LENGTH = 300  # characters of a text that are shown
+TRUTH_HEADINGS = {"regression": "Value", "ordinal": "Grade", "multilabel": "Labels"}
+SIZE_HEADINGS = {
     "regression": "Error, in standard deviations of the target",
     "ordinal": "Error, in grades",
     "multilabel": "Log loss, mean over labels",
 }
-WEAK = 0.6  # area under the curve below which a disagreement says nothing about the label
-MANY = 0.1  # share of labels in doubt that no usual table deserves: Northcutt, Athalye and Mueller 2021 found about 3 %
+LOWEST_AUC = 0.6  # below, a disagreement with the label says nothing about the label
+# Share of doubtful labels above which most doubts are mistakes of the model: Northcutt, Athalye and Mueller (2021)
+# found about 3 % of wrong labels in well-known test sets
+HIGHEST_SHARE = 0.1
 Question = tuple[Sequence[str], Array, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Row:
-    """A training row with its truth and the ensemble's prediction in words; `size` is what it was chosen by."""
+class HardRow:
+    """A training row with its truth and the ensemble's prediction in words; `size` is its loss, error or margin."""
 
     id: str
     fold: int
@@ -36,64 +37,65 @@ class Row:
     size: float
 
 
-def worst(sources: Sources) -> list[Row]:
-    """The rows with the largest loss: negative log probability of the truth, or the error of a value or a grade."""
-    loss = _losses(sources)
-    order = np.argsort(-loss, kind="stable")[:MOST]
+def find_worst_rows(inputs: ReportInputs) -> list[HardRow]:
+    """Return the rows with the largest loss: log loss, or the error of a value or a grade."""
+    loss = _compute_losses(inputs)
+    rows = np.argsort(-loss, kind="stable")[:MOST_ROWS].tolist()
     return [
-        described(sources, int(at), _truth(sources, int(at)), _predicted(sources, int(at)), loss[at]) for at in order
+        describe_row(inputs, row, _describe_truth(inputs, row), _describe_prediction(inputs, row), loss[row])
+        for row in rows
     ]
 
 
-def headings(sources: Sources) -> tuple[str, str]:
-    """What a table calls the truth of its rows, and their `size`."""
-    task = sources.competition.spec.task
-    size = SIZES.get(task, "Log loss")
-    if task == "regression" and len(sources.competition.targets.columns) > 1:
+def name_headings(inputs: ReportInputs) -> tuple[str, str]:
+    """Return the headings of the truth of rows and of their `size`."""
+    task = inputs.run.competition.spec.task
+    size = SIZE_HEADINGS.get(task, "Log loss")
+    if task == "regression" and len(inputs.run.competition.targets.columns) > 1:
         size = "Error, mean over targets, each in its standard deviations"
-    return TRUTHS.get(task, "Class"), size
+    return TRUTH_HEADINGS.get(task, "Class"), size
 
 
-def described(sources: Sources, at: int, truth: str, prediction: str, size: float) -> Row:
-    """A row of the problem, by its place in it, in words."""
-    place = int(sources.gathered.rows.at[at])
-    text = shortened(" / ".join(sources.competition.texts[place]))
-    fold = int(sources.problem.fold[at])
-    return Row(sources.competition.ids[place], fold, text, truth, prediction, float(size))
+def describe_row(inputs: ReportInputs, at: int, truth: str, prediction: str, size: float) -> HardRow:
+    """Return a row of the problem, by its position, in words."""
+    place = int(inputs.gathered.rows.positions[at])
+    text = shorten_text(" / ".join(inputs.run.competition.texts[place]))
+    fold = int(inputs.problem.fold[at])
+    return HardRow(inputs.run.competition.ids[place], fold, text, truth, prediction, float(size))
 
 
-def shortened(text: str, length: int = LENGTH) -> str:
-    """A text on one line, cut to about so many characters."""
+def shorten_text(text: str, length: int = TEXT_LENGTH) -> str:
+    """Return a text on one line, cut to `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-def _losses(sources: Sources) -> Array:
-    task, truth, P = sources.competition.spec.task, sources.problem.truth, sources.ensemble
+def _compute_losses(inputs: ReportInputs) -> Array:
+    task, truth, P = inputs.run.competition.spec.task, inputs.problem.truth, inputs.ensemble
     if task == "regression":
         spread = truth.std(0)
         loss: Array = np.abs(truth - P) / np.where(spread > 0, spread, 1)
     elif task == "ordinal":
-        loss = np.abs(truth - expected_grade(P))
+        loss = np.abs(truth - compute_expected_grade(P))
     else:
-        loss = -np.log(true_probability(truth, P).clip(EPSILON))
+        loss = -np.log(compute_true_probability(truth, P).clip(EPSILON))
     mean: Array = loss.reshape(len(truth), -1).mean(1)
     return mean
 
 
-def _truth(sources: Sources, at: int) -> str:
-    targets, task, truth = sources.competition.targets, sources.competition.spec.task, sources.problem.truth[at]
+def _describe_truth(inputs: ReportInputs, at: int) -> str:
+    targets, task, truth = inputs.run.competition.targets, inputs.run.competition.spec.task, inputs.problem.truth[at]
     if task == "regression":
-        return _values(targets.columns, truth)
+        return _format_values(targets.columns, truth)
     if task == "multilabel":
         return ", ".join(name for name, one in zip(targets.columns, truth, strict=True) if one) or "none"
     return targets.classes[int(truth)]
 
 
-def _predicted(sources: Sources, at: int) -> str:
-    targets, task, P = sources.competition.targets, sources.competition.spec.task, sources.ensemble[at]
+def _describe_prediction(inputs: ReportInputs, at: int) -> str:
+    targets, task, P = inputs.run.competition.targets, inputs.run.competition.spec.task, inputs.ensemble[at]
     if task == "regression":
-        return _values(targets.columns, P)
+        return _format_values(targets.columns, P)
     if task == "multilabel":
         return ", ".join(f"{name} ({p:.2f})" for name, p in zip(targets.columns, P, strict=True) if p >= 0.5) or "none"
     if task == "binary":
@@ -101,75 +103,76 @@ def _predicted(sources: Sources, at: int) -> str:
     return f"{targets.classes[int(P.argmax())]} ({P.max() / P.sum():.2f})"
 
 
-def _values(names: Sequence[str], values: Array) -> str:
+def _format_values(names: Sequence[str], values: Array) -> str:
     if len(names) == 1:
         return f"{values[0]:.4g}"
     return ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
 
 
 @dataclass(frozen=True)
-class Doubts:
-    """`count` of `labels` are in doubt, and `rows` show the plainest of them; none of a model that is too `weak`.
+class DoubtfulLabels:
+    """`count` of `labels` are in doubt; `rows` are those with the largest margins, or none if the model is `weak`.
 
-    `right` is the share of labels that the model takes for the likeliest, `common` that of the commonest class (of each
-    label), `auc` the mean area under the curve of one class against the rest, weighted by the classes' rows.
+    `right` is the share of labels that are the model's most probable class, `common` the share of the most frequent
+    class (of each label), `auc` the mean area under the curve of one class against the rest, weighted by rows.
     """
 
     count: int
     labels: int
-    rows: list[Row]
+    rows: list[HardRow]
     right: float
     common: float
     auc: float
 
     @property
     def weak(self) -> bool:
-        """Whether the model is hardly better than chance."""
-        return self.auc < WEAK
+        """True if the model is hardly better than chance."""
+        return self.auc < LOWEST_AUC
 
     @property
     def many(self) -> bool:
-        """Whether more labels are in doubt than can well be wrong."""
-        return self.count > MANY * self.labels
+        """True if more labels are in doubt than are likely to be wrong."""
+        return self.count > HIGHEST_SHARE * self.labels
 
 
-def doubts(sources: Sources) -> Doubts | None:
-    """Labels in doubt; None for a task without classes.
+def find_doubtful_labels(inputs: ReportInputs) -> DoubtfulLabels | None:
+    """Return labels in doubt; None for a task without classes.
 
     Confident learning in its simple form (Northcutt, Jiang and Chuang 2021): a class is confident where its probability
-    reaches the mean of that class over the rows labelled so. A label is in doubt where the most probable confident
-    class is another; here it must be more probable than the label too, and the rows with the largest difference stand
-    first.
+    reaches its mean over the rows with that label. A label is in doubt where the most probable confident class is
+    another; here it must also be more probable than the label. The rows with the largest difference come first.
     """
-    questions = _questions(sources)
+    questions = _split_into_questions(inputs)
     if not questions:
         return None
-    found: list[tuple[float, int, str, str]] = []
+    doubts: list[tuple[float, int, str, str]] = []  # margin, row, label and more probable class
     for names, P, labels in questions:
-        places, other = _in_doubt(P, labels)
-        margins = P[places, other] - P[places, labels[places]]
-        for margin, at, to in zip(margins.tolist(), places.tolist(), other.tolist(), strict=True):
-            own = labels[at]
-            found.append((margin, at, f"{names[own]} ({P[at, own]:.2f})", f"{names[to]} ({P[at, to]:.2f})"))
-    found.sort(key=lambda one: (-one[0], one[1]))
-    rows = [described(sources, at, given, likely, margin) for margin, at, given, likely in found[:MOST]]
-    right, common, auc = (float(value) for value in np.mean([_known(P, labels) for _, P, labels in questions], axis=0))
-    return Doubts(len(found), sum(len(labels) for *_, labels in questions), rows, right, common, auc)
+        rows, others = _find_doubtful_rows(P, labels)
+        for row, other in zip(rows.tolist(), others.tolist(), strict=True):
+            label = int(labels[row])
+            margin = float(P[row, other] - P[row, label])
+            words = [f"{names[k]} ({P[row, k]:.2f})" for k in (label, other)]
+            doubts.append((margin, row, *words))
+    doubts.sort(key=lambda doubt: (-doubt[0], doubt[1]))
+    shown = [describe_row(inputs, row, label, other, margin) for margin, row, label, other in doubts[:MOST_ROWS]]
+    right, common, auc = np.mean([_measure_model(P, labels) for _, P, labels in questions], axis=0).tolist()
+    count = sum(len(labels) for _, _, labels in questions)
+    return DoubtfulLabels(len(doubts), count, shown, right, common, auc)
 
 
-def _known(P: Array, labels: np.ndarray) -> tuple[float, float, float]:
-    """Share of labels that are the likeliest class, share of the commonest one, and the mean area under the curve."""
+def _measure_model(P: Array, labels: np.ndarray) -> tuple[float, float, float]:
+    """Return the share of labels that are the most probable class, that of the most frequent one, and the mean AUC."""
     counts = np.bincount(labels, minlength=P.shape[1])
-    told = [k for k, count in enumerate(counts) if 0 < count < len(labels)]
-    areas = [roc_auc(labels == k, P[:, [k]]) for k in told]
-    auc = float(np.average(areas, weights=counts[told])) if told else 0.5
+    present = [k for k, count in enumerate(counts) if 0 < count < len(labels)]
+    areas = [compute_roc_auc(labels == k, P[:, [k]]) for k in present]
+    auc = float(np.average(areas, weights=counts[present])) if present else 0.5
     return float((P.argmax(1) == labels).mean()), float(counts.max() / len(labels)), auc
 
 
-def _questions(sources: Sources) -> list[Question]:
-    """Class names, probabilities (rows, classes) and labels (rows,): once, or for each label; none for values."""
-    targets, truth, P = sources.competition.targets, sources.problem.truth, sources.ensemble
-    task = sources.competition.spec.task
+def _split_into_questions(inputs: ReportInputs) -> list[Question]:
+    """Return class names, probabilities (rows, classes) and labels (rows,), once or for each label; none for values."""
+    targets, truth, P = inputs.run.competition.targets, inputs.problem.truth, inputs.ensemble
+    task = inputs.run.competition.spec.task
     if task == "regression":
         return []
     if task in ("binary", "multilabel"):
@@ -179,11 +182,11 @@ def _questions(sources: Sources) -> list[Question]:
     return [(targets.classes, P / P.sum(1, keepdims=True), truth)]
 
 
-def _in_doubt(P: Array, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the rows in doubt, and the class that each seems to be of."""
+def _find_doubtful_rows(P: Array, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the rows in doubt, and the class that each is more probably of."""
     means = [P[labels == k, k].mean() if (labels == k).any() else np.inf for k in range(P.shape[1])]
     confident = np.where(np.array(means) <= P, P, -1.0)
     best = confident.argmax(1)
-    own = P[np.arange(len(P)), labels]
-    places = np.flatnonzero((best != labels) & (confident.max(1) > own))
-    return places, best[places]
+    of_label = P[np.arange(len(P)), labels]
+    rows = np.flatnonzero((best != labels) & (confident.max(1) > of_label))
+    return rows, best[rows]

@@ -1,4 +1,4 @@
-"""A figure as SVG: drawn in the colours of its own file, and in the page in those of the reader's theme."""
+"""Figures as SVG: in the file with colours of its own, in the page with those of the reader's theme."""
 
 import io
 import math
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
-from pipeline.display import printable
+from pipeline.display import escape_controls
 
-ROW, FRAME = 0.26, 0.75  # inches of a line of a figure, and of what is around them
-ACROSS = 3  # panels beside one another
-DEEPEST = 0.55  # the shade that ink is still read on, in both themes
+ROW_HEIGHT = 0.26  # inches
+FRAME_HEIGHT = 0.75  # inches, of axes and legend around the rows
+ACROSS = 3  # panels in a row
+DARKEST = 0.55  # the shade on which text is still legible, in both themes
 
-# By CSS variable. Okabe and Ito 2008: told apart by colour-blind readers too
+# By CSS variable. Okabe and Ito (2008): colour-blind readers can distinguish them
 COLOURS = {
     "ink": "#1b1d20",
     "soft": "#5d646b",
@@ -28,7 +29,7 @@ COLOURS = {
     "six": "#56b4e9",
 }
 SERIES = [COLOURS[name] for name in ("one", "two", "three", "four", "five", "six")]
-MARKERS = "osD^vPX"  # as many again: nothing is told by colour alone
+MARKERS = "osD^vPX"  # so that nothing depends on colour alone
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "poolblend",
@@ -47,12 +48,12 @@ STYLE = {
     **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), COLOURS["line"]),
 }
 NO_DATES = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-WIDTH = 5.4  # inches of every figure: letters stay legible at the width of a phone
+WIDTH = 5.4  # inches: letters stay legible on the screen of a phone
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure with its name, what it shows in words, and its numbers as a table (`header`, `rows`)."""
+class Figure:
+    """A figure with its name, its title, a text on what it shows, and its numbers as a table (`header`, `rows`)."""
 
     name: str
     title: str
@@ -68,13 +69,13 @@ class Picture:
 
     @property
     def inline(self) -> str:
-        """The SVG in the page: colours by CSS variables, and a style that does not reach beyond it."""
-        named = {colour: f"var(--{name})" for name, colour in COLOURS.items()}
+        """The SVG in the page: colours are CSS variables, and no style applies beyond the figure."""
+        variables = {colour: f"var(--{name})" for name, colour in COLOURS.items()}
         plain = re.sub(r"<style.*?</style>", "", self.svg, flags=re.S)
-        return _in_tags(plain, lambda tag: re.sub("|".join(named), lambda colour: named[colour[0]], tag))
+        return _change_tags(plain, lambda tag: re.sub("|".join(variables), lambda colour: variables[colour[0]], tag))
 
 
-def picture(
+def draw_figure(
     name: str,
     title: str,
     text: str,
@@ -83,28 +84,28 @@ def picture(
     height: float,
     header: Sequence[str],
     rows: Sequence[Sequence[Any]],
-) -> Picture:
-    """Draw on a matplotlib figure of that height in inches. The same numbers give the same bytes."""
+) -> Figure:
+    """Return the figure that `draw` makes on a matplotlib figure, `height` in inches. Equal numbers give equal bytes."""
     from matplotlib import style
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
     buffer = io.StringIO()
     with style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # the reader's fonts have what the one that measures lacks
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        draw(figure)
-        figure.savefig(buffer, format="svg", metadata=NO_DATES)
-    return Picture(name, title, text, _labelled(buffer.getvalue(), name, title, text), header, rows)
+        warnings.filterwarnings("ignore", "Glyph")  # matplotlib's font may lack what the reader's fonts have
+        canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
+        draw(canvas)
+        canvas.savefig(buffer, format="svg", metadata=NO_DATES)
+    return Figure(name, title, text, _label_svg(buffer.getvalue(), name, title, text), header, rows)
 
 
-def label(text: str, length: int = 24) -> str:
-    """A name as a figure can show it: on one line, without its middle where it is long."""
-    line = printable(" ".join(text.split()))
+def shorten_label(text: str, length: int = 24) -> str:
+    """Return a name for a figure: on one line, without its middle if it is long."""
+    line = escape_controls(" ".join(text.split()))
     return line if len(line) <= length else f"{line[: length // 2]}…{line[1 - length // 2 :]}"
 
 
-def listed(axes: Any, names: Sequence[str]) -> None:
-    """Names on the left, the first one above."""
+def list_on_axis(axes: Any, names: Sequence[str]) -> None:
+    """Write names on the left axis, the first one on top."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, labelcolor=COLOURS["ink"])
@@ -112,30 +113,32 @@ def listed(axes: Any, names: Sequence[str]) -> None:
     axes.set_axisbelow(True)
 
 
-def _labelled(svg: str, name: str, title: str, text: str) -> str:
-    """The SVG with its title and description, and with ids that no other figure of a page has."""
+def _label_svg(svg: str, name: str, title: str, text: str) -> str:
+    """Return the SVG with its title and description, and with ids that are unique in the page."""
     body = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.S)
-    body = _in_tags(body, lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag))
+    body = _change_tags(body, lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag))
     opening, _, rest = body.partition(">")
     described = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-text">{escape(text)}</desc>'
     return f'{opening} role="img" aria-labelledby="{name}-title {name}-text">{described}{rest}'
 
 
-def _in_tags(svg: str, change: Callable[[str], str]) -> str:
-    """Change the tags and leave the texts between them, which are the data's."""
+def _change_tags(svg: str, change: Callable[[str], str]) -> str:
+    """Change the tags, and not the texts between them, which are untrusted data."""
     return re.sub(r"<[^>]*>", lambda tag: change(tag[0]), svg)
 
 
-def figure_height(lines: int) -> float:
-    return ROW * lines + FRAME
+def compute_height(rows: int) -> float:
+    """Return the height in inches of a figure with a row for each name."""
+    return ROW_HEIGHT * rows + FRAME_HEIGHT
 
 
-def plain_score(score: float | None) -> float:
+def replace_missing(score: float | None) -> float:
+    """Return NaN for None."""
     return math.nan if score is None else score
 
 
 def add_panels(figure: Any, count: int, shared: bool = True) -> list[Any]:
-    """So many axes in rows of three, all with the same scale where it is shared."""
+    """Return `count` axes in rows of three, all with the same scale if `shared`."""
     columns = min(count, ACROSS)
     axes: list[Any] = (
         figure.subplots(math.ceil(count / columns), columns, sharey=shared, squeeze=False).ravel().tolist()
@@ -148,25 +151,23 @@ def add_panels(figure: Any, count: int, shared: bool = True) -> list[Any]:
     return axes[:count]
 
 
-def letter_size(count: int) -> float:
-    """The size of letters that fit into a cell."""
+def choose_font_size(count: int) -> float:
+    """Return the size of letters that fit into a cell."""
     return 8.0 if count <= 8 else 6.5
 
 
 def shade_cell(axes: Any, column: int, row: int, share: float, colour: str) -> None:
-    """A cell of a map, the deeper the larger its share of one."""
+    """Fill a cell of a map, the darker the larger its share of one."""
     from matplotlib.patches import Rectangle
 
-    cell = Rectangle(
-        (column - 0.48, row - 0.48), 0.96, 0.96, facecolor=colour, alpha=round(DEEPEST * min(share, 1.0), 3)
-    )
-    axes.add_patch(cell)
+    alpha = round(DARKEST * min(share, 1.0), 3)
+    axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=colour, alpha=alpha))
 
 
 def name_cells(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
-    """Axes of a map: names above and to the left."""
+    """Write the names of a map's columns above it, and of its rows on the left."""
     axes.set_xlim(-0.5, len(columns) - 0.5)
-    listed(axes, rows)
+    list_on_axis(axes, rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.tick_top()
     long = max(map(len, columns)) * len(columns) > 50

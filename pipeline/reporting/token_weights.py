@@ -1,4 +1,4 @@
-"""What poolings look at: the weights that they give to the tokens of real rows, kept by fits in `looks.json`."""
+"""The section on token weights: those that poolings give to the tokens of some rows, which fits keep in `looks.json`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ from typing import Any
 from models.store import LOOKS, read_json
 from pipeline.fits.job import Job
 
-ROWS, TOKENS = 6, 5  # rows shown, and tokens named in words
+MOST_ROWS = 6
+MOST_TOKENS = 5  # named in words
 
 
 @dataclass(frozen=True)
-class Look:
-    """The tokens of a row as one pool of a member weighs them, in order; weights sum to one."""
+class TokenWeights:
+    """The tokens of a row in order, each with the weight of one pool of a member; weights sum to one."""
 
     member: str
     pool: str
@@ -21,7 +22,7 @@ class Look:
     @property
     def most(self) -> list[tuple[str, float]]:
         """The tokens with the largest weights."""
-        return sorted(self.tokens, key=lambda one: -one[1])[:TOKENS]
+        return sorted(self.tokens, key=lambda item: -item[1])[:MOST_TOKENS]
 
     @property
     def top(self) -> float:
@@ -29,25 +30,25 @@ class Look:
         return max((weight for _, weight in self.tokens), default=1.0) or 1.0
 
 
-def looks(jobs: Sequence[Job]) -> dict[str, list[Look]]:
-    """The looks at some rows by id, first those at which most poolings looked; of one seed each.
+def read_token_weights(jobs: Sequence[Job]) -> dict[str, list[TokenWeights]]:
+    """Return token weights by row id, of one seed for each pool; rows with the most pools come first.
 
     Raises PipelineError or ModelError for a damaged file.
     """
-    found: dict[str, list[Look]] = {}
+    by_row: dict[str, list[TokenWeights]] = {}
     for job in jobs:
         if LOOKS in job.files:
-            for row in read_json(job.checked(LOOKS))["rows"]:
-                known = found.setdefault(str(row["id"]), [])
-                seen = {(look.member, look.pool) for look in known}
-                known += [look for look in _looks(job, row) if (look.member, look.pool) not in seen]
-    most = sorted(found, key=lambda row: -len(found[row]))[:ROWS]
-    return {row: found[row] for row in most if found[row]}
+            for row in read_json(job.check_file(LOOKS))["rows"]:
+                of_row = by_row.setdefault(str(row["id"]), [])
+                present = {(weights.member, weights.pool) for weights in of_row}
+                of_row += [new for new in _read_row(job, row) if (new.member, new.pool) not in present]
+    order = sorted(by_row, key=lambda row: -len(by_row[row]))[:MOST_ROWS]
+    return {row: by_row[row] for row in order if by_row[row]}
 
 
-def _looks(job: Job, row: dict[str, Any]) -> list[Look]:
+def _read_row(job: Job, row: dict[str, Any]) -> list[TokenWeights]:
     return [
-        Look(job.members[pooling], pool, list(zip(map(str, row["tokens"]), map(float, weights), strict=True)))
+        TokenWeights(job.members[pooling], pool, list(zip(map(str, row["tokens"]), map(float, weights), strict=True)))
         for pooling, pools in row["weights"].items()
         for pool, weights in pools.items()
     ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heapreplace
 
 from pipeline.errors import PipelineError
-from pipeline.fits.timing import Estimates, Load
+from pipeline.fits.timing import FitLoad, TimeEstimates
 
 DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?")
 
@@ -45,7 +45,7 @@ class Budget:
 
 
 def next_fit(
-    waiting: Mapping[int, Load], begun: Collection[str], left: float, estimates: Estimates, at_once: int = 1
+    waiting: Mapping[int, FitLoad], begun: Collection[str], left: float, estimates: TimeEstimates, at_once: int = 1
 ) -> int | None:
     """The number of the fit to start next, or None where none fits into the seconds that are left.
 
@@ -54,7 +54,7 @@ def next_fit(
     """
     if left == math.inf:
         return next(iter(waiting), None)
-    needs = {number: estimates.safe(load) for number, load in waiting.items()}
+    needs = {number: estimates.bound_seconds(load) for number, load in waiting.items()}
     members: dict[str, list[float]] = {}
     for number, load in waiting.items():
         members.setdefault(load.variant, []).append(needs[number])
@@ -80,14 +80,14 @@ class Agenda:
 
     def __init__(
         self,
-        loads: Sequence[Load],
+        loads: Sequence[FitLoad],
         begun: Collection[str],
         budget: Budget,
-        estimates: Estimates,
+        estimates: TimeEstimates,
         leavable: Collection[int] = (),
         at_once: int = 1,
     ) -> None:
-        self.waiting, self.out = dict(enumerate(loads)), dict[int, Load]()
+        self.waiting, self.out = dict(enumerate(loads)), dict[int, FitLoad]()
         self.begun, self.budget, self.estimates = set(begun), budget, estimates
         self._leavable, self.at_once = set(leavable), at_once
 
@@ -121,7 +121,7 @@ class Agenda:
         """A fit that was handed out is not done: it waits again, in its place."""
         self.waiting = dict(sorted({**self.waiting, number: self.out.pop(number)}.items()))
 
-    def seconds_left(self, first: Collection[Load] = (), running: Collection[float] = ()) -> float | None:
+    def seconds_left(self, first: Collection[FitLoad] = (), running: Collection[float] = ()) -> float | None:
         """Seconds until all is done; None while those of one are unknown.
 
         Of those that are out, the `first` are still to begin, and the others need the seconds in `running`.
@@ -130,22 +130,22 @@ class Agenda:
 
 
 def time_for(
-    loads: Iterable[Load], estimates: Estimates, at_once: int = 1, running: Collection[float] = ()
+    loads: Iterable[FitLoad], estimates: TimeEstimates, at_once: int = 1, running: Collection[float] = ()
 ) -> float | None:
     """Seconds until loads are done in their order, `at_once` at a time; None where the seconds of one are unknown.
 
     Those that are `running` need so many seconds more.
     """
-    needs = [estimates.seconds(load) for load in loads]
+    needs = [estimates.estimate_seconds(load) for load in loads]
     known = [need for need in needs if need is not None]
     return time_together(known, at_once, running) if len(known) == len(needs) else None
 
 
 def foresee(
-    waiting: Mapping[int, Load],
+    waiting: Mapping[int, FitLoad],
     begun: Collection[str],
     left: float,
-    estimates: Estimates,
+    estimates: TimeEstimates,
     at_once: int = 1,
     running: Collection[float] = (),
 ) -> list[int]:
@@ -155,7 +155,7 @@ def foresee(
         load = rest.pop(number)
         order.append(number)
         members.add(load.variant)
-        heapreplace(free, free[0] + (estimates.seconds(load) or 0.0))
+        heapreplace(free, free[0] + (estimates.estimate_seconds(load) or 0.0))
     return order
 
 

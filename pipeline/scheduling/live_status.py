@@ -7,9 +7,9 @@ from pathlib import Path
 
 from models import ModelError
 from models.store import read_json, write_json
-from pipeline.display import duration
-from pipeline.storage.files import atomic
-from pipeline.storage.locks import held
+from pipeline.display import format_duration
+from pipeline.storage.files import write_atomically
+from pipeline.storage.locks import is_locked
 from pipeline.storage.run_directory import RunDirectory
 
 LIVE = ".train.json"
@@ -53,7 +53,10 @@ class Live:
     def note(self, snapshot: Callable[[], Snapshot]) -> None:
         """Write down how it stands, if some seconds have gone by since the last time."""
         if self._clock() - self._written >= EVERY:
-            with suppress(OSError), atomic(self._path) as temporary:  # a full disk ends what matters, not this
+            with (
+                suppress(OSError),
+                write_atomically(self._path) as temporary,
+            ):  # a full disk ends what matters, not this
                 write_json(temporary, asdict(snapshot()))
             self._written = self._clock()
 
@@ -65,7 +68,7 @@ class Live:
 
 def read_live(run: RunDirectory) -> Snapshot | None:
     """How the `train` stands that works on a run now; None if there is none, or it has not said so yet."""
-    if not held(run.root, "train"):
+    if not is_locked(run.root, "train"):
         return None
     with suppress(ModelError, TypeError, KeyError):
         found = read_json(run.root / LIVE)
@@ -76,7 +79,7 @@ def read_live(run: RunDirectory) -> Snapshot | None:
 def sentences(snapshot: Snapshot) -> list[str]:
     """How it stands, and a line for each node and each of the first fits that run."""
     again = f", {snapshot.again} handed out again" if snapshot.again else ""
-    left = "" if snapshot.seconds_left is None else f", about {duration(snapshot.seconds_left)} left"
+    left = "" if snapshot.seconds_left is None else f", about {format_duration(snapshot.seconds_left)} left"
     busy = f"{snapshot.busy} running"
     lines = [f"train is at work: {snapshot.ended} of {snapshot.total} fits ended, {busy}{again}{left}"]
     lines += [f"  {name}: {has}" for name, has in snapshot.nodes.items()]

@@ -7,10 +7,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from models.store import EpochLog
 from oof.metrics.metric_registry import Metric
-from pipeline.display import duration, number
-from pipeline.fits.events import Stepped
-from pipeline.fits.inputs import scores_line
+from pipeline.display import format_duration, format_score
+from pipeline.fits.events import StepsTaken
+from pipeline.fits.inputs import format_scores
 from pipeline.fits.job import Job
 
 SMOOTHING = 0.9  # of the loss that is shown: a step's own says little
@@ -47,7 +48,7 @@ class Progress:
         self.taken = behind  # a bar that is not shown does not count
         self.score, self.tokens, self.began, self.said = "", 0, clock(), clock()
 
-    def step(self, step: Stepped) -> None:
+    def step(self, step: StepsTaken) -> None:
         """Steps were taken."""
         self.tokens += step.tokens
         self.taken += step.steps
@@ -63,15 +64,15 @@ class Progress:
             self.said = self.clock()
             print(f"  {self.title}, step {self.taken} of {self.steps}: {self.line()}", flush=True)
 
-    def epoch(self, epoch: dict[str, Any], last: int) -> None:
-        """An epoch of the `last` ended, and its validation rows were predicted."""
-        self.score = scores_line(epoch["scores"], self.metric)
-        for pooling, value in epoch["scores"].items():
+    def show_epoch(self, epoch: EpochLog, last: int) -> None:
+        """Show the end of an epoch of `last`, whose validation rows were predicted."""
+        self.score = format_scores(epoch.scores, self.metric)
+        for pooling, value in epoch.scores.items():
             if self.board is not None and value is not None:
-                self.board.add_scalar(f"{self.metric.name}/{pooling}".rstrip("/"), value, epoch["epoch"])
-        if not self.quiet and not sys.stdout.isatty() and epoch["epoch"] < last:
-            said = f"epoch {epoch['epoch']}: loss {number(epoch['loss'])}, {self.score}"
-            print(f"  {self.title}, {said}", flush=True)
+                self.board.add_scalar(f"{self.metric.name}/{pooling}".rstrip("/"), value, epoch.epoch)
+        if not self.quiet and not sys.stdout.isatty() and epoch.epoch < last:
+            text = f"epoch {epoch.epoch}: loss {format_score(epoch.loss)}, {self.score}"
+            print(f"  {self.title}, {text}", flush=True)
 
     def line(self) -> str:
         """What is known by now: loss, tokens a second, the score of the last epoch, the time left for all fits."""
@@ -80,7 +81,7 @@ class Progress:
             "" if self.loss is None else f"loss {self.loss:.3f}",
             f"{self.pace:,.0f} tokens/s" if self.pace else "",
             self.score,
-            "" if left is None else f"about {duration(left)} left for all",
+            "" if left is None else f"about {format_duration(left)} left for all",
         ]
         return ", ".join(part for part in parts if part)
 
@@ -129,7 +130,7 @@ def overview(running: Collection[tuple[str, Progress]], again: int, left: float 
         f"{len(running)} running" + (f" in {places} places" if places > 1 else ""),
         f"{speed:,.0f} tokens/s" if (speed := sum(progress.pace for _, progress in running)) else "",
         f"{again} handed out again" if again else "",
-        "" if left is None else f"about {duration(left)} left",
+        "" if left is None else f"about {format_duration(left)} left",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -10,14 +10,25 @@ from typing import Protocol
 
 from oof.metrics.metric_registry import Metric
 from pipeline.data.competition import Competition
-from pipeline.data.fold_assignment import Folds
-from pipeline.display import duration, say
+from pipeline.data.fold_assignment import FoldAssignment
+from pipeline.display import format_duration, print_line
 from pipeline.engines import Engine, Hear, Wish
-from pipeline.fits.events import Began, EpochEnded, Event, Failed, Finished, Left, Lost, Order, Saved, Stepped
-from pipeline.fits.inputs import Shared, scores_line, shared_of
+from pipeline.fits.events import (
+    CheckpointSaved,
+    EpochEnded,
+    Event,
+    FitFailed,
+    FitFinished,
+    FitInterrupted,
+    FitLost,
+    FitRequest,
+    FitStarted,
+    StepsTaken,
+)
+from pipeline.fits.inputs import FitInputs, build_inputs, format_scores
 from pipeline.fits.job import Job
-from pipeline.fits.outputs import note_failure
-from pipeline.fits.timing import Load, Pace, earlier_fits
+from pipeline.fits.outputs import write_failure
+from pipeline.fits.timing import FitLoad, Pace, learn_from_finished
 from pipeline.scheduling.budget import Agenda, Budget
 from pipeline.scheduling.forecast import Done, loads_to_do, reach, time_to_come
 from pipeline.scheduling.live_status import MOST, Live, Running, Snapshot
@@ -31,7 +42,9 @@ TRIES = 5  # times that a fit may be lost without a checkpoint in between
 class MakeEngine(Protocol):
     """Makes the engine that does the fits."""
 
-    def __call__(self, *, shared: Shared, fits: int, hear: Hear, wish: Wish, clock: Callable[[], float]) -> Engine: ...
+    def __call__(
+        self, *, shared: FitInputs, fits: int, hear: Hear, wish: Wish, clock: Callable[[], float]
+    ) -> Engine: ...
 
 
 @dataclass
@@ -92,24 +105,24 @@ class Work:
         """Take note of what an engine tells of a fit."""
         out = self.out[place]
         match event:
-            case Began(where):
+            case FitStarted(where):
                 out.where = where
-            case Stepped():
+            case StepsTaken():
                 out.pace = event.pace
                 out.progress.step(event)
-                if not self.told and event.pace.telling:
+                if not self.told and event.pace.is_reliable:
                     self.tell(time_to_come(self.agenda, place, event.pace, self._waiting()))
             case EpochEnded(epoch):
-                out.progress.epoch(epoch, self.jobs[place].settings.get("epochs", 1))
-            case Saved():
+                out.progress.show_epoch(epoch, self.jobs[place].epochs)
+            case CheckpointSaved():
                 self.lost[place] = 0
-            case Lost(why):
+            case FitLost(why):
                 self._lost(place, why)
-            case Left(seconds):
+            case FitInterrupted(seconds):
                 self._left(place, seconds)
-            case Failed():
+            case FitFailed():
                 self._failed(place, event)
-            case Finished():
+            case FitFinished():
                 self._finished(place, event)
         if self.overview is None:
             self.live.note(self.snapshot)
@@ -118,7 +131,7 @@ class Work:
         """Say how long it will take, above the progress bar."""
         self.told = True
         for line in lines:
-            say(f"  {line}")
+            print_line(f"  {line}")
 
     def seconds_left(self) -> float | None:
         """Seconds until all is done; None while unknown."""
@@ -126,15 +139,15 @@ class Work:
         known = [rest for rest in running if rest is not None]
         return self.agenda.seconds_left(self._waiting(), known) if len(known) == len(running) else None
 
-    def _waiting(self) -> list[Load]:
+    def _waiting(self) -> list[FitLoad]:
         """What is handed out and has not begun."""
         return [out.pace.load for out in self.out.values() if not out.where]
 
     def _rests(self) -> list[float | None]:
         """Seconds that those still need which have begun."""
-        guess = self.agenda.estimates.seconds
+        guess = self.agenda.estimates.estimate_seconds
         began = [out.pace for out in self.out.values() if out.where]
-        return [pace.rest if pace.telling else guess(pace.load) for pace in began]
+        return [pace.rest if pace.is_reliable else guess(pace.load) for pace in began]
 
     def snapshot(self) -> Snapshot:
         """How it stands."""
@@ -157,7 +170,7 @@ class Work:
             behind = round((whole or 0) * job.share_done)
             steps = None if whole is None else whole - behind
             self.out[place] = Out(Pace(load, steps, self.clock()), self._progress(job, whole, behind))
-            engine.start(place, Order(job, load, steps, self.terms.interval))
+            engine.start(place, FitRequest(job, load, steps, self.terms.interval))
         return bool(self.out)
 
     def _progress(self, job: Job, steps: int | None, behind: int) -> Progress:
@@ -181,21 +194,21 @@ class Work:
         self.ended += 1
         return self.jobs[place], f"[{self.ended}/{len(self.jobs)}]"
 
-    def _finished(self, place: int, event: Finished) -> None:
+    def _finished(self, place: int, event: FitFinished) -> None:
         job, which = self._take(place)
         self.agenda.done(place, event.seconds, event.start)
         left = self.seconds_left() if self.agenda.waiting or self.out else None
-        about = "" if left is None else f", about {duration(left)} left"
-        say(f"{which} {job.title}: {_said(job, event, self.metric)}, {duration(event.seconds)}{about}")
+        about = "" if left is None else f", about {format_duration(left)} left"
+        print_line(f"{which} {job.title}: {_said(job, event, self.metric)}, {format_duration(event.seconds)}{about}")
         if not self.told and left is not None:
             self.tell(reach(self.agenda, [rest for rest in self._rests() if rest is not None]))
 
-    def _failed(self, place: int, event: Failed) -> None:
+    def _failed(self, place: int, event: FitFailed) -> None:
         job, which = self._take(place)
         self.agenda.drop(place)
-        note_failure(job, event)
-        self.failed.append(f"{job.title}: {event.said}")
-        say(f"{which} failed: {self.failed[-1]}; the others go on")
+        write_failure(job, event)
+        self.failed.append(f"{job.title}: {event.reason}")
+        print_line(f"{which} failed: {self.failed[-1]}; the others go on")
 
     def _left(self, place: int, seconds: float) -> None:
         self.out.pop(place).progress.close()
@@ -203,13 +216,13 @@ class Work:
         self.leaving = True
         job = self.jobs[place]
         if share := job.share_done:
-            say(f"{job.title}: left after {duration(seconds)}, saved at {share:.0%} of its steps")
+            print_line(f"{job.title}: left after {format_duration(seconds)}, saved at {share:.0%} of its steps")
 
     def _lost(self, place: int, why: str) -> None:
         job, begun = self.jobs[place], bool(self.out[place].where)
         self.lost[place] += begun  # of one that had not begun nothing is lost
         if self.lost[place] == TRIES:
-            self._failed(place, Failed(f"lost {TRIES} times, the last time because {why}"))
+            self._failed(place, FitFailed(f"lost {TRIES} times, the last time because {why}"))
             return
         self.out.pop(place).progress.close()
         self.agenda.put_back(place)
@@ -217,13 +230,13 @@ class Work:
         if begun:
             stopping = self.leaving or self.terms.stop.number is not None
             then = "saved" if stopping else "it is done again from"
-            say(f"{job.title}: lost, {why}; {then} {job.share_done:.0%} of its steps")
+            print_line(f"{job.title}: lost, {why}; {then} {job.share_done:.0%} of its steps")
 
 
 def do_jobs(
     jobs: Sequence[Job],
     competition: Competition,
-    split: Folds,
+    split: FoldAssignment,
     budget: Budget,
     terms: Terms,
     make_engine: MakeEngine,
@@ -237,25 +250,26 @@ def do_jobs(
 
     loads, to_do = loads_to_do(jobs, competition, split)
     begun = {job.variant for job in jobs if job.state != "fit"}
-    leavable = [place for place, (job, _) in enumerate(to_do) if job.state == "fit" and not job.linear]
-    agenda = Agenda([load for _, load in to_do], begun, budget, earlier_fits(jobs, loads), leavable)
+    leavable = [place for place, (job, _) in enumerate(to_do) if job.state == "fit" and not job.is_linear]
+    agenda = Agenda([load for _, load in to_do], begun, budget, learn_from_finished(jobs, loads), leavable)
     live = Live(jobs[0].folder.parents[4], budget.clock)
     work = Work([job for job, _ in to_do], agenda, terms, competition.metric, live)
 
     def steps_of(job: Job) -> int | None:
-        return run_fit.steps_of(job, len(split.train(job.fold)))
+        return run_fit.count_steps(job, len(split.train(job.fold)))
 
-    shared = shared_of(competition, split)
+    shared = build_inputs(competition, split)
     work.do(make_engine(shared=shared, fits=len(to_do), hear=work.hear, wish=work.wish, clock=budget.clock), steps_of)
-    left = [agenda.estimates.seconds(load) for load in agenda.waiting.values()]
+    left = [agenda.estimates.estimate_seconds(load) for load in agenda.waiting.values()]
     one = fmean(each for each in left if each is not None) if left and None not in left else None
     return Done([work.jobs[place] for place in agenda.waiting], agenda.seconds_left(), one, work.failed)
 
 
-def _said(job: Job, event: Finished, metric: Metric) -> str:
+def _said(job: Job, event: FitFinished, metric: Metric) -> str:
     """What a finished fit gave."""
     if job.state == "predict":
         return "test table predicted"
-    halved = event.marker["provenance"].get("micro_batch_tokens")
+    assert event.marker is not None
+    halved = event.marker.provenance.micro_batch_tokens
     short = f", memory was short: {halved} tokens at once" if halved else ""
-    return scores_line(event.marker["epochs"][-1]["scores"], metric) + short
+    return format_scores(event.marker.epochs[-1].scores, metric) + short

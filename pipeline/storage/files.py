@@ -1,6 +1,6 @@
-"""Files that are either whole or not there.
+"""Atomic files: each is either complete or not there.
 
-Everything Poolblend writes goes through `atomic` or `together`: a temporary folder beside the target, fsync, then a
+Everything Poolblend writes goes through `write_atomically` or `write_together`: a temporary folder beside the target, fsync, then a
 rename. A reader never sees half a file, and a crash leaves the former one in place.
 """
 
@@ -12,43 +12,43 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-PREFIX = ".poolblend-"  # of temporary folders; libraries leave files of their own in there when they are killed
+PREFIX = ".poolblend-"  # of temporary folders; killed libraries leave files in them
 NUMBER = re.compile(r"(?:os error|errno) (\d+)", re.IGNORECASE)
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on a clean exit it is synced to disk and takes the place of `path`.
 
     It has the name of `path`, because some writers choose their format by it. On an error it is removed and `path`
     stays as it was. Raises OSError for a full disk or a folder that cannot be written, whatever the writer makes of it.
     """
-    with together(path) as (temporary,):
+    with write_together(path) as (temporary,):
         yield temporary
 
 
 @contextmanager
-def together(*paths: Path) -> Iterator[list[Path]]:
-    """`atomic` for several files: all are on the disk before the first takes its place, and the last goes last."""
+def write_together(*paths: Path) -> Iterator[list[Path]]:
+    """Yield temporary paths for several files: all are on the disk before the first is renamed, the last one goes last."""
     with ExitStack() as stack:
-        temporaries = [stack.enter_context(_beside(path)) for path in paths]
+        temporaries = [stack.enter_context(_make_temporary(path)) for path in paths]
         modes = [temporary.stat().st_mode for temporary in temporaries]
-        with plainly(paths[0]):
+        with raise_plain_errors(paths[0]):
             yield temporaries
         for path, temporary, mode in zip(paths, temporaries, modes, strict=True):
-            with plainly(path):
+            with raise_plain_errors(path):
                 temporary.chmod(mode)  # safetensors makes files that their owner alone can read
-                sync(temporary)
+                sync_to_disk(temporary)
         for path, temporary in zip(paths, temporaries, strict=True):
             temporary.replace(path)
         for folder in {path.parent for path in paths}:
-            sync(folder)
+            sync_to_disk(folder)
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A path of that name in a folder beside it, which is gone afterwards."""
-    with plainly(path):
+def _make_temporary(path: Path) -> Iterator[Path]:
+    """Yield a path of that name in a temporary folder beside it, which is removed afterwards."""
+    with raise_plain_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent))
     try:
@@ -59,8 +59,8 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def plainly(path: Path) -> Iterator[None]:
-    """Raise the machine's own OSError, about `path`, for what Rust, Arrow or a temporary name make of it."""
+def raise_plain_errors(path: Path) -> Iterator[None]:
+    """Raise an OSError about `path` in place of the errors that Rust, Arrow or a temporary name make of it."""
     try:
         yield
     except Exception as error:
@@ -71,15 +71,15 @@ def plainly(path: Path) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def sweep(folder: Path, *, below: bool = True) -> None:
-    """Remove what killed processes left in `folder` and `below`. Only for whoever may write there alone."""
+def remove_temporaries(folder: Path, *, below: bool = True) -> None:
+    """Remove temporary folders of killed processes in `folder` and `below`. Only for the holder of its lock."""
     find = folder.rglob if below else folder.glob
     for left in list(find(f"{PREFIX}*")):
         shutil.rmtree(left, ignore_errors=True)
 
 
-def sync(path: Path) -> None:
-    """Flush a file, or a directory's list of names, to the disk."""
+def sync_to_disk(path: Path) -> None:
+    """Flush a file, or the names in a directory, to the disk."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open a directory
         return
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Locks: one process at a time writes a part of a run. The system lets go of a lock when its process dies."""
+"""Locks: one process at a time writes a part of a run. The system releases a lock when its process dies."""
 
 import os
 import platform
@@ -10,31 +10,31 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.errors import PipelineError
-from pipeline.storage.files import plainly
+from pipeline.storage.files import raise_plain_errors
 
-LOOK = 0.3  # seconds to wait for a lock that somebody may just be looking at
+WAIT_SECONDS = 0.3  # another process may test the lock at this moment
 
 
 @contextmanager
-def only_one(root: Path, verb: str) -> Iterator[None]:
-    """Hold the run directory `root` for a verb. Raises PipelineError that says who does, if another process has it."""
+def hold_lock(root: Path, verb: str) -> Iterator[None]:
+    """Hold the lock of the run directory `root` for a command. Raises PipelineError if another process holds it."""
     path, existed = root / f".{verb}.lock", root.exists()
-    with plainly(path):
+    with raise_plain_errors(path):
         root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        with plainly(path):
-            lock.acquire(timeout=LOOK)
+        with raise_plain_errors(path):
+            lock.acquire(timeout=WAIT_SECONDS)
     except Timeout as error:
         raise PipelineError(
-            f"`{verb}` already works on run {root.name}: {_holder(path)}; wait until it is done, or stop it"
+            f"`{verb}` already works on run {root.name}: {_read_holder(path)}; wait until it is done, or stop it"
         ) from error
     try:
-        with plainly(path):
+        with raise_plain_errors(path):
             path.write_text(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
         yield
     finally:
-        with suppress(OSError):  # whoever waits for a removed file notices; Windows removes no open one
+        with suppress(OSError):  # a waiting process notices a removed file; Windows removes no open one
             path.unlink()
         lock.release()
         with suppress(OSError):  # a run that was refused leaves nothing behind
@@ -42,8 +42,8 @@ def only_one(root: Path, verb: str) -> Iterator[None]:
                 root.rmdir()
 
 
-def held(root: Path, verb: str) -> bool:
-    """Whether a process holds a run for a verb now."""
+def is_locked(root: Path, verb: str) -> bool:
+    """Return True if a process holds the lock of a run for a command."""
     path = root / f".{verb}.lock"
     if not path.exists():
         return False
@@ -56,8 +56,8 @@ def held(root: Path, verb: str) -> bool:
     return False
 
 
-def _holder(path: Path) -> str:
+def _read_holder(path: Path) -> str:
     try:
         return path.read_text() or "another process"
-    except OSError:  # Windows lets nobody read a locked file
+    except OSError:  # on Windows a locked file cannot be read
         return "another process"

@@ -1,12 +1,11 @@
-"""A run directory: where each leaf package's folder is, and the effective config of the run."""
+"""A run directory: the folder of each leaf package, and the effective config of the run."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.run_config import Config, effective_yaml
 from pipeline.errors import PipelineError
-from pipeline.storage.files import atomic
+from pipeline.storage.files import write_atomically
 
 CONFIG = "config.yaml"
 REPORT_PAGE, REPORT_FOLDER = "report.html", "report"
@@ -40,24 +39,23 @@ class RunDirectory:
         return self.root / "submissions"
 
 
-def run_directory(config: Config, folder: Path) -> RunDirectory:
-    """The run directory of a config that lies in `folder`; nothing is created."""
-    return RunDirectory(folder / "runs" / config.run)
+def locate_run(base: Path, name: str) -> RunDirectory:
+    """Return the directory of a run beside its config, which lies in `base`; nothing is created."""
+    return RunDirectory(base / "runs" / name)
 
 
-def save_config(run: RunDirectory, config: Config) -> None:
-    """Keep the effective config, defaults included, in the run, under a line that vouches for the others."""
-    text = effective_yaml(config)
-    with atomic(run.root / CONFIG) as temporary:
-        temporary.write_text(_vouched(text), encoding="utf-8")
+def save_config(directory: RunDirectory, text: str) -> None:
+    """Write the effective config, defaults included, into the run, under a line with the checksum of the others."""
+    with write_atomically(directory.root / CONFIG) as temporary:
+        temporary.write_text(_add_checksum_line(text), encoding="utf-8")
 
 
 def check_config(path: Path) -> None:
-    """Raise PipelineError if the config that a run keeps was changed since."""
+    """Raise PipelineError if the config in a run was changed since it was written."""
     _, _, text = path.read_text(encoding="utf-8", errors="replace").partition("\n")
-    if path.read_bytes() != _vouched(text).encode():
-        raise PipelineError(f"{path} is damaged or was changed since it was written: train writes it anew")
+    if path.read_bytes() != _add_checksum_line(text).encode():
+        raise PipelineError(f"{path} is damaged or was changed since it was written: train writes it again")
 
 
-def _vouched(text: str) -> str:
+def _add_checksum_line(text: str) -> str:
     return f"# sha256 of the lines below: {hashlib.sha256(text.encode()).hexdigest()}\n{text}"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.spec import LinearVariantSpec, NeuralVariantSpec, TrainingSpec
-from models.store import NOT_HASHED, build_recipe, derive_seed, differences, digest, fingerprint
+from models.store import NOT_HASHED, build_recipe, derive_seed, describe_differences, digest, compute_fingerprint
 
 
 def settings(**given: Any) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def settings(**given: Any) -> dict[str, Any]:
 
 def fit_of(**given: Any) -> str:
     recipe = build_recipe(given.pop("settings", settings()), given.pop("backbone", "b" * 64))
-    return fingerprint(recipe, **({"variant": "mean", "seed": 1, "fold": 0, "rows": "r"} | given))
+    return compute_fingerprint(recipe, **({"variant": "mean", "seed": 1, "fold": 0, "rows": "r"} | given))
 
 
 def test_a_digest_depends_on_values_and_not_on_the_order_of_keys() -> None:
@@ -100,6 +100,6 @@ def test_derived_seeds_differ_and_are_the_same_everywhere() -> None:
 
 def test_differences_are_told_as_a_user_reads_them() -> None:
     old, new = build_recipe(settings(), "b"), build_recipe(settings(learning_rate=3e-5, clip_norm=None), "b")
-    assert differences(old, new) == ["clip_norm 1.0 -> null", "learning_rate 5e-05 -> 3e-05"]
-    assert differences(old, old) == []
-    assert differences({"a": "x" * 100}, {}) == [f'a "{"x" * 36}... -> null']
+    assert describe_differences(old, new) == ["clip_norm 1.0 -> null", "learning_rate 5e-05 -> 3e-05"]
+    assert describe_differences(old, old) == []
+    assert describe_differences({"a": "x" * 100}, {}) == [f'a "{"x" * 36}... -> null']

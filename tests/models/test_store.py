@@ -6,45 +6,45 @@ from models import ModelError
 from models.store import (
     MARKER,
     RECIPE,
-    finished_fits,
-    fit_folder,
+    count_finished_fits,
+    locate_fit,
     read_json,
     read_marker,
-    recipe_folder,
-    test_part,
-    valid_part,
+    locate_recipe,
+    locate_test_part,
+    locate_valid_part,
     write_json,
 )
 
-test_part.__test__ = False  # a path, for all its name
+locate_test_part.__test__ = False  # a path, for all its name
 OLD, NEW = {"epochs": 1}, {"epochs": 2}
 
 
 def finish(root: Path, recipe: dict[str, int], fold: int, fingerprint: str = "f") -> Path:
-    folder = fit_folder(root, "mean", recipe, 1, fold)
+    folder = locate_fit(root, "mean", recipe, 1, fold)
     folder.mkdir(parents=True)
-    write_json(recipe_folder(root, "mean", recipe) / RECIPE, recipe)
+    write_json(locate_recipe(root, "mean", recipe) / RECIPE, recipe)
     write_json(folder / MARKER, {"fingerprint": fingerprint})
     return folder
 
 
 def test_an_edited_recipe_finds_its_own_place_and_a_reverted_one_the_former(tmp_path: Path) -> None:
-    old, new = (fit_folder(tmp_path, "mean", recipe, 7, 3) for recipe in (OLD, NEW))
+    old, new = (locate_fit(tmp_path, "mean", recipe, 7, 3) for recipe in (OLD, NEW))
     assert old != new
-    assert old == fit_folder(tmp_path, "mean", dict(OLD), 7, 3)
+    assert old == locate_fit(tmp_path, "mean", dict(OLD), 7, 3)
     assert old.relative_to(tmp_path).parts[0] == "mean"
-    assert old.relative_to(recipe_folder(tmp_path, "mean", OLD)) == Path("seed-7/fold-3")
-    assert len(recipe_folder(tmp_path, "mean", OLD).name) == 8
-    assert fit_folder(tmp_path, "mean", OLD, 7, "all").name == "fold-all"
+    assert old.relative_to(locate_recipe(tmp_path, "mean", OLD)) == Path("seed-7/fold-3")
+    assert len(locate_recipe(tmp_path, "mean", OLD).name) == 8
+    assert locate_fit(tmp_path, "mean", OLD, 7, "all").name == "fold-all"
 
 
 def test_parts_are_named_by_member_and_table(tmp_path: Path) -> None:
-    assert valid_part(tmp_path, "shared.cls").name == "shared.cls.valid.parquet"
-    assert test_part(tmp_path, "shared.cls", "0123456789abcdef").name == "shared.cls.test-01234567.parquet"
+    assert locate_valid_part(tmp_path, "shared.cls").name == "shared.cls.valid.parquet"
+    assert locate_test_part(tmp_path, "shared.cls", "0123456789abcdef").name == "shared.cls.test-01234567.parquet"
 
 
 def test_a_fit_without_a_marker_never_happened(tmp_path: Path) -> None:
-    folder = fit_folder(tmp_path, "mean", OLD, 1, 0)
+    folder = locate_fit(tmp_path, "mean", OLD, 1, 0)
     assert read_marker(folder, "f") is None
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(b"whole")
@@ -71,13 +71,13 @@ def test_a_damaged_marker_is_one_sentence(content: bytes, tmp_path: Path) -> Non
 
 
 def test_only_fits_with_a_marker_are_finished(tmp_path: Path) -> None:
-    record = recipe_folder(tmp_path, "mean", OLD) / RECIPE
-    assert finished_fits(record) == 0
+    record = locate_recipe(tmp_path, "mean", OLD) / RECIPE
+    assert count_finished_fits(record) == 0
     for fold in (0, 1):
         folder = finish(tmp_path, OLD, fold)
-    assert finished_fits(record) == 2
+    assert count_finished_fits(record) == 2
     (folder / MARKER).unlink()
-    assert finished_fits(record) == 1
+    assert count_finished_fits(record) == 1
 
 
 def test_json_is_readable_and_the_same_each_time(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.sites import Site as Place
 from models.store import write_json
-from pipeline.storage.checksums import unseal, write_sealed
+from pipeline.storage.checksums import verify_sealed, write_sealed
 
 Row = dict[str, Any]
 TRAIN, TEST = 48, 12
@@ -75,7 +75,7 @@ class Site(Place):
     def reseal(self, marker: Path, **changes: Any) -> None:
         """Change keys of a marker as if its fit had written them."""
         value = json.loads(marker.read_text(encoding="utf-8"))
-        body = unseal(value, marker, "")
+        body = verify_sealed(value, marker, "")
         write_sealed(marker, write_json, {**body, **changes}, body["files"])
 
     def trained(self) -> dict[str, int]:

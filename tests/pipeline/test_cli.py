@@ -121,7 +121,7 @@ def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert run.main(["schema"]) == 2
     assert capsys.readouterr().err == (
         "error: No space left on device: runs/r/fit.json; "
-        "make room, then the same command goes on from what is finished\n"
+        "make room, then the same command continues\n"
     )
 
 

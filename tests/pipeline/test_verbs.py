@@ -165,8 +165,8 @@ def test_several_poolings_on_one_encoder_join_every_blend_by_name(make_site: Mak
         out = site.ok("blend", f"blend.method={method}")
         assert all(f"\n{member} " in out for member in members)
         blend = read_blend(site.root / "oof" / "blend.json")
-        assert blend["members"] == members
-        assert method in ("auto", blend["method"])
+        assert blend.members == members
+        assert method in ("auto", blend.method)
         assert "in-sample" in out
         assert "cross-fitted" in out
         for name in ("blend.parquet", "blend.test.parquet"):
@@ -188,7 +188,7 @@ def test_the_equal_mean_is_the_mean_of_the_members(blended: Blended) -> None:
 def test_blend_members_restricts_the_blend_and_names_what_is_not_there(blended: Blended) -> None:
     site = blended("binary")
     site.ok("blend", "blend.members=[tfidf]")
-    assert read_blend(site.root / "oof" / "blend.json")["members"] == ["tfidf"]
+    assert read_blend(site.root / "oof" / "blend.json").members == ["tfidf"]
     done = site.run("blend", "blend.members=[tfid]")
     assert done.code == 2
     assert "blend.members names 'tfid', which is not a finished member; did you mean 'tfidf'?" in done.err
@@ -252,7 +252,7 @@ def test_labels_are_submitted_with_a_fitted_threshold(make_site: MakeSite) -> No
     site.ok("train")
     site.ok("blend")
     blend = read_blend(site.root / "oof" / "blend.json")
-    [threshold] = blend["thresholds"]
+    [threshold] = blend.thresholds
     assert 0 < threshold < 0.5
     assert " 12 rows, labels, " in site.ok("submit")
     found = frame(site, "runs/r/submissions/submission.csv")

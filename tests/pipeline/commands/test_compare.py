@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
-from oof.selection.bootstrap import Resamples
-from pipeline.blending.blend_summary import correlation
-from pipeline.blending.compare_summary import describe
+from oof.selection.bootstrap import BootstrapDraws
+from pipeline.blending.blend_summary import format_correlation
+from pipeline.blending.compare_summary import describe_comparison
 
 MakeSite = Callable[..., Any]
 CLASSES = ["when", "where", "who"]
@@ -88,14 +88,14 @@ def test_verdicts_compare_poolings_of_one_recipe_only(site: Any) -> None:
     site.ok("compare")
     groups = [one["poolings"] for one in comparison(site)["verdicts"]]
     assert groups == [["mean", "max", "cls"], ["both.cls", "both.mean"]]
-    first, second = describe(comparison(site)).splitlines()[:2]
+    first, second = describe_comparison(comparison(site)).splitlines()[:2]
     assert " among 3 variants with fits of their own (mean, max, cls): " in first
     assert " among 2 heads of one encoder (both.cls, both.mean): " in second
 
 
 def test_a_correlation_below_one_never_reads_as_one() -> None:
     known = {0.994: "0.99", 0.9951: "0.995", 0.99999: "0.999", -0.9996: "-0.999", 1.0: "1.00", 1 - 1e-12: "1.00"}
-    assert {value: correlation(value) for value in known} == known
+    assert {value: format_correlation(value) for value in known} == known
 
 
 def test_seeds_of_one_pooling_are_held_against_as_many_poolings(site: Any) -> None:
@@ -156,7 +156,7 @@ def test_rows_of_one_text_are_drawn_together(linear_site: MakeSite) -> None:
         files = (site.root / "models" / name).rglob("*.valid.parquet")
         frame = pd.concat([pd.read_parquet(file) for file in files]).set_index("id").sort_index()
         said[name] = frame["target"].to_numpy()
-    draws = Resamples(48, pd.factorize(np.array([row["text"] for row in rows]))[0])
+    draws = BootstrapDraws(48, pd.factorize(np.array([row["text"] for row in rows]))[0])
     taken = [np.repeat(np.arange(48), counts.astype(int)) for counts in draws]
     gains = [log_loss(answers[i], said["a"][i]) - log_loss(answers[i], said["b"][i]) for i in taken]
     members = comparison(site)["members"]
@@ -250,7 +250,7 @@ def test_each_finding_is_a_sentence(site: Any, finding: str, limit: float | None
     found = comparison(site)
     verdict = {**found["verdicts"][0], "better": "max", "worse": "cls", "gain": 0.1, "interval": [0.05, 0.15]}
     found["verdicts"] = [{**verdict, "finding": finding, "seed_limit": limit}]
-    first = describe(found).splitlines()[0]
+    first = describe_comparison(found).splitlines()[0]
     assert re.search(said.replace("{group}", re.escape("3 variants with fits of their own (mean, max, cls)")), first)
     assert first.endswith("This holds for all pairs of the 3 at once.")
 
@@ -263,7 +263,7 @@ def test_of_many_members_the_pairs_most_and_least_alike_are_shown(site: Any) -> 
     rng = np.random.default_rng(0)
     alike = np.triu(rng.uniform(size=(12, 12)), 1)
     found["error_correlations"] = (alike + alike.T).tolist()
-    shown = re.findall(r"^(m\d+), (m\d+) +(\d\.\d\d)$", describe(found), re.M)
+    shown = re.findall(r"^(m\d+), (m\d+) +(\d\.\d\d)$", describe_comparison(found), re.M)
     values = np.sort(alike[np.triu_indices(12, 1)])[::-1]
     assert [value for *_, value in shown] == [f"{value:.2f}" for value in [*values[:5], *values[-5:]]]
     assert all(f"{alike[int(a[1:]), int(b[1:])]:.2f}" == value for a, b, value in shown)

@@ -1,4 +1,4 @@
-"""The verb `report`: a page that is whole, shows a stranger's text instead of doing it, and says what is missing."""
+"""The verb `report`: a complete page that escapes untrusted text and names what is missing."""
 
 import base64
 import hashlib
@@ -19,14 +19,14 @@ import pytest
 from models.store import write_json
 from pipeline.config.run_config import read_config
 from pipeline.reporting.blend_verdict import draw_weights
-from pipeline.reporting.calibration import reliability
-from pipeline.reporting.hard_rows import _in_doubt
-from pipeline.reporting.html_page import _opening
-from pipeline.reporting.sources import read_sources
-from pipeline.reporting.svg_figure import COLOURS, picture
-from pipeline.reporting.train_test_shift import Shift, shift
-from pipeline.storage.checksums import checksum, unseal, write_sealed
-from pipeline.storage.locks import only_one
+from pipeline.reporting.calibration import compute_reliability
+from pipeline.reporting.hard_rows import _find_doubtful_rows
+from pipeline.reporting.html_page import _capitalise
+from pipeline.reporting.report_inputs import read_inputs
+from pipeline.reporting.svg_figure import COLOURS, draw_figure
+from pipeline.reporting.train_test_shift import Shift, compute_shift
+from pipeline.storage.checksums import compute_checksum, verify_sealed, write_sealed
+from pipeline.storage.locks import hold_lock
 
 Blended = Callable[[str], Any]
 MakeSite = Callable[..., Any]
@@ -95,7 +95,7 @@ OF_TASK = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_gives_a_page_that_is_whole_and_asks_for_nothing(blended: Blended, task: str) -> None:
+def test_every_task_gives_a_complete_page_that_loads_nothing(blended: Blended, task: str) -> None:
     site = blended(task)
     site.ok("compare")
     found = page(site)
@@ -126,7 +126,7 @@ def test_the_page_says_what_the_blend_and_the_comparison_hold(blended: Blended, 
     assert [one for one in compared["adds"] if f"{one['gain']:+.5f}" not in text] == []
 
 
-def test_the_blend_keeps_the_rungs_it_was_held_against(blended: Blended) -> None:
+def test_the_blend_keeps_the_candidates_it_was_selected_from(blended: Blended) -> None:
     site = blended("multiclass")
     blend = json.loads((site.root / "oof" / "blend.json").read_text())
     rungs = {rung["method"]: rung for rung in blend["rungs"]}
@@ -155,7 +155,7 @@ def test_the_same_run_gives_the_same_bytes(blended: Blended) -> None:
 
     def made() -> dict[str, str]:
         site.ok("report")
-        return {path.name: checksum(path) for path in [site.root / "report.html", *(site.root / "report").iterdir()]}
+        return {path.name: compute_checksum(path) for path in [site.root / "report.html", *(site.root / "report").iterdir()]}
 
     assert made() == made()
 
@@ -205,7 +205,7 @@ def test_what_is_missing_is_said_with_the_command_that_fills_it(linear_site: Mak
     assert not (site.root / "report.html").exists()
     site.ok("train")
     text = page(site).text
-    for said, verb in (("here is no blend yet", "blend"), ("obody has compared the members yet", "compare")):
+    for said, verb in (("here is no blend yet", "blend"), ("he members have not been compared yet", "compare")):
         assert said in text
         assert f"python run.py {verb} --config" in text
     assert "No member learns in epochs" in text
@@ -234,10 +234,10 @@ def test_without_a_whole_member_the_folds_that_one_covers_are_named(make_site: M
     assert f"{less} 1\n" in site.run("report", "--folds", "0,1").err
 
 
-def again(site: Any) -> list[list[str]]:
-    """The words of the commands that the page gives to make the run again."""
+def commands_of_page(site: Any) -> list[list[str]]:
+    """The words of the commands that the page gives to reproduce the run."""
     html = (site.root / "report.html").read_text(encoding="utf-8")
-    [block] = re.findall(r'<h2 id="again-h">.*?<code>(.*?)</code>', html, re.S)
+    [block] = re.findall(r'<h2 id="reproduce-h">.*?<code>(.*?)</code>', html, re.S)
     return [shlex.split(unescape(line))[2:] for line in block.splitlines()]
 
 
@@ -247,12 +247,12 @@ def test_the_commands_of_the_page_make_what_is_in_the_run_and_no_more(make_site:
     override = "variants.tfidf.strength=2.0"
     site.ok("train", "--only", "tfidf", *part, override)
     site.ok("report", *part, override)
-    assert [words[0] for words in again(site)] == ["train", "report"]
+    assert [words[0] for words in commands_of_page(site)] == ["train", "report"]
     for verb in ("blend", "submit"):
         site.ok(verb, *(part if verb == "blend" else []), override)
     site.ok("report", *part, override)
     assert f"run.py status --config {site.folder / 'config.yaml'} {override} --deep" in page(site, *part, override).text
-    commands = again(site)
+    commands = commands_of_page(site)
     assert [words[0] for words in commands] == ["train", "blend", "submit", "report"]
     for verb, *words in commands:
         site.ok(verb, *words[2:], "run=again")
@@ -260,7 +260,7 @@ def test_the_commands_of_the_page_make_what_is_in_the_run_and_no_more(make_site:
 
 
 def steps(site: Any) -> str:
-    """What the page says is to be done next."""
+    """The next steps of the page."""
     site.ok("report")
     html = (site.root / "report.html").read_text(encoding="utf-8")
     [block] = re.findall(r'<ol class="steps">(.*?)</ol>', html, re.S)
@@ -288,17 +288,17 @@ def test_the_next_step_is_the_one_that_is_next(make_site: MakeSite) -> None:
     assert command.format("submit") in steps(site)
 
 
-def test_a_score_is_said_to_flatter_only_where_rows_have_chosen(blended: Blended) -> None:
+def test_a_score_is_called_optimistic_only_where_rows_have_chosen(blended: Blended) -> None:
     site = blended("binary")
     for arguments in (["--folds", "0"], ["blend.members=[tfidf]"], ["blend.method=mean", "blend.finish=false"]):
         site.ok("blend", *arguments)
         text = page(site, *arguments).text
-        assert "Equal weights, which no row has chosen, so it does not flatter" in text
-        assert "tends to flatter" not in text
+        assert "Equal weights, which were not fitted on any row, so it is not optimistic" in text
+        assert "tends to be optimistic" not in text
         assert "No other blend than mean was tried" in text
     site.ok("blend", "blend.method=simplex", "blend.finish=false")
     text = page(site, "blend.method=simplex", "blend.finish=false").text
-    assert "On the rows that chose the weights, so it tends to flatter" in text
+    assert "On the rows that chose the weights, so it tends to be optimistic" in text
     assert "The weights chosen on the other folds" in text
 
 
@@ -318,11 +318,11 @@ def test_the_worst_rows_are_headed_by_what_they_show(blended: Blended, task: str
     assert headings[:6] == ["Id", truth, "Prediction", "Text", size, "Fold"]
 
 
-def test_a_model_that_knows_nothing_doubts_no_label(linear_site: MakeSite) -> None:
+def test_a_weak_model_doubts_no_label(linear_site: MakeSite) -> None:
     site = linear_site("binary")
     site.ok("train")
     assert "The model itself is right for 100.0 % of them (the commonest class would be for 50.0 %)" in page(site).text
-    assert "knows too little" not in page(site).text
+    assert "too weak to doubt" not in page(site).text
     rows = site.rows("train.csv")
     for at, row in enumerate(rows):
         row["target"] = at // 2 % 2  # nothing that a text tells
@@ -330,7 +330,7 @@ def test_a_model_that_knows_nothing_doubts_no_label(linear_site: MakeSite) -> No
     site.ok("train", "run=weak")
     site.ok("report", "run=weak")
     found = Page((site.root.parent / "weak" / "report.html").read_text(encoding="utf-8")).text
-    assert "The model knows too little to doubt a label: of 48 labels it is right for" in found
+    assert "The model is too weak to doubt a label: of 48 labels it is right for" in found
     assert "most in doubt" not in found
 
 
@@ -344,16 +344,16 @@ def test_of_many_doubts_most_are_said_to_be_the_models_own(
     site.write("train.csv", rows)
     site.ok("train")
     few = page(site).text
-    monkeypatch.setattr("pipeline.reporting.hard_rows.MANY", 0.01)
+    monkeypatch.setattr("pipeline.reporting.hard_rows.HIGHEST_SHARE", 0.01)
     many = page(site).text
-    said = ("may be its own mistake as well as the label's", "most of these doubts are mistakes of the model")
+    said = ("may be a mistake of the model as well as of the label", "most of these doubts are mistakes of the model")
     assert [one in text for text in (few, many) for one in said] == [True, False, False, True]
 
 
 def test_a_sentence_has_a_capital_and_a_name_has_its_own() -> None:
     names = {"subset_mean", "tfidf", "both.cls"}
     sentences = ["subset_mean wins: 3", "equal weights win", "tfidf, as asked", "both.cls is left out", "2 fits"]
-    assert [_opening(one, names) for one in sentences] == [sentences[0], "Equal weights win", *sentences[2:]]
+    assert [_capitalise(one, names) for one in sentences] == [sentences[0], "Equal weights win", *sentences[2:]]
 
 
 def test_weights_are_counted_in_words_that_fit() -> None:
@@ -361,7 +361,7 @@ def test_weights_are_counted_in_words_that_fit() -> None:
     assert draw_weights({"a": 1.0}).text == "There is one member only."
     assert draw_weights({"a": 0.5, "b": 0.5}).text == "The 2 members have the same weight."
     assert (
-        draw_weights({"a": 0.0, "b": 1.0}).text == "The largest weight is 1.000, of b; 1 of 2 members weighs nothing."
+        draw_weights({"a": 0.0, "b": 1.0}).text == "The largest weight is 1.000, of b; 1 of 2 members has weight 0."
     )
 
 
@@ -429,25 +429,25 @@ def test_a_changed_or_foreign_file_of_a_report_is_named(blended: Blended) -> Non
     assert site.ok("status", "--deep")
 
 
-LOOK = {"id": "001", "tokens": ["[CLS]", "good", ATTACK], "weights": {"": {"attention": [0.1, 0.7, 0.2]}}}
+TOKEN_WEIGHTS = {"id": "001", "tokens": ["[CLS]", "good", ATTACK], "weights": {"": {"attention": [0.1, 0.7, 0.2]}}}
 
 
-def look(site: Any) -> Path:
-    """Leave the looks of a fit as its training does."""
+def save_token_weights(site: Any) -> Path:
+    """Save the token weights of a fit as its training does."""
     [marker] = (site.root / "models" / "mean").glob("*/seed-*/fold-0/fit.json")
     path = marker.parent / "looks.json"
-    path.write_text(json.dumps({"rows": [LOOK]}))
-    body = unseal(json.loads(marker.read_text()), marker, "")
-    write_sealed(marker, write_json, body, {**body["files"], path.name: checksum(path)})
+    path.write_text(json.dumps({"rows": [TOKEN_WEIGHTS]}))
+    body = verify_sealed(json.loads(marker.read_text()), marker, "")
+    write_sealed(marker, write_json, body, {**body["files"], path.name: compute_checksum(path)})
     return path
 
 
-def test_what_a_pooling_looks_at_is_shaded_and_said_in_words(blended: Blended) -> None:
+def test_token_weights_are_shaded_and_named_in_words(blended: Blended) -> None:
     site = blended("binary")
-    assert "What poolings look at" not in page(site).text
-    path = look(site)
+    assert "Token weights" not in page(site).text
+    path = save_token_weights(site)
     found = page(site)
-    assert "What poolings look at" in found.text
+    assert "Token weights" in found.text
     assert "Most weight: good 70.0 %, <script>alert(1)</script> 20.0 %, [CLS] 10.0 %" in found.text.replace(
         " ,", ","
     ).replace(" %", " %")
@@ -459,14 +459,14 @@ def test_what_a_pooling_looks_at_is_shaded_and_said_in_words(blended: Blended) -
 
 def test_two_reports_at_once_are_refused(blended: Blended) -> None:
     site = blended("binary")
-    with only_one(site.root, "report"):
+    with hold_lock(site.root, "report"):
         assert "`report` already works on run r" in site.run("report").err
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
 def test_calibration_is_that_of_a_slow_loop(blended: Blended, task: str) -> None:
     site = blended(task)
-    sources = read_sources(read_config(site.folder / "config.yaml"), site.folder, None)
+    sources = read_inputs(read_config(site.folder / "config.yaml"), site.folder, None)
     rows = list(zip(sources.ensemble.tolist(), sources.problem.truth.tolist(), strict=True))
     if task == "multiclass":
         events = [(max(p) / sum(p), p.index(max(p)) == own) for p, own in rows]
@@ -474,7 +474,7 @@ def test_calibration_is_that_of_a_slow_loop(blended: Blended, task: str) -> None
         events = [(one, bool(hit)) for p, own in rows for one, hit in zip(p, np.ravel(own), strict=True)]
     bins = [[event for event in events if min(int(event[0] * 10), 9) == at] for at in range(10)]
     apart = [abs(sum(p for p, _ in held) - sum(hit for _, hit in held)) for held in bins]
-    found = reliability(sources)
+    found = compute_reliability(sources)
     assert found is not None
     assert found.counts.tolist() == [len(held) for held in bins]
     assert found.error == pytest.approx(sum(apart) / len(events))
@@ -491,7 +491,7 @@ def test_labels_in_doubt_are_those_of_confident_learning() -> None:
         likely = max(confident, key=lambda k, at=at: P[at, k], default=own)
         if likely != own and P[at, likely] > P[at, own]:
             expected.append((at, likely))
-    places, other = _in_doubt(P, labels)
+    places, other = _find_doubtful_rows(P, labels)
     assert len(expected) > 3
     assert list(zip(places.tolist(), other.tolist(), strict=True)) == expected
 
@@ -515,14 +515,14 @@ def test_shift_tells_other_words_from_the_same_ones() -> None:
     def texts(words: str, rows: int) -> list[tuple[str, ...]]:
         return [(" ".join(rng.choice(words.split(), 8)),) for _ in range(rows)]
 
-    same = shift(texts("the cat sat on a mat and ran", 300), texts("the cat sat on a mat and ran", 200))
-    other = shift(texts("the cat sat on a mat", 300), texts("the cat sat on a mat 中国", 200))
+    same = compute_shift(texts("the cat sat on a mat and ran", 300), texts("the cat sat on a mat and ran", 200))
+    other = compute_shift(texts("the cat sat on a mat", 300), texts("the cat sat on a mat 中国", 200))
     assert same is not None
     assert other is not None
     assert "no difference is shown" in same.meaning
     assert "differ strongly" in other.meaning
     assert set(other.test[:2]) <= {"中", "国"}
-    assert shift([("",)] * 5, [("",)] * 5) is None
+    assert compute_shift([("",)] * 5, [("",)] * 5) is None
 
 
 @pytest.mark.parametrize(
@@ -545,7 +545,7 @@ def test_a_figure_has_plain_colours_in_its_file_and_the_themes_in_the_page() -> 
         axes.bar([0], [1], color=COLOURS["one"])
         axes.set_title("url(#a) #0072b2 $x$ 中")
 
-    made = picture("bars", "Bars & more", "<b>", draw, height=2, header=["a"], rows=[["b"]])
+    made = draw_figure("bars", "Bars & more", "<b>", draw, height=2, header=["a"], rows=[["b"]])
     assert "#0072b2" in made.file
     assert "var(--" not in made.file
     assert "fill: var(--one)" in made.inline

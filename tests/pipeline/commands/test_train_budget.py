@@ -13,7 +13,7 @@ from models.training.loop import Step
 from pipeline.commands.train import train
 from pipeline.config.run_config import read_config
 from pipeline.fits import run_fit
-from pipeline.fits.timing import STEPS, Load, Pace
+from pipeline.fits.timing import STEPS, FitLoad, Pace
 from pipeline.scheduling.budget import Budget
 
 MakeSite = Callable[..., Any]
@@ -25,7 +25,7 @@ class Clock:
     """Time that moves by `fit` seconds with each fit and by `step` seconds with each step."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fit: float = 0.0, step: float = 0.0) -> None:
-        self.now, self.fit, do_fit = 1000.0, fit, run_fit.do_fit
+        self.now, self.fit, do_fit = 1000.0, fit, run_fit.train_job
 
         def timed(*arguments: Any, **more: Any) -> Any:
             *first, on_step, on_epoch, pause = arguments
@@ -38,7 +38,7 @@ class Clock:
             self.now += self.fit
             return outcome
 
-        monkeypatch.setattr(run_fit, "do_fit", timed)
+        monkeypatch.setattr(run_fit, "train_job", timed)
 
     def __call__(self) -> float:
         return self.now
@@ -46,7 +46,7 @@ class Clock:
 
 def trained(site: Any, clock: Clock, seconds: float = math.inf) -> None:
     config = site.folder / "config.yaml"
-    train(read_config(config), site.folder, budget=Budget(seconds, clock.now, clock), again="AGAIN")
+    train(read_config(config), site.folder, budget=Budget(seconds, clock.now, clock), command="AGAIN")
 
 
 def fits(site: Any) -> dict[str, int]:
@@ -205,22 +205,22 @@ def test_status_guesses_for_a_variant_without_fits_from_another_on_the_same_back
 
 
 def test_a_pace_tells_after_some_steps_or_a_few_slow_ones() -> None:
-    load = Load("v", "neural", 300.0, valid=30.0, test=60.0)
+    load = FitLoad("v", "neural", 300.0, valid=30.0, test=60.0)
     fast, slow = Pace(load, 100, 0.0), Pace(load, 100, 0.0)
     for step in range(STEPS + 1):
-        assert not fast.telling
+        assert not fast.is_reliable
         fast.step(5.0 + step)
-    assert fast.telling
+    assert fast.is_reliable
     assert fast.start == 4.0  # before the first step, which took a second as the others did
     assert fast.part.seconds == STEPS
     assert fast.part.load.work == pytest.approx(300.0 * STEPS / 100)
     assert fast.closing == pytest.approx(60.0 / 3)
     for step in range(4):
-        assert not slow.telling
+        assert not slow.is_reliable
         slow.step(30.0 * step)
-    assert slow.telling
+    assert slow.is_reliable
 
 
 def test_a_fit_without_steps_has_no_pace() -> None:
-    pace = Pace(Load("tfidf", "linear", 300.0), None, 0.0)
-    assert (pace.telling, pace.start, pace.closing) == (False, 0.0, 0.0)
+    pace = Pace(FitLoad("tfidf", "linear", 300.0), None, 0.0)
+    assert (pace.is_reliable, pace.start, pace.closing) == (False, 0.0, 0.0)

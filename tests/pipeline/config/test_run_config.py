@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.config.run_config import Config, effective_yaml, read_config, schema
+from pipeline.config.run_config import RunConfig, write_effective_yaml, read_config, build_schema
 from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -195,7 +195,7 @@ def test_a_member_of_several_poolings_and_an_extra_cannot_share_a_file(tmp_path:
 def test_an_override_changes_one_of_the_places_that_share_an_anchor(tmp_path: Path) -> None:
     path = written(tmp_path, BASE.replace("tfidf: {model: tfidf}", "tfidf: &t {model: tfidf}\n  two: *t"))
     config = read_config(path, ["variants.tfidf.char_ngrams=0"])
-    assert [config.settings(name)["char_ngrams"] for name in ("tfidf", "two")] == [0, 4]
+    assert [config.build_variants()[name].settings.char_ngrams for name in ("tfidf", "two")] == [0, 4]
 
 
 def test_of_very_many_problems_the_first_hundred_are_told(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_an_override_that_cannot_be_applied_is_named(tmp_path: Path, override: s
 def test_overrides_change_and_add_keys_and_the_last_one_wins(tmp_path: Path) -> None:
     overrides = ("training.epochs=3", "variants.mean.epochs=4", "variants.new={pooling: cls}", "training.epochs=5")
     config = read_config(written(tmp_path, BASE), (*overrides, "folds.count=7", "competition.metric=log_loss"))
-    assert [config.settings(name)["epochs"] for name in ("mean", "new")] == [4, 5]
+    assert [config.build_variants()[name].settings.epochs for name in ("mean", "new")] == [4, 5]
     assert (config.folds.count, config.competition.metric) == (7, "log_loss")
 
 
@@ -248,9 +248,10 @@ def test_a_byte_order_mark_is_no_part_of_the_config(tmp_path: Path) -> None:
 
 def test_a_variant_takes_the_defaults_of_training_under_its_own_keys(tmp_path: Path) -> None:
     config = read_config(written(tmp_path, BASE), ["training.dropout=0.3", "variants.mean.epochs=1"])
-    settings = config.settings("mean")
-    assert (settings["epochs"], settings["dropout"], settings["batch_size"]) == (1, 0.3, 16)
-    assert "epochs" not in config.settings("tfidf")
+    variants = config.build_variants()
+    settings = variants["mean"].settings
+    assert (settings.epochs, settings.dropout, settings.batch_size) == (1, 0.3, 16)
+    assert not hasattr(variants["tfidf"].settings, "epochs")
 
 
 EVERYTHING = """\
@@ -268,11 +269,11 @@ def test_the_effective_config_reads_back_as_itself(tmp_path: Path) -> None:
         "training.learning_rate=1e-5",
     ]
     config = read_config(written(tmp_path, BASE + EVERYTHING), overrides)
-    (tmp_path / "again.yaml").write_text(effective_yaml(config), encoding="utf-8")
+    (tmp_path / "again.yaml").write_text(write_effective_yaml(config), encoding="utf-8")
     again = read_config(tmp_path / "again.yaml")
     assert again.model_dump() == config.model_dump()
-    assert [again.settings(name) for name in again.variants] == [config.settings(name) for name in config.variants]
-    (tmp_path / "third.yaml").write_text(effective_yaml(again), encoding="utf-8")
+    assert again.build_variants() == config.build_variants()
+    (tmp_path / "third.yaml").write_text(write_effective_yaml(again), encoding="utf-8")
     assert (tmp_path / "third.yaml").read_bytes() == (tmp_path / "again.yaml").read_bytes()
     assert YAML(typ="safe", pure=True).load(tmp_path / "again.yaml")["training"]["batch_size"] == 16
 
@@ -288,8 +289,8 @@ def keys_of(place: Any) -> set[str]:
 
 
 def test_the_schema_is_json_and_describes_every_key() -> None:
-    whole = json.loads(schema())
-    assert set(whole["properties"]) == set(Config.model_fields)
+    whole = json.loads(build_schema())
+    assert set(whole["properties"]) == set(RunConfig.model_fields)
     forms = [whole, *whole["$defs"].values()]
     assert all(form["additionalProperties"] is False for form in forms)
     for form in whole["$defs"].values():
@@ -300,7 +301,7 @@ def test_the_schema_is_json_and_describes_every_key() -> None:
 def test_the_shipped_config_is_valid_and_the_schema_knows_its_keys() -> None:
     config = read_config(ROOT / "config.yaml")
     raw = YAML(typ="safe", pure=True).load(ROOT / "config.yaml")
-    known = keys_of(json.loads(schema()))
+    known = keys_of(json.loads(build_schema()))
     for section, value in raw.items():
         assert section in known
         plain = {key for own in value.values() for key in own} if section == "variants" else set(value)

@@ -8,16 +8,16 @@ import pytest
 
 from pipeline.config.run_config import read_config
 from pipeline.data.competition import load_competition
-from pipeline.data.fold_assignment import Folds, open_folds
-from pipeline.storage.run_directory import run_directory
+from pipeline.data.fold_assignment import FoldAssignment, open_folds
+from pipeline.storage.run_directory import locate_run
 
 MakeSite = Callable[..., Any]
 
 
-def opened(site: Any, *overrides: str) -> Folds:
+def opened(site: Any, *overrides: str) -> FoldAssignment:
     config = read_config(site.folder / "config.yaml", overrides)
-    run = run_directory(config, site.folder)
-    return open_folds(run, config, load_competition(config, site.folder), make=True)
+    competition = load_competition(config.competition, config.submission, site.folder)
+    return open_folds(locate_run(site.folder, config.run), config.folds, competition, make=True)
 
 
 def test_folds_are_made_once_and_read_ever_after(linear_site: MakeSite) -> None:

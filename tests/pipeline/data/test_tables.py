@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from pipeline.data import table_readers
-from pipeline.data.tables import need_columns, read_table, row_ids
+from pipeline.data.tables import require_columns, read_table, read_ids
 from pipeline.errors import PipelineError
 
 ROWS = [
@@ -196,7 +196,7 @@ def test_a_missing_column_is_told_with_the_nearest_one() -> None:
     with pytest.raises(
         PipelineError, match=r"table a\.csv has no column 'text'; did you mean 'texts'\?; it has id, texts"
     ):
-        need_columns(frame, ["id", "text"], Path("a.csv"), "table")
+        require_columns(frame, ["id", "text"], Path("a.csv"), "table")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +209,6 @@ def test_a_missing_column_is_told_with_the_nearest_one() -> None:
 )
 def test_ids_name_each_row_once(ids: list[str], sentence: str) -> None:
     with pytest.raises(PipelineError) as caught:
-        row_ids(pd.DataFrame({"key": ids}, dtype=str), "key", Path("a.csv"), "table")
+        read_ids(pd.DataFrame({"key": ids}, dtype=str), "key", Path("a.csv"), "table")
     assert str(caught.value) == sentence
-    assert row_ids(pd.DataFrame({"key": ["07", "7"]}, dtype=str), "key", Path("a.csv"), "table") == ["07", "7"]
+    assert read_ids(pd.DataFrame({"key": ["07", "7"]}, dtype=str), "key", Path("a.csv"), "table") == ["07", "7"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.data import texts as module
-from pipeline.data.texts import Texts, text_columns, text_warnings
+from pipeline.data.texts import Texts, list_text_columns, find_text_warnings
 from pipeline.errors import PipelineError
 
 FRAME = pd.DataFrame({"title": ["A {b}", ""], "body": ["one", "two"], "who": ["x", "y"]}, dtype=str)
@@ -38,7 +38,7 @@ def test_a_template_is_filled_and_braces_in_a_cell_are_text() -> None:
         ("A {b} [SEP] one, {A {b}}",),
         (" [SEP] two, {}",),
     ]
-    assert text_columns("{title} [SEP] {body}, {{{title}}}") == ["title", "body"]
+    assert list_text_columns("{title} [SEP] {body}, {{{title}}}") == ["title", "body"]
 
 
 @pytest.mark.parametrize("text", ["body", ["body", "title"], ["who", "body", "title"], "{title}: {body}"])
@@ -93,9 +93,9 @@ def test_a_column_that_the_table_lacks_is_named() -> None:
 
 def test_numbers_and_empty_texts_are_warned_of() -> None:
     frame = pd.DataFrame({"n": ["1", "2.5", "-3"], "t": ["a", " ", ""], "ok": ["1", "b", "c"]}, dtype=str)
-    assert text_warnings(frame, "ok", WHERE[0]) == []
-    assert text_warnings(frame, ["n", "t"], WHERE[0]) == [
+    assert find_text_warnings(frame, "ok", WHERE[0]) == []
+    assert find_text_warnings(frame, ["n", "t"], WHERE[0]) == [
         "train.csv: text column n holds numbers; is it the right column?",
         "train.csv: 2 of 3 rows have an empty t",
     ]
-    assert text_warnings(frame, "{n} {ok}", WHERE[0]) == text_warnings(frame, "n", WHERE[0])
+    assert find_text_warnings(frame, "{n} {ok}", WHERE[0]) == find_text_warnings(frame, "n", WHERE[0])

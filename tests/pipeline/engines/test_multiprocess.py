@@ -17,8 +17,8 @@ from benchmarks.sites import contents
 from models.device import devices
 from models.store import CHECKPOINT, MARKER
 from pipeline.engines.multiprocess import Process
-from pipeline.fits.events import EpochEnded, Event, Reports, Stepped
-from pipeline.fits.timing import Load, Pace
+from pipeline.fits.events import EpochEnded, Event, EventThrottle, StepsTaken
+from pipeline.fits.timing import FitLoad, Pace
 from pipeline.scheduling.scheduler import Work
 from pipeline.storage.files import PREFIX
 
@@ -238,17 +238,17 @@ def test_a_budget_stops_processes_in_time_with_their_fits_saved(make_site: MakeS
 
 def test_reports_sum_steps_up_and_keep_the_order_of_events() -> None:
     now, sent = [0.0], list[Event]()
-    reports = Reports(sent.append, lambda: now[0], every=1.0)
-    pace = Pace(Load("v", "neural", 1.0), 10, 0.0)
+    reports = EventThrottle(sent.append, lambda: now[0], every=1.0)
+    pace = Pace(FitLoad("v", "neural", 1.0), 10, 0.0)
     for step in range(5):
         now[0] += 0.4
-        pace.step(now[0])
-        reports(Stepped(1, 100, [(step, 0.5)], pace))
+        pace.note_step(now[0])
+        reports(StepsTaken(1, 100, [(step, 0.5)], pace))
     reports(EpochEnded({"epoch": 1}))
-    assert [type(event) for event in sent] == [Stepped, Stepped, EpochEnded]
+    assert [type(event) for event in sent] == [StepsTaken, StepsTaken, EpochEnded]
     first, second = sent[:2]
-    assert isinstance(first, Stepped)
-    assert isinstance(second, Stepped)
+    assert isinstance(first, StepsTaken)
+    assert isinstance(second, StepsTaken)
     assert (first.steps + second.steps, first.tokens + second.tokens) == (5, 500)
     assert [place for place, _ in first.losses + second.losses] == [0, 1, 2, 3, 4]
     assert first.pace.taken < second.pace.taken == 5  # each report has its own

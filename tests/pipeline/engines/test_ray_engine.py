@@ -23,7 +23,7 @@ from models.store import CHECKPOINT
 from pipeline.engines import ray_engine
 from pipeline.engines.ray_cluster import Needs, probe
 from pipeline.engines.ray_engine import Desk
-from pipeline.fits.events import Began, EpochEnded, Event, Finished
+from pipeline.fits.events import FitStarted, EpochEnded, Event, FitFinished
 from pipeline.scheduling.scheduler import Work
 
 MakeSite = Callable[..., Any]
@@ -154,7 +154,7 @@ class SlowDesk(Desk):
     """A desk that keeps whoever tells it something waiting."""
 
     def tell(self, turn: int, event: Any) -> bool:
-        time.sleep(3.0 if isinstance(event, Began) else 0.0)  # long enough for a node to start another process
+        time.sleep(3.0 if isinstance(event, FitStarted) else 0.0)  # long enough for a node to start another process
         return super().tell(turn, event)
 
 
@@ -165,9 +165,9 @@ def test_a_node_never_does_more_fits_than_it_has_cpus_for(
 
     def heard(work: Work, place: int, event: Event) -> None:
         hear(work, place, event)
-        if isinstance(event, Began):
+        if isinstance(event, FitStarted):
             newest[work.out[place].where] = place
-        elif not isinstance(event, Finished) and newest[work.out[place].where] != place:
+        elif not isinstance(event, FitFinished) and newest[work.out[place].where] != place:
             others.append(event)  # an end is heard by the way of its result, so one may be heard late
 
     monkeypatch.setattr(Work, "hear", heard)

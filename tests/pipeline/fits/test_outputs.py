@@ -43,7 +43,7 @@ def site(whole: Any, make_site: Callable[..., Any]) -> Any:
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the first fit of `mean` raise, at its second step."""
-    real = run_fit.do_fit
+    real = run_fit.train_job
 
     def do_fit(job: Any, shared: Any, on_step: Callable[[Any], None], *more: Any, **kept: Any) -> Any:
         steps = itertools.count(1)
@@ -55,7 +55,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
         return real(job, shared, step, *more, **kept)
 
-    monkeypatch.setattr(run_fit, "do_fit", do_fit)
+    monkeypatch.setattr(run_fit, "train_job", do_fit)
 
 
 def finish(site: Any) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from models.encoder.backbone import open_backbone
 from pipeline.config.run_config import read_config
-from pipeline.data.competition import load_competition
-from pipeline.fits.recipes import read_recipe, recorded_recipe
-from pipeline.storage.run_directory import run_directory
+from models.store import Recipe
+from pipeline.fits.open_run import open_run
+from pipeline.fits.recipes import read_recipe, find_recorded_recipe
 
 MEAN = {"mean": {"pooling": "mean"}}
 TFIDF = {"tfidf": {"model": "tfidf"}}
@@ -183,6 +183,6 @@ def test_of_two_backbones_under_one_name_the_last_trained_counts_whatever_the_ti
     assert "the blend was made of other fits of mean" in site.run("submit").err
 
 
-def recorded(site: Any) -> dict[str, Any] | None:
-    config = read_config(site.folder / "config.yaml")
-    return recorded_recipe(run_directory(config, site.folder), config, load_competition(config, site.folder), "mean")
+def recorded(site: Any) -> Recipe | None:
+    run = open_run(read_config(site.folder / "config.yaml"), site.folder)
+    return find_recorded_recipe(run.directory, run.competition, run.variants["mean"])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.fits.timing import MARGINS, RECENT, Estimates, Load, Timed, loads_of
+from pipeline.fits.timing import MARGINS, RECENT, TimeEstimates, FitLoad, TimedLoad, measure_loads
 from pipeline.scheduling.budget import Agenda, Budget, foresee, next_fit, parse_duration, time_for
 
 
@@ -28,18 +28,18 @@ class Clock:
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> list[Load]:
+def plans(draw: st.DrawFn) -> list[FitLoad]:
     """Up to five variants, each of one to five fits of one length; 1 s a unit of work."""
     sizes = draw(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 100)), min_size=1, max_size=5))
-    return [Load(f"v{v}", "neural", float(work)) for v, (fits, work) in enumerate(sizes) for _ in range(fits)]
+    return [FitLoad(f"v{v}", "neural", float(work)) for v, (fits, work) in enumerate(sizes) for _ in range(fits)]
 
 
-def known(loads: list[Load], pace: float = 1.0) -> Estimates:
+def known(loads: list[FitLoad], pace: float = 1.0) -> TimeEstimates:
     """Estimates of fits that were timed before, every variant's."""
-    return Estimates(earlier=tuple(Timed(load, pace * load.work) for load in loads))
+    return TimeEstimates(earlier=tuple(TimedLoad(load, pace * load.work) for load in loads))
 
 
-def done_in(loads: list[Load], seconds: float, estimates: Estimates, pace: float = 1.0) -> tuple[list[int], float]:
+def done_in(loads: list[FitLoad], seconds: float, estimates: TimeEstimates, pace: float = 1.0) -> tuple[list[int], float]:
     """The fits that an agenda hands out within a budget, and the seconds they take."""
     clock, done = Clock(), []
     agenda = Agenda(loads, [], Budget(seconds, clock.now, clock, closing=0.0), estimates)
@@ -51,42 +51,42 @@ def done_in(loads: list[Load], seconds: float, estimates: Estimates, pace: float
 
 
 @given(plans(), st.floats(0, 2000))
-def test_the_budget_is_kept_where_the_estimates_are_right(loads: list[Load], seconds: float) -> None:
+def test_the_budget_is_kept_where_the_estimates_are_right(loads: list[FitLoad], seconds: float) -> None:
     _, spent = done_in(loads, seconds, known(loads))
     assert spent <= seconds
 
 
 @given(plans(), st.floats(0, 2000), st.floats(0.01, 100))
 def test_the_budget_is_kept_where_the_first_fit_of_a_variant_is_scaled_from_another(
-    loads: list[Load], seconds: float, pace: float
+    loads: list[FitLoad], seconds: float, pace: float
 ) -> None:
-    first = Estimates(earlier=(Timed(loads[0], pace * loads[0].work),))
+    first = TimeEstimates(earlier=(TimedLoad(loads[0], pace * loads[0].work),))
     _, spent = done_in(loads, seconds, first, pace)
     assert spent <= seconds * (1 + 1e-9)
 
 
 @given(plans())
-def test_without_a_budget_the_order_is_that_of_the_plan(loads: list[Load]) -> None:
-    for estimates in (known(loads), Estimates()):
+def test_without_a_budget_the_order_is_that_of_the_plan(loads: list[FitLoad]) -> None:
+    for estimates in (known(loads), TimeEstimates()):
         assert done_in(loads, math.inf, estimates)[0] == list(range(len(loads)))
     begun = {loads[-1].variant}
     assert foresee(dict(enumerate(loads)), begun, math.inf, known(loads)) == list(range(len(loads)))
 
 
 @given(plans())
-def test_everything_is_done_where_the_budget_is_ample(loads: list[Load]) -> None:
+def test_everything_is_done_where_the_budget_is_ample(loads: list[FitLoad]) -> None:
     done, _ = done_in(loads, 2 * sum(load.work for load in loads), known(loads))
     assert sorted(done) == list(range(len(loads)))
 
 
 @given(plans(), st.floats(0, 1.5), st.data())
 def test_members_that_will_be_whole_come_first_and_among_them_those_begun(
-    loads: list[Load], share: float, data: st.DataObject
+    loads: list[FitLoad], share: float, data: st.DataObject
 ) -> None:
     left = share * sum(load.work for load in loads)
     estimates, begun = known(loads), data.draw(st.sets(st.sampled_from([load.variant for load in loads])))
     waiting = {n: load for n, load in enumerate(loads) if data.draw(st.booleans())}
-    number, need = next_fit(waiting, begun, left, estimates), {n: estimates.safe(load) for n, load in waiting.items()}
+    number, need = next_fit(waiting, begun, left, estimates), {n: estimates.bound_seconds(load) for n, load in waiting.items()}
     startable = [n for n in waiting if need[n] <= left]
     if number is None:
         assert startable == [] or left <= 0
@@ -100,14 +100,14 @@ def test_members_that_will_be_whole_come_first_and_among_them_those_begun(
 
 @given(plans(), st.floats(0, 1.5))
 def test_a_second_member_is_begun_only_once_the_one_begun_is_whole_or_will_not_be(
-    loads: list[Load], share: float
+    loads: list[FitLoad], share: float
 ) -> None:
     clock, begun = Clock(), set[str]()
     agenda = Agenda(
         loads, [], Budget(share * sum(load.work for load in loads), clock.now, clock, closing=0.0), known(loads)
     )
     while True:
-        left, need = agenda.budget.left, agenda.estimates.safe
+        left, need = agenda.budget.left, agenda.estimates.bound_seconds
         rest = {v: [need(load) for load in agenda.waiting.values() if load.variant == v] for v in begun}
         passed = [v for v, needs in rest.items() if needs and sum(needs) <= left]
         if (number := agenda.next()) is None:
@@ -119,9 +119,9 @@ def test_a_second_member_is_begun_only_once_the_one_begun_is_whole_or_will_not_b
 
 
 @given(plans(), st.floats(0, 2000))
-def test_what_is_foreseen_is_what_is_done(loads: list[Load], seconds: float) -> None:
-    timed = tuple(Timed(load, load.work) for load in loads)
-    exact = Estimates(measured=timed, errors=(("measured", 1.0),) * 100)  # so sure that learning changes nothing
+def test_what_is_foreseen_is_what_is_done(loads: list[FitLoad], seconds: float) -> None:
+    timed = tuple(TimedLoad(load, load.work) for load in loads)
+    exact = TimeEstimates(measured=timed, errors=(("measured", 1.0),) * 100)  # so sure that learning changes nothing
     clock = Clock()
     agenda = Agenda(loads, [], Budget(seconds, clock.now, clock, closing=0.0), exact)
     seen, done = foresee(agenda.waiting, [], seconds, exact), []
@@ -133,14 +133,14 @@ def test_what_is_foreseen_is_what_is_done(loads: list[Load], seconds: float) -> 
 
 
 def test_a_cheaper_member_passes_one_that_would_not_be_whole() -> None:
-    long, short = Load("long", "neural", 100.0), Load("short", "neural", 10.0)
+    long, short = FitLoad("long", "neural", 100.0), FitLoad("short", "neural", 10.0)
     done, _ = done_in([long] * 3 + [short] * 3, 200.0, known([long, short]))
     assert done[:3] == [3, 4, 5]
     assert done[3:] == [0]  # what is left is used, because fits are kept
 
 
 def test_what_is_begun_lets_others_pass_if_it_will_not_be_whole() -> None:
-    waiting = {0: Load("long", "neural", 100.0), 1: Load("long", "neural", 100.0), 2: Load("short", "neural", 10.0)}
+    waiting = {0: FitLoad("long", "neural", 100.0), 1: FitLoad("long", "neural", 100.0), 2: FitLoad("short", "neural", 10.0)}
     estimates = known(list(waiting.values()))
     assert next_fit(waiting, ["long"], 150.0, estimates) == 2
     assert next_fit(waiting, ["long"], 250.0, estimates) == 0
@@ -148,7 +148,7 @@ def test_what_is_begun_lets_others_pass_if_it_will_not_be_whole() -> None:
 
 
 def test_a_member_that_is_begun_stays_first_when_another_turns_out_to_be_quick() -> None:
-    loads = [Load("a", "neural", 40.0)] * 2 + [Load("b", "neural", 20.0)] * 3
+    loads = [FitLoad("a", "neural", 40.0)] * 2 + [FitLoad("b", "neural", 20.0)] * 3
     clock = Clock()
     agenda = Agenda(loads, [], Budget(95.0, clock.now, clock, closing=0.0), known(loads))
     assert agenda.next() == 2  # with its margin, a would not be whole
@@ -158,8 +158,8 @@ def test_a_member_that_is_begun_stays_first_when_another_turns_out_to_be_quick()
 
 
 def test_fits_that_are_out_are_not_handed_out_again_until_they_are_put_back() -> None:
-    loads = [Load("a", "neural", 1.0), Load("a", "neural", 1.0), Load("b", "neural", 1.0)]
-    agenda = Agenda(loads, [], Budget(), Estimates())
+    loads = [FitLoad("a", "neural", 1.0), FitLoad("a", "neural", 1.0), FitLoad("b", "neural", 1.0)]
+    agenda = Agenda(loads, [], Budget(), TimeEstimates())
     assert [agenda.next(), agenda.next()] == [0, 1]
     agenda.put_back(0)
     assert [agenda.next(), agenda.next(), agenda.next()] == [0, 2, None]
@@ -172,39 +172,39 @@ def test_the_end_of_the_process_is_inside_the_budget() -> None:
 
 
 def test_an_unknown_fit_is_tried_while_time_is_left_and_no_longer() -> None:
-    waiting = {0: Load("a", "neural", 1e9)}
-    assert Estimates().seconds(waiting[0]) is None
-    assert time_for(waiting.values(), Estimates()) is None
-    assert next_fit(waiting, [], 0.1, Estimates()) == 0
-    assert next_fit(waiting, [], 0.0, Estimates()) is None
+    waiting = {0: FitLoad("a", "neural", 1e9)}
+    assert TimeEstimates().seconds(waiting[0]) is None
+    assert time_for(waiting.values(), TimeEstimates()) is None
+    assert next_fit(waiting, [], 0.1, TimeEstimates()) == 0
+    assert next_fit(waiting, [], 0.0, TimeEstimates()) is None
 
 
 @given(st.floats(1.5, 20), st.integers(1, RECENT))
 def test_the_margin_learns_how_far_estimates_were_off(factor: float, fits: int) -> None:
-    load, estimates = Load("new", "neural", 10.0), known([Load("a", "neural", 10.0)])
-    assert estimates.safe(load) == pytest.approx(10 * (1 + MARGINS["scaled"]))
+    load, estimates = FitLoad("new", "neural", 10.0), known([FitLoad("a", "neural", 10.0)])
+    assert estimates.bound_seconds(load) == pytest.approx(10 * (1 + MARGINS["scaled"]))
     for number in range(fits):
         estimates = estimates.learn(replace(load, variant=f"v{number}"), 10.0 * factor)
         factor_of_guess = [error for basis, error in estimates.errors if basis == "scaled"]
         assert factor_of_guess[0] == pytest.approx(factor)
-        assert estimates.safe(load) >= 10.0 * factor
-    assert estimates.safe(load) > estimates.seconds(load)
+        assert estimates.bound_seconds(load) >= 10.0 * factor
+    assert estimates.bound_seconds(load) > estimates.estimate_seconds(load)
 
 
 def test_margins_shrink_while_estimates_prove_right() -> None:
-    load, estimates, margins = Load("a", "neural", 10.0), known([Load("a", "neural", 10.0)]), []
+    load, estimates, margins = FitLoad("a", "neural", 10.0), known([FitLoad("a", "neural", 10.0)]), []
     for _ in range(5):
         estimates = estimates.learn(load, 10.0)
-        margins.append(estimates.safe(load) - 10.0)
+        margins.append(estimates.bound_seconds(load) - 10.0)
     assert margins[1:] == sorted(margins[1:], reverse=True)
     assert margins[-1] < margins[1]
 
 
 def test_an_old_error_is_forgotten() -> None:
-    load, wrong, right = Load("a", "neural", 10.0), ("measured", 5.0), ("measured", 1.0)
-    timed = Estimates(measured=(Timed(load, 10.0),))
-    assert replace(timed, errors=(right, wrong)).safe(load) > 50.0
-    assert replace(timed, errors=(wrong, *[right] * RECENT)).safe(load) < 11.0
+    load, wrong, right = FitLoad("a", "neural", 10.0), ("measured", 5.0), ("measured", 1.0)
+    timed = TimeEstimates(measured=(TimedLoad(load, 10.0),))
+    assert replace(timed, errors=(right, wrong)).bound_seconds(load) > 50.0
+    assert replace(timed, errors=(wrong, *[right] * RECENT)).bound_seconds(load) < 11.0
 
 
 def test_a_load_is_what_a_fit_reads() -> None:
@@ -215,35 +215,35 @@ def test_a_load_is_what_a_fit_reads() -> None:
     job = SimpleNamespace(variant="v", fold=0, linear=False, settings=settings, recipe={"backbone_sha256": "abc"})
     short = SimpleNamespace(**{**vars(job), "settings": {**settings, "max_length": 6}})
     tfidf = SimpleNamespace(**{**vars(job), "settings": {}, "linear": True})
-    found = loads_of([job, short, tfidf], table, split, lambda job: 7.0)
-    assert found[0] == Load("v", "neural", train=7.0 * 2 * 3 * 96, valid=7.0 * 2 * 24, test=7.0 * 60)
-    assert found[1] == Load("v", "neural", train=7.0 * 2 * 3 * 48, valid=7.0 * 2 * 12, test=7.0 * 30)
-    assert found[2] == Load("v", "linear", train=3.0 * 96, valid=24.0, test=60.0)
-    [load] = loads_of([job], table, split)
-    assert load == Load("v", "abc, None frozen", train=2 * 3 * 96.0, valid=48.0, test=60.0)
+    found = measure_loads([job, short, tfidf], table, split, lambda job: 7.0)
+    assert found[0] == FitLoad("v", "neural", train=7.0 * 2 * 3 * 96, valid=7.0 * 2 * 24, test=7.0 * 60)
+    assert found[1] == FitLoad("v", "neural", train=7.0 * 2 * 3 * 48, valid=7.0 * 2 * 12, test=7.0 * 30)
+    assert found[2] == FitLoad("v", "linear", train=3.0 * 96, valid=24.0, test=60.0)
+    [load] = measure_loads([job], table, split)
+    assert load == FitLoad("v", "abc, None frozen", train=2 * 3 * 96.0, valid=48.0, test=60.0)
 
 
 def test_a_slower_machine_is_learned_for_variants_that_ran_on_the_former_one() -> None:
-    first, second = Load("a", "neural", 10.0), Load("b", "neural", 10.0)
+    first, second = FitLoad("a", "neural", 10.0), FitLoad("b", "neural", 10.0)
     estimates = known([first, second]).learn(first, 30.0)
-    assert estimates.seconds(second) == pytest.approx(30.0)
-    assert estimates.safe(second) > 30.0
+    assert estimates.estimate_seconds(second) == pytest.approx(30.0)
+    assert estimates.bound_seconds(second) > 30.0
 
 
 def test_the_closest_timed_fit_decides() -> None:
-    near, far = Load("near", "neural", 10.0), Load("far", "neural", 20.0)
-    estimates = Estimates(earlier=(Timed(far, 40.0),))
-    assert estimates.seconds(near) == 20.0  # scaled
-    estimates = replace(estimates, earlier=(Timed(far, 40.0), Timed(near, 30.0)))
-    assert estimates.seconds(near) == 30.0  # its own, of an earlier call
-    assert replace(estimates, measured=(Timed(near, 50.0),)).seconds(near) == 50.0  # its own, of this call
-    assert estimates.seconds(Load("tfidf", "linear", 1e5)) == pytest.approx(1.0)  # another kind: only its prior
+    near, far = FitLoad("near", "neural", 10.0), FitLoad("far", "neural", 20.0)
+    estimates = TimeEstimates(earlier=(TimedLoad(far, 40.0),))
+    assert estimates.estimate_seconds(near) == 20.0  # scaled
+    estimates = replace(estimates, earlier=(TimedLoad(far, 40.0), TimedLoad(near, 30.0)))
+    assert estimates.estimate_seconds(near) == 30.0  # its own, of an earlier call
+    assert replace(estimates, measured=(TimedLoad(near, 50.0),)).seconds(near) == 50.0  # its own, of this call
+    assert estimates.estimate_seconds(FitLoad("tfidf", "linear", 1e5)) == pytest.approx(1.0)  # another kind: only its prior
 
 
 def test_a_fits_start_is_not_scaled_and_the_first_ones_counts_for_no_other() -> None:
-    load = Load("a", "neural", 10.0)
-    estimates = Estimates().learn(load, 40.0, start=30.0)
-    assert estimates.seconds(load) == 10.0
+    load = FitLoad("a", "neural", 10.0)
+    estimates = TimeEstimates().learn(load, 40.0, start=30.0)
+    assert estimates.estimate_seconds(load) == 10.0
     assert estimates.learn(load, 12.0, start=2.0).seconds(replace(load, train=20.0)) == 22.0
 
 
@@ -265,7 +265,7 @@ def test_what_is_no_duration_is_refused_in_a_sentence(text: str) -> None:
 
 
 def test_fits_longer_than_the_budget_are_begun_by_all_workers_and_only_once() -> None:
-    loads, clock = [Load("a", "neural", 100.0)] * 6, Clock()
+    loads, clock = [FitLoad("a", "neural", 100.0)] * 6, Clock()
     agenda = Agenda(loads, [], Budget(50.0, clock.now, clock, closing=0.0), known(loads), range(6), at_once=2)
     assert [agenda.next(), agenda.next(), agenda.next()] == [0, 1, None]
     agenda.put_back(0)
@@ -273,7 +273,7 @@ def test_fits_longer_than_the_budget_are_begun_by_all_workers_and_only_once() ->
 
 
 def test_several_at_a_time_are_done_when_the_last_of_them_is() -> None:
-    loads = [Load("a", "neural", 30.0), *[Load("b", "neural", 10.0)] * 3]
+    loads = [FitLoad("a", "neural", 30.0), *[FitLoad("b", "neural", 10.0)] * 3]
     assert time_for(loads, known(loads)) == 60.0
     assert time_for(loads, known(loads), 2) == 30.0
     assert time_for(loads, known(loads), 9) == 30.0
@@ -283,7 +283,7 @@ def test_several_at_a_time_are_done_when_the_last_of_them_is() -> None:
 
 
 @given(plans(), st.floats(0, 500), st.integers(1, 5))
-def test_a_budget_is_kept_by_several_at_a_time(loads: list[Load], seconds: float, at_once: int) -> None:
+def test_a_budget_is_kept_by_several_at_a_time(loads: list[FitLoad], seconds: float, at_once: int) -> None:
     clock, ends = Clock(), list[tuple[float, int]]()
     agenda = Agenda(loads, [], Budget(seconds, clock.now, clock, closing=0.0), known(loads), at_once=at_once)
     while True:

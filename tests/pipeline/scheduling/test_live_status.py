@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.fits.events import Event, Stepped
+from pipeline.fits.events import Event, StepsTaken
 from pipeline.scheduling.live_status import LIVE, Live, Running, Snapshot, read_live, sentences
 from pipeline.scheduling.scheduler import Work
-from pipeline.storage.locks import only_one
+from pipeline.storage.locks import hold_lock
 from pipeline.storage.run_directory import RunDirectory
 
 SNAPSHOT = Snapshot(
@@ -36,7 +36,7 @@ def test_a_snapshot_is_told_by_nodes_and_fits() -> None:
 
 def test_a_snapshot_is_read_while_train_holds_the_run_and_not_afterwards(tmp_path: Any) -> None:
     run, times = RunDirectory(tmp_path / "r"), iter([0.0, 1.0, 1.0, 6.0, 6.0])
-    with only_one(run.root, "train"):
+    with hold_lock(run.root, "train"):
         assert read_live(run) is None
         live = Live(run.root, lambda: next(times))
         live.note(lambda: SNAPSHOT)
@@ -56,7 +56,7 @@ def test_status_tells_of_the_train_at_work(
 
     def heard(work: Work, place: int, event: Event) -> None:
         hear(work, place, event)
-        if isinstance(event, Stepped) and not said:
+        if isinstance(event, StepsTaken) and not said:
             work.live._written -= 10.0
             work.live.note(work.snapshot)
             said.append(site.ok("status"))

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from oof.metrics.metric_registry import metric
-from pipeline.fits.events import Stepped
-from pipeline.fits.timing import Load, Pace
+from oof.metrics.metric_registry import find_metric
+from pipeline.fits.events import StepsTaken
+from pipeline.fits.timing import FitLoad, Pace
 from pipeline.scheduling.progress import SILENCE, Progress
 
 MakeSite = Callable[..., Any]
@@ -24,11 +24,11 @@ class Clock:
 
 
 def progress(clock: Clock, left: float | None = None) -> Progress:
-    return Progress("mean, seed 0, fold 1", 10, 0, metric("roc_auc", "binary"), lambda: left, clock)
+    return Progress("mean, seed 0, fold 1", 10, 0, find_metric("roc_auc", "binary"), lambda: left, clock)
 
 
-def stepped(tokens: int, losses: list[tuple[int, float]]) -> Stepped:
-    return Stepped(1, tokens, losses, Pace(Load("mean", "neural", 1.0), 10, 0.0))
+def stepped(tokens: int, losses: list[tuple[int, float]]) -> StepsTaken:
+    return StepsTaken(1, tokens, losses, Pace(FitLoad("mean", "neural", 1.0), 10, 0.0))
 
 
 def test_a_line_says_loss_speed_score_and_time_left() -> None:

@@ -26,11 +26,11 @@ class Steps:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *signals: signal.Signals, at: int = AT) -> None:
         self.signals, self.at, self.taken = signals, at, 0
-        self.real = run_fit.do_fit
-        monkeypatch.setattr(run_fit, "do_fit", self.do_fit)
+        self.real = run_fit.train_job
+        monkeypatch.setattr(run_fit, "train_job", self.do_fit)
 
     def do_fit(self, job: Any, shared: Any, on_step: Any, *more: Any, **kept: Any) -> Any:
-        if job.linear:
+        if job.is_linear:
             self.step()
         return self.real(job, shared, lambda step: (on_step(step), self.step()), *more, **kept)
 
@@ -68,7 +68,7 @@ def test_the_first_signal_saves_the_running_fit_and_the_next_call_goes_on_from_i
     assert "stopped as asked: 0 of 4 fits are done" in done.out
     assert f"go on: python run.py train --config {site.folder / 'config.yaml'}" in done.out
     [checkpoint] = site.root.rglob(CHECKPOINT)
-    assert f"left: mean, seed 42, fold 0 at {AT / STEPS:.0%}" in site.ok("status")
+    assert f"interrupted: mean, seed 42, fold 0 at {AT / STEPS:.0%}" in site.ok("status")
     steps = Steps(monkeypatch)
     site.ok("train", "--only", "mean", "--folds", "0")
     assert steps.taken == STEPS - AT
@@ -84,7 +84,7 @@ def test_the_second_signal_stops_at_once_and_harms_nothing(
         Steps(patched, signal.SIGTERM, signal.SIGTERM)
         done = site.run("train")
     assert done.code == 130
-    assert "stopped; what is finished is kept: the same command goes on" in done.err
+    assert "stopped; finished fits are kept: the same command continues" in done.err
     assert list(site.root.rglob(CHECKPOINT)) == []
     assert "all as they were written" in site.ok("status", "--deep")
     site.ok("train")

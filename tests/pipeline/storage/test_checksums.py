@@ -14,7 +14,7 @@ from models import ModelError
 from models.store import read_json, write_json
 from pipeline.errors import PipelineError
 from pipeline.fits import run_fit
-from pipeline.storage.checksums import check_file, checksum, checksums, unseal, write_sealed
+from pipeline.storage.checksums import check_file, compute_checksum, compute_checksums, verify_sealed, write_sealed
 
 FLIPS = 3
 VALUE = {"method": "mean", "numbers": [0.25, 1], "none": None}
@@ -34,13 +34,13 @@ def left(make_site: Callable[..., Any]) -> Any:
     """A run that was stopped in its first fit."""
     site = make_site("binary")
     with pytest.MonkeyPatch.context() as patched:
-        real = run_fit.do_fit
+        real = run_fit.train_job
 
         def stopped(job: Any, shared: Any, *more: Any, **kept: Any) -> Any:
             signal.raise_signal(signal.SIGINT)
             return real(job, shared, *more, **kept)
 
-        patched.setattr(run_fit, "do_fit", stopped)
+        patched.setattr(run_fit, "train_job", stopped)
         assert site.run("train").code == 128 + signal.SIGINT
     return site
 
@@ -103,14 +103,14 @@ def test_damage_is_mended_as_the_sentence_says(whole: Any, tmp_path: Path) -> No
 def test_what_is_sealed_comes_back_and_not_one_bit_can_change(tmp_path: Path) -> None:
     file, record = tmp_path / "a", tmp_path / "record.json"
     file.write_bytes(b"abc")
-    write_sealed(record, write_json, VALUE, checksums([file]))
+    write_sealed(record, write_json, VALUE, compute_checksums([file]))
     whole = record.read_bytes()
-    assert unseal(read_json(record), record, "") == {**VALUE, "files": {"a": checksum(file)}}
+    assert verify_sealed(read_json(record), record, "") == {**VALUE, "files": {"a": compute_checksum(file)}}
     for place in range(len(whole)):
         for bit in range(8):
             record.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
             with pytest.raises((PipelineError, ModelError), match=r"record\.json is damaged"):
-                unseal(read_json(record), record, "mend it")
+                verify_sealed(read_json(record), record, "mend it")
 
 
 @pytest.mark.parametrize("changed", ["{}", '{"sha256": ""}', '{"sha256": 1, "files": {}}', '{"files": {}}'])
@@ -118,13 +118,13 @@ def test_what_has_no_seal_is_refused(changed: str, tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     record.write_text(changed)
     with pytest.raises(PipelineError, match=r"record\.json is damaged or was changed since it was written: mend it"):
-        unseal(read_json(record), record, "mend it")
+        verify_sealed(read_json(record), record, "mend it")
 
 
 def test_a_file_is_held_against_its_seal(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"abc")
-    assert check_file(file, "a", checksums([file]), "") == file
+    assert check_file(file, "a", compute_checksums([file]), "") == file
     with pytest.raises(PipelineError, match="is not what this run wrote, its seal does not know it: mend it"):
         check_file(file, "a", {}, "mend it")
     with pytest.raises(PipelineError, match="b is missing: mend it"):

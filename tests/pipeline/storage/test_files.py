@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from safetensors import SafetensorError
 
-from pipeline.storage.files import PREFIX, atomic, plainly, sweep, together
+from pipeline.storage.files import PREFIX, write_atomically, raise_plain_errors, remove_temporaries, write_together
 
 
 def names(folder: Path) -> list[str]:
@@ -16,7 +16,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "table.parquet"
-    with atomic(path) as temporary:
+    with write_atomically(path) as temporary:
         assert temporary.name == path.name  # writers choose a format by it
         pd.DataFrame({"a": [1]}).to_parquet(temporary)
         assert not path.exists()
@@ -29,7 +29,7 @@ def test_an_error_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> Non
     path.write_text("former")
 
     def fail() -> None:
-        with atomic(path) as temporary:
+        with write_atomically(path) as temporary:
             temporary.write_text("half")
             raise ValueError("half")
 
@@ -45,7 +45,7 @@ def test_files_that_belong_together_change_together(tmp_path: Path) -> None:
         path.write_text("former")
 
     def fail() -> None:
-        with together(*paths) as files:
+        with write_together(*paths) as files:
             for file in files[:2]:
                 file.write_text("new")
             raise ValueError("third")
@@ -53,7 +53,7 @@ def test_files_that_belong_together_change_together(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="third"):
         fail()
     assert [path.read_text() for path in paths] == ["former"] * 3
-    with together(*paths) as files:
+    with write_together(*paths) as files:
         for file in files:
             file.write_text("new")
     assert [path.read_text() for path in paths] == ["new"] * 3
@@ -68,7 +68,7 @@ def test_the_last_of_several_files_takes_its_place_last(tmp_path: Path, monkeypa
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", watched)
-    with together(tmp_path / "b", tmp_path / "a", tmp_path / "seal") as files:
+    with write_together(tmp_path / "b", tmp_path / "a", tmp_path / "seal") as files:
         for file in files:
             file.write_text("x")
     assert order == ["b", "a", "seal"]
@@ -77,7 +77,7 @@ def test_the_last_of_several_files_takes_its_place_last(tmp_path: Path, monkeypa
 def test_everybody_may_read_what_the_umask_allows(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.touch()
-    with atomic(tmp_path / "x") as temporary:
+    with write_atomically(tmp_path / "x") as temporary:
         temporary.chmod(0o600)
     assert (tmp_path / "x").stat().st_mode == plain.stat().st_mode
 
@@ -93,19 +93,19 @@ def test_everybody_may_read_what_the_umask_allows(tmp_path: Path) -> None:
 )
 def test_a_full_disk_is_the_machines_own_error_whoever_reports_it(tmp_path: Path, said: Exception) -> None:
     path = tmp_path / "weights.safetensors"
-    with pytest.raises(OSError, match="No space left") as caught, atomic(path):
+    with pytest.raises(OSError, match="No space left") as caught, write_atomically(path):
         raise said
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
 
 
 def test_what_is_no_refusal_of_the_machine_stays_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), plainly(tmp_path):
+    with pytest.raises(KeyError), raise_plain_errors(tmp_path):
         raise KeyError("a bug")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file") as caught, atomic(tmp_path / "file" / "x"):
+    with pytest.raises(OSError, match="file") as caught, write_atomically(tmp_path / "file" / "x"):
         pass
     assert caught.value.filename == str(tmp_path / "file" / "x")
 
@@ -116,7 +116,7 @@ def test_a_sweep_takes_what_killed_processes_left_and_nothing_else(tmp_path: Pat
     (left / "weights.safetensors").touch()
     (left / ".tmp123").touch()
     (tmp_path / "deep" / "weights.safetensors").touch()
-    sweep(tmp_path)
-    sweep(tmp_path / "not there")
+    remove_temporaries(tmp_path)
+    remove_temporaries(tmp_path / "not there")
     assert names(tmp_path) == ["deep", "weights.safetensors"]
     assert (tmp_path / "deep" / "weights.safetensors").exists()

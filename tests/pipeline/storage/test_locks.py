@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.sites import contents
 from pipeline.errors import PipelineError
-from pipeline.storage.locks import only_one
+from pipeline.storage.locks import hold_lock
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
@@ -98,7 +98,7 @@ def test_a_refused_run_leaves_nothing_behind(linear_site: Callable[..., Any]) ->
 
 def test_a_lock_is_gone_after_an_error_and_can_be_had_again(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(KeyError), only_one(tmp_path / "r", "train"):
+        with pytest.raises(KeyError), hold_lock(tmp_path / "r", "train"):
             raise KeyError
         assert not (tmp_path / "r").exists()
 
@@ -110,7 +110,7 @@ def test_a_full_disk_is_told_with_the_place(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "write_text", full)
     with (
         pytest.raises(OSError, match=r"No space left on device: .*\.train\.lock") as caught,
-        only_one(tmp_path, "train"),
+        hold_lock(tmp_path, "train"),
     ):
         pass
     assert caught.value.filename == str(tmp_path / ".train.lock")
@@ -118,7 +118,7 @@ def test_a_full_disk_is_told_with_the_place(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_process_does_not_lock_a_verb_twice(tmp_path: Path) -> None:
-    with only_one(tmp_path, "train"), only_one(tmp_path, "blend"):
-        with pytest.raises(PipelineError, match="`train` already works on run"), only_one(tmp_path, "train"):
+    with hold_lock(tmp_path, "train"), hold_lock(tmp_path, "blend"):
+        with pytest.raises(PipelineError, match="`train` already works on run"), hold_lock(tmp_path, "train"):
             pass
         assert (tmp_path / ".train.lock").exists()
