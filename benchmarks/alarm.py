@@ -3,7 +3,7 @@
 usage: python benchmarks/alarm.py DATA [--names trec,sst5] [--rows 3000] [--seed 0] [--members FOLDER]
 
 DATA/NAME holds train.csv, test.csv and solution.csv. Makes members with scikit-learn, honest ones and ones that leak,
-and asks `leak_check.suspicion` about each, beside honest members. Test labels go into the members that are made strong
+and asks `leak_check.find_leak` about each, beside honest members. Test labels go into the members that are made strong
 by a noisy copy of the truth, and into the choice of test rows with other labels; not into the alarm. FOLDER keeps
 the members for the next time: fits take most of it, and a change of the alarm needs none.
 """
@@ -313,7 +313,7 @@ def rings(table: Table, trusted: Sequence[Guess], guess: Guess, rows: np.ndarray
     others = [one for one in trusted if one.model != guess.model.split(",")[0]][:beside]
     P = np.array([one.oof for one in others]).reshape(len(others), *guess.oof.shape)
     Q = np.array([one.test[rows] for one in others]).reshape(len(others), len(rows), P.shape[2])
-    said = find_leak(guess.oof, guess.test[rows], table.truth, table.task, others=P, others_test=Q)
+    said = find_leak(guess.oof, guess.test[rows], table.truth, table.task, peers=P, peers_test=Q)
     return said is not None
 
 

@@ -1,14 +1,13 @@
-"""Out-of-fold predictions, what they are worth, and the blends made of them.
+"""Out-of-fold predictions, their scores, and the blends made of them. Owns the folder `oof/` of a run.
 
-Owns the folder `oof/` of a run. A fit leaves a part (id, fold, seed, one column per output); parts become members, with
-ids that travel along; members become a matrix P (members, rows, columns); a blend is fitted on P and is nothing but
-numbers in JSON. Everything joins by id and refuses gaps, duplicates, NaN and foreign folds. A score chosen on some
-rows is never given as a score on those rows without the word in-sample.
+A fit leaves a part (id, fold, seed, one column per output). Parts become members; members become a matrix P
+(members, rows, columns); a blend is fitted on P and is numbers in JSON. Everything joins by id: gaps, duplicates, NaN
+and foreign folds are rejected. A score on the rows that chose the blend is always called in-sample.
 
-Shapes, in the whole package: truth is (rows,) codes for binary, multiclass and ordinal, (rows, labels) for multilabel,
-(rows, targets) for regression; predictions are always (rows, columns), one column of P(positive) for binary.
+Shapes in the whole package: truth is (rows,) codes for binary, multiclass and ordinal, (rows, labels) for multilabel,
+(rows, targets) for regression. Predictions are (rows, columns), one column of P(positive) for binary.
 """
 
 
 class OOFError(ValueError):
-    """What a user can mend: one sentence saying what is wrong, in which file, row or column, and what is right."""
+    """An error the user can correct: one sentence with the file, row or column, what is wrong and what is right."""

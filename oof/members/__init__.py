@@ -1,4 +1,4 @@
-"""Members: one set of prediction columns each, joined by id from the files of fits or from somebody else's files.
+"""Members: one set of prediction columns each, joined by id from the files of fits or from external files.
 
-Gaps, duplicates, NaN and foreign folds are refused here, and files that do not look out of fold are found.
+Gaps, duplicates, NaN and foreign folds are rejected here, and files that do not look out of fold are reported.
 """

@@ -1,10 +1,9 @@
-"""A member: one set of prediction columns that is offered to the blend.
+"""Members: predictions of one variant joined over its fits, and several members as one matrix.
 
-Derived from the parts of its fits, never the only copy. Every wanted row has exactly one OOF prediction, the mean over
-the seeds, and it was made for the fold that the folds file gives that row. Test predictions stay one slice per fold
-model, because what is not linear must be applied to each model before the mean.
-
-The level-one matrix: members side by side, (members, rows, columns), after every check that makes it legal.
+A member is derived from the parts of its fits, never the only copy. Every wanted row has exactly one OOF prediction,
+the mean over the seeds, made for the fold that the folds file gives that row. Test predictions stay one slice per fold
+model, because a blend that is not linear is applied to each model before the mean. The matrix P is (members, rows,
+columns), all rows in the order of the folds file.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -21,10 +20,10 @@ from oof.types import Array, IdArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """Predictions of one member; rows in the order of the folds file, only those of the wanted folds.
+    """Predictions of one member on the wanted rows, in the order of the folds file.
 
-    `oof` is (rows, columns), `test` (fits, test rows, columns) or None, one slice per fold model; an extra has one.
-    `verified` is False where a teammate's file does not say which folds its OOF comes from.
+    `oof` is (rows, columns), `test` (fits, test rows, columns) or None: one slice per fold model, a single slice for an
+    external member. `verified` is False for an external file that does not say which folds its OOF comes from.
     """
 
     name: str
@@ -44,10 +43,10 @@ def join_parts(
     wanted: WantedRows,
     columns: Sequence[str],
 ) -> Member:
-    """Join the parts of a member's fits.
+    """Return the member made of the parts of its fits; parts of other folds are ignored.
 
-    Parts of other folds are left aside. Raises OOFError, naming the first id, for a gap in a wanted fold (for each
-    seed), an id twice, an id or a fold that the folds file does not have there.
+    Raises OOFError, naming the first id, for a gap in a wanted fold (for each seed), a repeated id, or an id or fold
+    that differs from the folds file.
     """
     folds = np.unique(wanted.fold).tolist()
     if not parts:
@@ -73,9 +72,9 @@ def join_parts(
 
 
 def write_member(path_oof: Path, path_test: Path, member: Member) -> None:
-    """Write id, fold, columns of the OOF and id, columns of the test mean over fold models, both parquet.
+    """Write id, fold and columns of the OOF, and id and columns of the test mean over fold models, both as parquet.
 
-    The test file is left out for a member without test predictions.
+    The test file is not written for a member without test predictions.
     """
     frame = pd.DataFrame(member.oof, columns=list(member.columns))
     frame.insert(0, "id", pd.Series(member.ids, dtype="str"))
@@ -87,74 +86,42 @@ def write_member(path_oof: Path, path_test: Path, member: Member) -> None:
         frame.to_parquet(path_test, index=False)
 
 
-def _join_test_parts(
-    name: str, parts: Sequence[pd.DataFrame], folds: Sequence[int], seeds: Sequence[int], columns: list[str]
-) -> tuple[IdArray, Array | None]:
-    """Test predictions (folds, rows, columns), the mean over seeds in each fold, rows as in the first part."""
-    if not parts:
-        return np.empty(0, dtype=object), None
-    found = {(int(part["seed"].iloc[0]), int(part["fold"].iloc[0])): part.set_index("id")[columns] for part in parts}
-    first = next(iter(found.values())).index
-    slices = []
-    for fold in sorted(folds):
-        for seed in sorted(seeds):
-            part = found.get((seed, fold))
-            if part is None:
-                raise OOFError(f"member {name}: no test predictions of fold {fold}, seed {seed}")
-            strange = part.index.symmetric_difference(first)
-            if len(strange):
-                raise OOFError(f"member {name}: test id {strange[0]!r} is not in the test predictions of every fit")
-            slices.append(part.loc[first].to_numpy(np.float64))
-    shape = (len(folds), len(seeds), len(first), len(columns))
-    return first.to_numpy(dtype=object), np.stack(slices).reshape(shape).mean(1)
-
-
 def stack_members(members: Iterable[Member], count: int, wanted: WantedRows) -> tuple[list[Member], Array]:
-    """Members as views of P (count, rows, columns), and P; wanted rows in the order of the folds file.
+    """Return members whose `oof` are views of P, and P (count, rows, columns).
 
-    They are taken one after the other, so that memory holds no more than one of them twice. Raises OOFError if
-    members share a name, or differ in columns, rows or test rows.
+    `members` are consumed one after the other, so that memory never holds a second copy of more than one. Raises
+    OOFError if members share a name, or differ in columns, rows or test rows.
     """
     views: list[Member] = []
     P = np.empty(0)
-    for at, member in enumerate(members):
+    for position, member in enumerate(members):
         if not views:
-            P = np.empty((count, *member.oof.shape))  # memory is taken where it is written
+            P = np.empty((count, *member.oof.shape))  # memory is used only where it is written
         else:
             _check_alike(member, views[0])
         if any(member.name == other.name for other in views):
             raise OOFError(f"two members are named {member.name!r}; names must differ")
         _check_same_ids(f"member {member.name}: the OOF rows", member.ids, wanted.ids, "the folds file")
-        P[at] = member.oof
-        views.append(replace(member, oof=P[at]))
+        P[position] = member.oof
+        views.append(replace(member, oof=P[position]))
     if not views:
         raise OOFError("there is no member to blend")
     return views, P
 
 
 def drop_members(members: Sequence[Member], P: Array, names: Container[str]) -> tuple[list[Member], Array]:
-    """The members but for those named, and their P."""
-    kept = [at for at, member in enumerate(members) if member.name not in names]
+    """Return the members except those named, and their P."""
+    kept = [position for position, member in enumerate(members) if member.name not in names]
     if len(kept) == len(members):
         return list(members), P
     P = P[kept]
-    return [replace(members[at], oof=P[place]) for place, at in enumerate(kept)], P
-
-
-def _check_alike(member: Member, first: Member) -> None:
-    if member.columns != first.columns:
-        raise OOFError(
-            f"member {member.name} has the columns {', '.join(member.columns)}, "
-            f"member {first.name} has {', '.join(first.columns)}"
-        )
-    if member.test is not None and first.test is not None:
-        _check_same_ids(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
+    return [replace(members[old], oof=P[new]) for new, old in enumerate(kept)], P
 
 
 def find_useless_members(members: Sequence[Member]) -> dict[str, str]:
-    """Members that can add nothing, by name, and why: constant ones, and ones that equal a member before them.
+    """Return members that add nothing, by name, with the reason: constant ones, and copies of an earlier member.
 
-    Such a file is mostly a mistake, and what equals or is constant makes the weights of others arbitrary.
+    Such a file is usually a mistake, and it makes the weights of the others arbitrary.
     """
     reasons: dict[str, str] = {}
     kept: list[Member] = []
@@ -169,13 +136,8 @@ def find_useless_members(members: Sequence[Member]) -> dict[str, str]:
     return reasons
 
 
-def _is_equal(a: Array, b: Array) -> bool:
-    """Whether two members differ by rounding alone; a few rows tell most pairs apart."""
-    return all(np.allclose(a[rows], b[rows], rtol=1e-9, atol=0) for rows in (slice(100), slice(None)))
-
-
 def collect_test_predictions(members: Sequence[Member]) -> list[Array]:
-    """Each member's test predictions (fits, test rows, columns); OOFError if one has none."""
+    """Return each member's test predictions (fits, test rows, columns). Raises OOFError if one has none."""
     tests = []
     for member in members:
         if member.test is None:
@@ -184,9 +146,46 @@ def collect_test_predictions(members: Sequence[Member]) -> list[Array]:
     return tests
 
 
-def _check_same_ids(what: str, found: IdArray, right: IdArray, where: str) -> None:
-    if len(found) != len(right):
-        raise OOFError(f"{what} are {len(found)}, {where} has {len(right)}")
-    wrong = np.flatnonzero(found != right)
+def _join_test_parts(
+    name: str, parts: Sequence[pd.DataFrame], folds: Sequence[int], seeds: Sequence[int], columns: list[str]
+) -> tuple[IdArray, Array | None]:
+    """Return ids and test predictions (folds, rows, columns), the mean over seeds, rows as in the first part."""
+    if not parts:
+        return np.empty(0, dtype=object), None
+    by_fit = {(int(part["seed"].iloc[0]), int(part["fold"].iloc[0])): part.set_index("id")[columns] for part in parts}
+    ids = next(iter(by_fit.values())).index
+    slices = []
+    for fold in sorted(folds):
+        for seed in sorted(seeds):
+            part = by_fit.get((seed, fold))
+            if part is None:
+                raise OOFError(f"member {name}: no test predictions of fold {fold}, seed {seed}")
+            unshared = part.index.symmetric_difference(ids)
+            if len(unshared):
+                raise OOFError(f"member {name}: test id {unshared[0]!r} is not in the test predictions of every fit")
+            slices.append(part.loc[ids].to_numpy(np.float64))
+    shape = (len(folds), len(seeds), len(ids), len(columns))
+    return ids.to_numpy(dtype=object), np.stack(slices).reshape(shape).mean(1)
+
+
+def _check_alike(member: Member, first: Member) -> None:
+    if member.columns != first.columns:
+        raise OOFError(
+            f"member {member.name} has the columns {', '.join(member.columns)}, "
+            f"member {first.name} has {', '.join(first.columns)}"
+        )
+    if member.test is not None and first.test is not None:
+        _check_same_ids(f"member {member.name}: the test rows", member.test_ids, first.test_ids, f"member {first.name}")
+
+
+def _check_same_ids(subject: str, ids: IdArray, right: IdArray, source: str) -> None:
+    if len(ids) != len(right):
+        raise OOFError(f"{subject} are {len(ids)}, {source} has {len(right)}")
+    wrong = np.flatnonzero(ids != right)
     if len(wrong):
-        raise OOFError(f"{what} have id {found[wrong[0]]!r} where {where} has {right[wrong[0]]!r}")
+        raise OOFError(f"{subject} have id {ids[wrong[0]]!r} where {source} has {right[wrong[0]]!r}")
+
+
+def _is_equal(a: Array, b: Array) -> bool:
+    """Return True if two members differ by rounding alone; a few rows are compared first, they settle most pairs."""
+    return all(np.allclose(a[rows], b[rows], rtol=1e-9, atol=0) for rows in (slice(100), slice(None)))

@@ -1,9 +1,8 @@
-"""A fit's part: what one fit predicts for its validation rows, or for the test rows.
+"""Parquet files of predictions: parts, one for each fit, and the predictions of a blend.
 
-Parquet with the columns id (text), fold, seed, then one float64 column per output. It is checked when written, so
-that a diverged fit is told at once, and when read, so that a damaged or foreign file never reaches a blend.
-
-Predictions as a table: id, fold where there is one, and one column per output; parquet.
+A part has the columns id (text), fold, seed, then one float64 column per output. It is checked when it is written, so
+that a diverged fit fails at once, and when it is read, so that a damaged or foreign file never reaches a blend. The
+predictions of a blend have id, fold where they are out of fold, and one column per output.
 """
 
 from collections.abc import Sequence
@@ -13,22 +12,15 @@ import numpy as np
 import pandas as pd
 
 from oof import OOFError
-from oof.types import Array, IdArray, IntArray
+from oof.types import Array, Ids, IntArray
 
 KEYS = ["id", "fold", "seed"]
 
 
-def write_part(
-    path: Path,
-    ids: Sequence[str] | IdArray,
-    columns: Sequence[str],
-    predictions: Array,
-    fold: int,
-    seed: int,
-) -> None:
-    """Write the predictions (rows, columns) of the fit of that fold and seed.
+def write_part(path: Path, ids: Ids, columns: Sequence[str], predictions: Array, fold: int, seed: int) -> None:
+    """Write the predictions (rows, columns) of the fit of that fold and seed, for validation rows or test rows.
 
-    Raises OOFError for NaN or infinity, an id twice, or an output named like one of the key columns.
+    Raises OOFError for NaN or infinity, a repeated id, or an output named like one of the key columns.
     """
     clash = [column for column in columns if column in KEYS]
     if clash:
@@ -42,7 +34,7 @@ def write_part(
 
 
 def read_part(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a part back: id, fold, seed and exactly these output columns.
+    """Return the table of a part: id, fold, seed and exactly these output columns.
 
     Raises OOFError for a file that is missing, damaged, or not such a part.
     """
@@ -59,33 +51,10 @@ def read_part(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
-def _check_part(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    for key in ("fold", "seed"):
-        if frame[key].dtype != np.int64:
-            raise OOFError(f"{path}: the column {key} must hold whole numbers (int64), it is {frame[key].dtype}")
-    for column in columns:
-        if frame[column].dtype != np.float64:
-            raise OOFError(f"{path}: the column {column!r} must be float64, it is {frame[column].dtype}")
-        bad = ~np.isfinite(frame[column].to_numpy())
-        if bad.any():
-            raise OOFError(
-                f"{path}: the prediction of id {frame['id'][bad].iloc[0]!r}, column {column!r}, is not finite"
-            )
-    if not pd.api.types.is_string_dtype(frame["id"]) or frame["id"].isna().any():
-        raise OOFError(f"{path}: the column id must be text without gaps")
-    twice = frame["id"].duplicated()
-    if twice.any():
-        raise OOFError(f"{path}: id {frame['id'][twice].iloc[0]!r} appears twice")
-
-
 def write_predictions(
-    path: Path,
-    ids: Sequence[str] | IdArray,
-    columns: Sequence[str],
-    predictions: Array,
-    fold: IntArray | None = None,
+    path: Path, ids: Ids, columns: Sequence[str], predictions: Array, fold: IntArray | None = None
 ) -> None:
-    """Write predictions (rows, columns) under their ids; `fold` (rows,) for out-of-fold ones."""
+    """Write predictions (rows, columns) with their ids; `fold` (rows,) for out-of-fold ones."""
     frame = pd.DataFrame(predictions, columns=list(columns))
     frame.insert(0, "id", pd.Series(list(ids), dtype="str"))
     if fold is not None:
@@ -94,7 +63,7 @@ def write_predictions(
 
 
 def read_predictions(path: Path, columns: Sequence[str]) -> tuple[list[str], Array]:
-    """Ids and predictions (rows, columns) of such a table. Raises OOFError if it is missing, damaged or another's."""
+    """Return ids and predictions (rows, columns). Raises OOFError if the file is missing, damaged or a foreign one."""
     try:
         frame = pd.read_parquet(path)
     except FileNotFoundError as error:
@@ -104,4 +73,23 @@ def read_predictions(path: Path, columns: Sequence[str]) -> tuple[list[str], Arr
     missing = [column for column in ["id", *columns] if column not in frame.columns]
     if missing:
         raise OOFError(f"{path} has no column {missing[0]!r}; blend again")
-    return [str(i) for i in frame["id"]], frame[list(columns)].to_numpy(np.float64)
+    return [str(key) for key in frame["id"]], frame[list(columns)].to_numpy(np.float64)
+
+
+def _check_part(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+    for key in ("fold", "seed"):
+        if frame[key].dtype != np.int64:
+            raise OOFError(f"{path}: the column {key} must hold whole numbers (int64), it is {frame[key].dtype}")
+    for column in columns:
+        if frame[column].dtype != np.float64:
+            raise OOFError(f"{path}: the column {column!r} must be float64, it is {frame[column].dtype}")
+        wrong = ~np.isfinite(frame[column].to_numpy())
+        if wrong.any():
+            raise OOFError(
+                f"{path}: the prediction of id {frame['id'][wrong].iloc[0]!r}, column {column!r}, is not finite"
+            )
+    if not pd.api.types.is_string_dtype(frame["id"]) or frame["id"].isna().any():
+        raise OOFError(f"{path}: the column id must be text without gaps")
+    repeated = frame["id"].duplicated()
+    if repeated.any():
+        raise OOFError(f"{path}: id {frame['id'][repeated].iloc[0]!r} appears twice")

@@ -1,1 +1,1 @@
-"""Metrics: the registry, the functions behind it, thresholds, and a user's own metric."""
+"""Metrics: the registry, the functions behind it, thresholds, and custom metrics."""

@@ -1,7 +1,7 @@
-"""The table of metrics: a name, a function, its direction, what it needs, the tasks it fits.
+"""The table of metrics: name, function, direction, kind of predictions, tasks.
 
-The functions are scikit-learn's and SciPy's or held against them. A label metric takes labels that `thresholds` made
-of the predictions; every other metric takes the predictions.
+The functions are those of scikit-learn and SciPy, or tested against them. A label metric takes the labels that
+`oof.metrics.thresholds` decides from the predictions; every other metric takes the predictions.
 """
 
 import re
@@ -25,11 +25,11 @@ RANKED = frozenset({"multiclass"})
 
 @dataclass(frozen=True)
 class Metric:
-    """One way to judge predictions.
+    """One metric.
 
-    `function(truth, predictions)` gives the value; for a metric that needs labels, `predictions` are labels shaped as
-    the truth. `gradient(truth, predictions)` is its derivative by each prediction, for the smooth ones;
-    `confusion(matrices)` gives a label metric for confusion matrices (..., true, predicted), for threshold searches.
+    `function(truth, predictions)` returns the value; for a metric that needs labels, `predictions` are labels shaped
+    as the truth. `gradient(truth, predictions)` is its derivative by each prediction, None unless it is smooth.
+    `confusion(matrices)` returns a label metric of confusion matrices (..., true, predicted), for threshold searches.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """1 if higher is better, else -1: `sign * value` is always better when larger."""
+        """1 if higher is better, else -1: a larger `sign * value` is always better."""
         return 1 if self.higher_is_better else -1
 
 
@@ -88,10 +88,10 @@ METRICS: dict[str, Metric] = {
     "spearman": Metric("spearman", functions.compute_spearman, True, "ranks", VALUES),
 }
 
-# F1 of many classes is the mean over them; of many labels, the mean of each one's F1 of the positive class
+# F1 of several classes is the mean over them; F1 of labels is the mean of each label's F1 of the positive class
 MEANS = {("f1", "multiclass"): "macro_f1", ("f1", "ordinal"): "macro_f1", ("macro_f1", "multilabel"): "f1"}
 
-MAP_AT = 'map_at_k ("map_at_3")'  # as errors list it: any k from 1 up
+MAP_AT = 'map_at_k ("map_at_3")'  # as error messages list it: any k from 1
 
 DEFAULTS = {
     "binary": "log_loss",
@@ -103,20 +103,25 @@ DEFAULTS = {
 
 
 def find_metric(name: str, task: str) -> Metric:
-    """The metric of that name as the task reads it; `map_at_3` is one for every number.
+    """Return the metric of that name for a task; `map_at_1`, `map_at_2` and so on exist for every number.
 
-    Raises OOFError for an unknown name (with the nearest known one) and for a metric that does not fit the task.
+    Raises OOFError for an unknown name, with the nearest known one, and for a metric that does not fit the task.
     """
-    found = METRICS.get(MEANS.get((name, task), name)) or _parse_map_at(name)
-    if found is None:
+    metric = METRICS.get(MEANS.get((name, task), name)) or _parse_map_at(name)
+    if metric is None:
         near = get_close_matches(name, [*METRICS, "map_at_3"], n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise OOFError(f"unknown metric {name!r}: {hint}known ones: {', '.join([*METRICS, MAP_AT])}")
-    if task not in found.tasks:
-        fitting = [known for known, entry in METRICS.items() if task in entry.tasks]
+    if task not in metric.tasks:
+        fitting = [other for other, entry in METRICS.items() if task in entry.tasks]
         fitting += [MAP_AT] if task in RANKED else []
         raise OOFError(f"metric {name} does not fit task {task}; fitting ones: {', '.join(fitting)}")
-    return replace(found, name=name)
+    return replace(metric, name=name)
+
+
+def get_default_metric(task: str) -> Metric:
+    """Return the metric used where the config names none: log_loss, qwk for ordinal, rmse for regression."""
+    return find_metric(DEFAULTS[task], task)
 
 
 def _parse_map_at(name: str) -> Metric | None:
@@ -126,8 +131,3 @@ def _parse_map_at(name: str) -> Metric | None:
     if number is None:
         raise OOFError(f"metric {name!r} must end in a whole number from 1 up, for the k best classes: map_at_3")
     return Metric(name, partial(functions.compute_map_at, k=int(number[1])), True, "probabilities", RANKED)
-
-
-def get_default_metric(task: str) -> Metric:
-    """The metric used where the config names none: log_loss, qwk for ordinal, rmse for regression."""
-    return find_metric(DEFAULTS[task], task)

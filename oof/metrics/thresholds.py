@@ -1,33 +1,33 @@
-"""Labels from predictions, and the thresholds that decide them.
+"""Labels decided from predictions, and the thresholds they are decided by.
 
 Binary and multilabel: positive where p >= threshold. Multiclass: the most probable class. Ordinal: cut points on the
-expected grade, sum of grade times probability; without cut points that is the expected grade rounded, because the
-expected grade has the least squared error and quadratic kappa punishes squared errors (the most probable grade
-shrinks to the common ones, the median ignores how far away the tails are).
+expected grade, the sum of grade times probability. Without cut points that is the expected grade rounded: it has the
+least squared error, and quadratic kappa punishes squared errors (the most probable grade shrinks to the common ones,
+the median ignores how far away the tails are).
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from oof.metrics.confusion import score_by_confusion
 from oof.metrics.metric_registry import Metric
-from oof.types import Array, Decided, Labels
+from oof.types import Array, Decided, Labels, Truth
 
 CANDIDATES = 200  # cut points tried per grade
 TIE = 1e-12
 
+Positions = npt.NDArray[np.intp]
 
-def decide_labels(task: str, predictions: Array, thresholds: Sequence[float] | None = None) -> Labels:
-    """Labels shaped as the truth: (rows,) codes, or (rows, labels) 0/1 for multilabel.
 
-    `thresholds`: one for binary, one a label for multilabel, classes - 1 rising cut points for ordinal; None takes
-    .5 and the rounded expected grade. Multiclass takes none.
+def decide_labels(task: str, predictions: Array, thresholds: list[float] | None = None) -> Labels:
+    """Return labels shaped as the truth: (rows,) codes, or (rows, labels) 0/1 for multilabel.
+
+    `thresholds` are one for binary, one per label for multilabel, and classes - 1 rising cut points for ordinal; None
+    is .5 and the rounded expected grade. Multiclass has none.
     """
     if task == "multiclass":
-        chosen: Labels = predictions.argmax(1)
-        return chosen
+        most_probable: Labels = predictions.argmax(1)
+        return most_probable
     if task == "ordinal":
         cuts = get_default_cuts(predictions) if thresholds is None else np.array(thresholds)
         return np.searchsorted(cuts, compute_expected_grade(predictions), side="right").astype(np.int64)
@@ -37,15 +37,15 @@ def decide_labels(task: str, predictions: Array, thresholds: Sequence[float] | N
 
 
 def prepare_for_metric(metric: Metric, task: str, predictions: Array, thresholds: list[float] | None = None) -> Decided:
-    """What the metric takes: labels decided from the predictions for a label metric, else the predictions."""
+    """Return what a metric takes: labels decided from the predictions for a label metric, else the predictions."""
     return decide_labels(task, predictions, thresholds) if metric.needs == "labels" else predictions
 
 
-def fit_thresholds(metric: Metric, task: str, truth: Labels, predictions: Array) -> list[float] | None:
-    """Thresholds that are best for a label metric on these rows; None where there is nothing to fit.
+def fit_thresholds(metric: Metric, task: str, truth: Truth, predictions: Array) -> list[float] | None:
+    """Return the thresholds that are best for a label metric on these rows.
 
     Exact for binary and for each label: every cut between two neighbouring predictions is tried, ties go to the one
-    nearest .5. For ordinal a coordinate search over cut points. Non-label metrics and multiclass have none.
+    nearest .5. Ordinal cut points are found by a coordinate search. None for other metrics and for multiclass.
     """
     if metric.confusion is None or task == "multiclass":
         return None
@@ -55,10 +55,10 @@ def fit_thresholds(metric: Metric, task: str, truth: Labels, predictions: Array)
     return [find_best_threshold(metric, t, p)[0] for t, p in zip(columns.T, predictions.T, strict=True)]
 
 
-def score_at_best_thresholds(metric: Metric, task: str, truth: Labels, predictions: Array) -> float:
-    """Value of a label metric with the thresholds that are best on these rows; a search over weights asks this.
+def score_at_best_thresholds(metric: Metric, task: str, truth: Truth, predictions: Array) -> float:
+    """Return a label metric at the thresholds that are best on these rows, as a search over weights needs it.
 
-    Ordinal keeps the rounded grade here: fitting cut points for every trial would cost more than it tells.
+    Ordinal uses the rounded grade: fitting cut points for every candidate would cost more than it gains.
     """
     if metric.confusion is None:
         return metric.function(truth, decide_labels(task, predictions))
@@ -69,14 +69,15 @@ def score_at_best_thresholds(metric: Metric, task: str, truth: Labels, predictio
     return score_by_confusion(metric.confusion, truth, decide_labels(task, predictions))
 
 
-def find_best_threshold(metric: Metric, truth: Labels, p: Array, limit: int | None = None) -> tuple[float, float]:
-    """The threshold on one column that is best for a label metric with a `confusion`, and its value.
+def find_best_threshold(metric: Metric, truth: Truth, p: Array, limit: int | None = None) -> tuple[float, float]:
+    """Return the threshold on one column that is best for a label metric with a `confusion`, and the metric there.
 
-    `limit` tries about that many cuts, evenly spread over the distinct values, instead of all.
+    With `limit`, about that many cuts are tried, evenly spread over the distinct values.
     """
     assert metric.confusion is not None
     order = np.argsort(p)
-    ranked, hit = p[order], truth[order] == 1
+    ranked = p[order]
+    hit = truth[order] == 1
     starts = np.flatnonzero(np.diff(ranked, prepend=-np.inf))  # a cut lies before the first row of each distinct value
     if limit is not None and len(starts) > limit:
         starts = starts[:: len(starts) // limit]
@@ -90,7 +91,7 @@ def find_best_threshold(metric: Metric, truth: Labels, p: Array, limit: int | No
     high = ranked[starts[1:]]
     low = ranked[starts[1:] - 1]
     middle = np.where((low + high) / 2 > low, (low + high) / 2, high)  # the middle of adjacent floats is the lower one
-    # what no row reaches: well above the largest, or rows with a hair more would all be positive
+    # a cut that no row reaches, well above the largest value: one just above it could let slightly higher rows pass
     never = (ranked[-1] + 1) / 2 if ranked[-1] < 1 else np.nextafter(ranked[-1], np.inf)
     cuts = np.concatenate([[min(ranked[0], 0.0)], middle, [never]])
     tied = np.flatnonzero(values >= values.max() - TIE)
@@ -99,56 +100,59 @@ def find_best_threshold(metric: Metric, truth: Labels, p: Array, limit: int | No
 
 
 def compute_expected_grade(predictions: Array) -> Array:
-    """Sum of grade times probability, (rows,)."""
+    """Return the sum of grade times probability, (rows,)."""
     grade: Array = predictions @ np.arange(predictions.shape[1], dtype=np.float64) / predictions.sum(1)
     return grade
 
 
 def get_default_cuts(predictions: Array) -> Array:
-    """Cut points .5, 1.5, ... that round the expected grade."""
+    """Return the cut points .5, 1.5, ... that round the expected grade."""
     return np.arange(predictions.shape[1] - 1) + 0.5
 
 
-def _fit_cuts(metric: Metric, truth: Labels, predictions: Array) -> list[float]:
-    """Coordinate search from two starts: rounding, and the cuts that give the grades their own shares."""
+def _fit_cuts(metric: Metric, truth: Truth, predictions: Array) -> list[float]:
+    """Search from two starts: rounding, and the cuts that give each grade its share of the truth."""
     assert metric.confusion is not None
     classes = predictions.shape[1]
     grade = compute_expected_grade(predictions)
     shares = np.cumsum(np.bincount(truth, minlength=classes))[:-1] / len(truth)
-    own = np.quantile(grade, shares)
+    by_share = np.quantile(grade, shares)
     spread = np.quantile(grade, np.linspace(0, 1, CANDIDATES))
-    cuts = np.unique(np.concatenate([get_default_cuts(predictions), own, spread]))
+    cuts = np.unique(np.concatenate([get_default_cuts(predictions), by_share, spread]))
     cell = np.searchsorted(cuts, grade, side="right")  # rows of cells 0..j-1 lie below cut j-1
     table = np.zeros((len(cuts) + 1, classes))
     np.add.at(table, (cell, truth), 1)
     below = np.cumsum(table, axis=0)
-    found = [
-        _improve_cuts(metric, below, np.searchsorted(cuts, start)) for start in (get_default_cuts(predictions), own)
-    ]
-    best = max(found, key=lambda one: one[0] + (TIE if one is found[0] else 0.0))
+    rounded, shared = (
+        _improve_cuts(metric, below, np.searchsorted(cuts, start))
+        for start in (get_default_cuts(predictions), by_share)
+    )
+    best = rounded if rounded[0] + TIE >= shared[0] else shared
     return [float(cut) for cut in cuts[best[1]]]
 
 
-def _improve_cuts(metric: Metric, below: Array, start: npt.NDArray[np.intp]) -> tuple[float, npt.NDArray[np.intp]]:
-    """Move one cut at a time to its best place between its neighbours until none moves."""
+def _improve_cuts(metric: Metric, below: Array, start: Positions) -> tuple[float, Positions]:
+    """Move one cut at a time to its best place between its neighbours until none moves; return value and cuts."""
     assert metric.confusion is not None
-    at = start.copy()
-    best = float(metric.sign * metric.confusion(_build_matrices(below, at[None]))[0])
+    cuts = start.copy()
+    best = float(metric.sign * metric.confusion(_build_matrices(below, cuts[None]))[0])
     moved = True
     while moved:
         moved = False
-        for one in range(len(at)):
-            low = at[one - 1] if one else 0
-            high = at[one + 1] if one + 1 < len(at) else len(below) - 2
-            trials = np.repeat(at[None], high - low + 1, axis=0)
-            trials[:, one] = np.arange(low, high + 1)
+        for number in range(len(cuts)):
+            low = cuts[number - 1] if number else 0
+            high = cuts[number + 1] if number + 1 < len(cuts) else len(below) - 2
+            trials = np.repeat(cuts[None], high - low + 1, axis=0)
+            trials[:, number] = np.arange(low, high + 1)
             values = metric.sign * metric.confusion(_build_matrices(below, trials))
             if values.max() > best + TIE:
-                at, best, moved = trials[values.argmax()], float(values.max()), True
-    return best, at
+                cuts = trials[values.argmax()]
+                best = float(values.max())
+                moved = True
+    return best, cuts
 
 
-def _build_matrices(below: Array, trials: npt.NDArray[np.intp]) -> Array:
-    """Confusion matrices (trials, true, predicted) of cut positions (trials, classes - 1)."""
+def _build_matrices(below: Array, trials: Positions) -> Array:
+    """Return confusion matrices (trials, true, predicted) of cut positions (trials, classes - 1)."""
     edges = np.concatenate([below[trials], np.repeat(below[-1:][None], len(trials), axis=0)], axis=1)
     return np.diff(edges, axis=1, prepend=0).transpose(0, 2, 1)

@@ -106,7 +106,7 @@ def test_an_extra_reads_what_write_member_wrote(read, tmp_path):
         ({"a": [0.3, np.inf, 0.1, 0.2]}, "mate.* id '4', column 'a', is not a finite number"),
         ({"a": ["0.3", "0.4", "0.1", "high"]}, "mate.* id '02', column 'a', is not a finite number"),
         ({"a": [0.3, 0.4, -0.1, 0.2]}, r"mate.* id '1', column 'a', is not in \[0, 1\]"),
-        ({"b": [0.7, 0.6, 0.7, 0.8]}, r"mate.* the probabilities of id '1' sum to 0\.8, not to 1"),
+        ({"b": [0.7, 0.6, 0.7, 0.8]}, r"mate.* the probabilities of id '1' sum to 0\.8, not 1"),
     ],
 )
 def test_a_wrong_oof_is_refused_naming_the_row(read, changed, sentence):
@@ -130,7 +130,7 @@ def test_wrong_test_predictions_are_refused_naming_the_row(read, changed, senten
 
 
 def test_a_missing_column_is_named_with_those_found(read):
-    with pytest.raises(OOFError, match="the column 'b' is missing; needed are id, a, b, found id, fold, a"):
+    with pytest.raises(OOFError, match="the column 'b' is missing; needed: id, a, b; found: id, fold, a"):
         read({key: value for key, value in GOOD.items() if key != "b"})
     with pytest.raises(OOFError, match="the column 'id' is missing"):
         read({key: value for key, value in GOOD.items() if key != "id"})

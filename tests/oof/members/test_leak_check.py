@@ -67,7 +67,7 @@ class World:
 
     def said_of(self, oof, test, beside=3, rows=slice(None)):
         others, others_test = self.others[:beside], self.others_test[:beside, rows]
-        return find_leak(oof, test[rows], self.truth, self.task, others=others, others_test=others_test)
+        return find_leak(oof, test[rows], self.truth, self.task, peers=others, peers_test=others_test)
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -80,7 +80,7 @@ def test_a_member_that_saw_its_rows_is_named_with_the_reason(world):
     for beside in BESIDE:
         said = world.said_of(*member, beside) or "nothing"
         assert "models that saw its rows made the OOF" in said
-        assert ("would have to correlate" in said) == (world.task == "regression")
+        assert ("would need a correlation" in said) == (world.task == "regression")
 
 
 @pytest.mark.parametrize("model", [TREES, KNeighborsRegressor(1), DecisionTreeRegressor(random_state=0), Ridge(1e4)])
@@ -135,7 +135,7 @@ class Signal:
     def said_of(self, oof, test, beside=4):
         truth = self.seen[0] + self.unknown[0]
         others, others_test = self.others[:beside], self.others_test[:beside]
-        return find_leak(oof, test, truth, "regression", others=others, others_test=others_test)
+        return find_leak(oof, test, truth, "regression", peers=others, peers_test=others_test)
 
 
 def test_what_a_member_adds_to_the_others_gives_it_away():
@@ -163,7 +163,7 @@ class Company:
     def said_of(self, member, test, beside=3):
         truth, rows, others = self.truth[: self.rows], self.rows, self.others[:beside]
         return find_leak(
-            member[:rows], test[rows:], truth, "regression", others=others[:, :rows], others_test=others[:, rows:]
+            member[:rows], test[rows:], truth, "regression", peers=others[:, :rows], peers_test=others[:, rows:]
         )
 
 
@@ -171,8 +171,8 @@ def test_a_member_as_sure_of_new_rows_as_of_its_own_is_given_away_by_the_others(
     company = Company()
     for beside in (3, 2):
         said = company.said_of(company.truth, company.test, beside) or "nothing"
-        assert "correlate 0.6" in said
-        assert "with another member's, and do 0.3" in said
+        assert "a correlation of 0.6" in said
+        assert "with another member's, and have 0.3" in said
         assert "models that saw its rows made the OOF" in said
     for beside in (1, 0):  # one other alone cannot tell harder rows from a leak
         assert company.said_of(company.truth, company.test, beside) is None
@@ -231,7 +231,7 @@ def test_columns_of_a_regression_count_alike_whatever_their_unit():
         plain = world.said_of(oof, test)
         others, others_test = world.others * scale, world.others_test * scale
         scaled = find_leak(
-            oof * scale, test * scale, world.truth * scale, "regression", others=others, others_test=others_test
+            oof * scale, test * scale, world.truth * scale, "regression", peers=others, peers_test=others_test
         )
         assert scaled == plain
 
@@ -266,6 +266,6 @@ def test_rows_that_are_all_one_component_raise_nothing():
     others, others_test = world.others, world.others_test
     component = np.zeros(40, dtype=np.int64)
     assert (
-        find_leak(oof, test, world.truth, "multiclass", others=others, others_test=others_test, component=component)
+        find_leak(oof, test, world.truth, "multiclass", peers=others, peers_test=others_test, component=component)
         is None
     )

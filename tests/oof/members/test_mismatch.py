@@ -31,7 +31,7 @@ def test_test_predictions_of_something_else_are_noticed(spoil, least: int, tests
     (oof, others), (test, others_test) = drawn(rng, 500, 0.5), drawn(rng, tests, 0.5)
     assert find_mismatched_columns(oof, test, others, others_test, COLUMNS) is None
     if tests >= least:
-        assert "in column 'a' it goes with the run's own members" in str(
+        assert "column 'a' correlates with the run's own members" in str(
             find_mismatched_columns(oof, spoil(test, rng), others, others_test, COLUMNS)
         )
 
