@@ -19,7 +19,7 @@ from tests.models.pooling import test_pooling_contract as contract
 ROOT = Path(__file__).resolve().parents[1]
 TAKES_CONFIG = {"train", "blend", "submit", "status", "predict", "grade"}
 RUN = "data/my-competition/runs/my-competition"
-LEAVES = {  # a file that is there at a guide's end only if all of it was done
+LEAVES = {  # a file that exists at the end of a guide only if all of it was done
     "first-competition.md": "kaggle/working/submission.csv",
     "choosing-poolings.md": f"{RUN}/oof/compare.json",
     "reading-the-report.md": f"{RUN}/report.html",
@@ -42,7 +42,7 @@ def printed_commands(*pages: str) -> list[list[str]]:
 
 
 def write_competition(folder: Path) -> None:
-    """A folder as a host hands it out."""
+    """Write the folder of a competition as a host publishes it."""
     folder.mkdir(parents=True)
     texts = [f"the {'kind and happy' if row % 2 else 'sad and broken'} story of number {row}" for row in range(60)]
     frame = pd.DataFrame({"id": range(60), "text": texts, "target": [row // 2 % 5 > row % 2 * 2 for row in range(60)]})
@@ -86,12 +86,12 @@ def test_make_demo_runs_commands_that_are_printed() -> None:
 
 
 def blocks(markdown: str) -> list[tuple[str, str]]:
-    """The fenced blocks of a page: language and text."""
+    """Return language and text of the fenced blocks of a page."""
     return re.findall(r"^```(\w+)\n(.*?)^```", markdown, re.M | re.S)
 
 
-def put(config: Path, text: str) -> None:
-    """What a reader does with a config shown: each section's keys are put into theirs, variants in place of theirs."""
+def put_config(config: Path, text: str) -> None:
+    """Put the keys of a config that is shown into the reader's, section by section; variants replace theirs."""
     yaml = YAML(typ="safe")
     values = yaml.load(config)
     for name, section in yaml.load(text).items():
@@ -100,7 +100,7 @@ def put(config: Path, text: str) -> None:
 
 
 def follow(line: str, place: Path, overrides: list[str]) -> None:
-    """Do one line of a bash block; Kaggle's folders are in `place`."""
+    """Execute one line of a bash block; Kaggle's folders are in `place`."""
     words = shlex.split(line.replace("/kaggle", str(place / "kaggle")), comments=True)
     match words:
         case ["python", "run.py", verb, *_]:
@@ -110,7 +110,7 @@ def follow(line: str, place: Path, overrides: list[str]) -> None:
         case ["cp" | "mkdir", *_]:
             subprocess.run(words, check=True)
         case _:
-            assert words in ([], ["make", "test"]), f"nobody can follow {line!r}"
+            assert words in ([], ["make", "test"]), f"no test can follow {line!r}"
 
 
 @pytest.mark.parametrize("guide", GUIDES)
@@ -133,7 +133,7 @@ def test_every_guide_can_be_followed(
             for line in block.splitlines():
                 follow(line, tmp_path, small)
         elif language == "yaml":
-            put(file, rest)
+            put_config(file, rest)
         elif not str(file).startswith(SOURCES):
             file.write_text(block, encoding="utf-8")
     assert (tmp_path / LEAVES[guide]).is_file()
