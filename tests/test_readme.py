@@ -72,11 +72,12 @@ def test_the_layout_in_the_readme_names_every_folder() -> None:
     assert tree_paths(readme()) == {"run.py", *folders}
 
 
-def test_every_module_named_in_the_architecture_exists() -> None:
-    text = TREE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES)
+def test_every_module_named_in_a_page_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     named = re.findall(r"\b(?:pipeline|folds|models|oof|submissions|tests|benchmarks)/[\w/]+\.py\b", text)
-    assert len(named) > 40
     assert [path for path in named if not (ROOT / path).is_file()] == []
+    assert re.findall(r"`(test_\w+\.py)`", text) == []  # a test is named with its folder
 
 
 def test_a_tree_is_read_with_its_folders(tmp_path: Path) -> None:
