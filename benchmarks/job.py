@@ -12,9 +12,9 @@ import pandas as pd
 from pydantic import ValidationError
 from sklearn.metrics import log_loss, root_mean_squared_error
 
-from folds.components import components
+from folds.components import find_components
 from folds.fold_file import write_folds
-from folds.splitters import split
+from folds.splitters import split_rows
 from models.spec import NeuralVariantSpec
 
 Job = dict[str, Any]
@@ -38,9 +38,9 @@ def write_rows(frame: pd.DataFrame, folder: Path, job: Job, folds: Path | None, 
         folds = folder / "folds.csv"
         numbers, codes = job["task"] == "regression", pd.factorize(table[job["target"]], sort=True)[0]
         truth = table[[job["target"]]].to_numpy(np.float64) if numbers else codes
-        alike = components(["\n".join(texts) for texts in table[job["text"]].to_numpy()])
+        alike = find_components(["\n".join(texts) for texts in table[job["text"]].to_numpy()])
         write_folds(
-            folds, ids, split("stratified", count=FOLDS, seed=42, task=job["task"], truth=truth, component=alike)
+            folds, ids, split_rows("stratified", count=FOLDS, seed=42, task=job["task"], truth=truth, component=alike)
         )
     return {**job, "table": str(folder / "table.csv"), "folds": str(folds), "rows": len(table)}
 

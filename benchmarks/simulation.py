@@ -28,7 +28,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import lined_up
-from folds.splitters import split
+from folds.splitters import split_rows
 from oof.blends.blend_registry import BLENDS
 from oof.blends.calibration import apply_finish
 from oof.blends.problem import Problem
@@ -106,7 +106,7 @@ def world(rng: np.random.Generator, task: str, kind: str, rows: int) -> World:
         truth: Array = (level + rng.normal(size=rows))[:, None]
     else:
         truth = (rng.random(rows) < expit(level)).astype(np.int64)
-    fold = split(kind, count=FOLDS, seed=int(rng.integers(2**31)), task=task, truth=truth, component=component)
+    fold = split_rows(kind, count=FOLDS, seed=int(rng.integers(2**31)), task=task, truth=truth, component=component)
     return World(task, X, truth, fold, component, rng.normal(size=(max(4000, 3 * rows), FEATURES)))
 
 

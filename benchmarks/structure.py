@@ -34,7 +34,7 @@ VERBS = frozenset(
         filter find finish fit flatten flush follow forecast format freeze gather generate get give grade grow
         guess halve handle hash have hold identify ignore import include infer init initialise insert inspect
         interpolate is iterate join judge keep kill label leave limit list load lock look lower make map mark
-        match measure merge mix move name need normalise note open order pack pad parse pass permute pick place
+        match measure merge mix move name need normalise note number open order pack pad parse pass permute pick place
         plan plot pool pop predict prepare print probe produce prune pull push put quantise quote raise rank read
         rebuild receive record reduce refine refuse register rehearse reject release remember remove rename
         render reorder repeat replace report request require resample resize resolve restore restrict resume

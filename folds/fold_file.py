@@ -1,6 +1,6 @@
 """The fold file: `folds.csv` (id, fold) and its neighbour `folds.json`, how the folds were made.
 
-What is read is checked: a truncated or foreign file is a FoldError, and folds join a table by id or not at all.
+Everything read is checked: a truncated or foreign file is a FoldError, and folds are joined to a table by id only.
 """
 
 import json
@@ -8,23 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from folds import FoldError
-
-IntArray = npt.NDArray[np.int64]
+from folds.types import IntArray
 
 
 def write_folds(path: Path, ids: Sequence[str], fold: IntArray) -> None:
-    """Writes one line per row: id, fold (rows,)."""
+    """Write one line for each row: id and fold (rows,)."""
     pd.DataFrame({"id": list(ids), "fold": fold}).to_csv(path, index=False, lineterminator="\n")
 
 
 def read_folds(path: Path) -> pd.DataFrame:
-    """The fold file as a frame of id (text) and fold (int); raises FoldError if it is none."""
+    """Return the fold file as a frame of id (text) and fold (int); raises FoldError for any other file."""
     try:
-        # With its header read as one, pandas would take a row of three fields for a row with an index.
+        # With its header read as one, pandas would take the first of three fields for an index.
         cells = pd.read_csv(path, header=None, dtype=str, na_filter=False, encoding="utf-8")
     except FileNotFoundError:
         raise FoldError(f"{path} does not exist; train makes it") from None
@@ -43,31 +41,32 @@ def read_folds(path: Path) -> pd.DataFrame:
     return frame.astype({"fold": np.int64})
 
 
-def align(frame: pd.DataFrame, ids: Sequence[str], path: Path) -> IntArray:
-    """Folds (rows,) in the order of `ids`; raises FoldError unless file and table hold the same ids, each once."""
+def align_folds(frame: pd.DataFrame, ids: Sequence[str], path: Path) -> IntArray:
+    """Return the folds (rows,) in the order of `ids`; FoldError unless file and table hold the same ids, each once."""
     wanted: pd.Index = pd.Index(np.array(ids, dtype=object))
-    found: pd.Index = pd.Index(frame["id"].to_numpy(dtype=object))
-    if found.has_duplicates:
-        raise FoldError(f"{path.name} has more than one row for id {found[found.duplicated()][0]}")
+    recorded: pd.Index = pd.Index(frame["id"].to_numpy(dtype=object))
+    if recorded.has_duplicates:
+        raise FoldError(f"{path.name} has more than one row for id {recorded[recorded.duplicated()][0]}")
     if wanted.has_duplicates:
         raise FoldError(f"the table has more than one row for id {wanted[wanted.duplicated()][0]}")
-    place = found.get_indexer(wanted)
-    if (place < 0).any():
-        raise FoldError(f"{path.name} has no row for id {wanted[place < 0][0]} ({(place < 0).sum():,} such ids)")
-    extra = found.difference(wanted, sort=False)
+    position = recorded.get_indexer(wanted)
+    missing = position < 0
+    if missing.any():
+        raise FoldError(f"{path.name} has no row for id {wanted[missing][0]} ({missing.sum():,} such ids)")
+    extra = recorded.difference(wanted, sort=False)
     if len(extra):
         raise FoldError(f"{path.name} has a row for id {extra[0]}, which the table lacks ({len(extra):,} such ids)")
     fold: IntArray = frame["fold"].to_numpy(dtype=np.int64)
-    return fold[place]
+    return fold[position]
 
 
 def write_provenance(path: Path, provenance: Mapping[str, object]) -> None:
-    """Writes how the folds were made, as JSON."""
+    """Write how the folds were made, as JSON."""
     path.write_text(json.dumps(dict(provenance), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_provenance(path: Path) -> dict[str, object]:
-    """How the folds were made; raises FoldError if the file is not a JSON object."""
+    """Return how the folds were made; raises FoldError if the file is not a JSON object."""
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -79,18 +78,20 @@ def read_provenance(path: Path) -> dict[str, object]:
     return provenance
 
 
-def verify(provenance: Mapping[str, object], wanted: Mapping[str, object]) -> None:
-    """Raises FoldError that names each key of `wanted` with another value in `provenance`; `rows` is a table's hash."""
-    differences = [
-        "the training rows are not those that the folds were made from"
-        if key == "rows"
-        else f"folds.{key} is {_shown(provenance.get(key))} in this run but {_shown(value)} in the config"
-        for key, value in wanted.items()
-        if key not in provenance or provenance[key] != value
-    ]
+def verify_provenance(provenance: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    """Raise FoldError that names each key of `wanted` with another value in `provenance`; `rows` is a table's hash."""
+    differences = []
+    for key, value in wanted.items():
+        if key in provenance and provenance[key] == value:
+            continue
+        if key == "rows":
+            differences.append("the training rows are not those that the folds were made from")
+        else:
+            recorded = _format_value(provenance.get(key))
+            differences.append(f"folds.{key} is {recorded} in this run but {_format_value(value)} in the config")
     if differences:
         raise FoldError(f"{'; '.join(differences)}; restore it or use another `run:` name")
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)

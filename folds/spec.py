@@ -1,21 +1,21 @@
-"""The `folds:` section of the config: its keys, their defaults, and the combinations that make no sense."""
+"""The `folds:` section of the config: its keys, their defaults, and the combinations that are refused."""
 
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["stratified", "kfold", "group", "stratified_group", "multilabel", "predefined", "time"]
+FoldKind = Literal["stratified", "kfold", "group", "stratified_group", "multilabel", "predefined", "time"]
 
-# The kinds that read a column: the key is required with them and an error with any other kind.
-COLUMN_OF = {"group": ("group", "stratified_group"), "column": ("predefined",), "time": ("time",)}
+# The kinds that read a column: its key is required with them, and an error with any other kind.
+KINDS_BY_COLUMN = {"group": ("group", "stratified_group"), "column": ("predefined",), "time": ("time",)}
 
 
 class FoldSpec(BaseModel):
-    """How the training rows are split; the same folds serve every variant."""
+    """The split of the training rows; every variant uses the same folds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    kind: Kind = Field(default="stratified", description="How rows are split; regression is stratified by bins.")
+    kind: FoldKind = Field(default="stratified", description="How rows are split; regression is stratified by bins.")
     count: int = Field(default=5, ge=2, description="Number of folds; with kind predefined the column decides.")
     seed: int = Field(
         default=42, ge=0, lt=2**32, description="Seed of the shuffle; predefined and time do not shuffle."
@@ -32,8 +32,8 @@ class FoldSpec(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _columns_fit_the_kind(self) -> Self:
-        for key, kinds in COLUMN_OF.items():
+    def _check_columns(self) -> Self:
+        for key, kinds in KINDS_BY_COLUMN.items():
             column = getattr(self, key)
             if self.kind in kinds and column is None:
                 raise ValueError(f"folds.{key} must name a column when folds.kind is {self.kind}")

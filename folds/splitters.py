@@ -1,67 +1,64 @@
-"""Splitters: one fold per row, by kind.
+"""Splitters: one function for each kind of split; each gives the fold of every row.
 
-A splitter sees the rows that may be validated on and returns their validation fold; train is the complement. All but
-`predefined` keep a component in one fold. Shapes: rows are those handed to the splitter; components are numbered
-from 0.
-
-Strata: the code per row that a stratified split keeps in proportion.
+A splitter sees the rows that may be validated on and returns their validation fold; the training part is the
+complement. All splitters but `predefined` keep a component in one fold. Stratified ones keep the share of each stratum
+(a class, a grade, or a bin of the targets) equal in all folds. In shapes, rows are those that the splitter sees, and
+components are numbered from 0.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 from scipy.stats import rankdata
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold
 
 from folds import FoldError
-from folds.columns import blocks, flags, places
-
-IntArray = npt.NDArray[np.int64]
+from folds.columns import cut_into_blocks, parse_flags, rank_times
+from folds.types import AnyArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowsToSplit:
     """The rows to split: `truth` (rows,) or (rows, labels or targets), the others (rows,)."""
 
     task: str
-    truth: npt.NDArray[np.generic]
+    truth: AnyArray
     component: IntArray
-    time: IntArray | None = None  # places in time order
-    predefined: npt.NDArray[np.generic] | None = None
+    time: IntArray | None = None  # ranks
+    predefined: AnyArray | None = None
 
 
-def split(
+def split_rows(
     kind: str,
     *,
     count: int,
     seed: int,
     task: str,
-    truth: npt.NDArray[np.generic],
+    truth: AnyArray,
     component: IntArray,
-    time: npt.NDArray[np.generic] | None = None,
-    predefined: npt.NDArray[np.generic] | None = None,
-    train_only: npt.NDArray[np.generic] | None = None,
+    time: AnyArray | None = None,
+    predefined: AnyArray | None = None,
+    train_only: AnyArray | None = None,
 ) -> IntArray:
-    """Fold of each row (rows,): 0 to count - 1, or -1 for a row that is always train.
+    """Return the fold of each row (rows,): 0 to count - 1, or -1 for a row that is always training.
 
-    `component` (rows,) comes from `components`, groups included for the group kinds. `time` (rows,) is for kind time,
-    `predefined` (rows,) for kind predefined. Rows flagged in `train_only` (rows,) get -1, and so does every row of
-    their components: validated on, it would meet its duplicate in training. Raises FoldError if it
-    cannot be done.
+    `component` (rows,) comes from `find_components`, groups included for the group kinds. `time` (rows,) is for kind
+    time, `predefined` (rows,) for kind predefined. Rows flagged in `train_only` (rows,) get -1, and so does every row
+    of their components: validated on, it would have its duplicate among the training rows. Raises FoldError if the
+    split cannot be made.
     """
     if kind not in SPLITTERS:
         raise FoldError(f"folds.kind must be one of {', '.join(SPLITTERS)}. Got {kind} instead")
-    only = np.zeros(len(component), dtype=bool) if train_only is None else flags(train_only)
-    free = ~np.isin(component, component[only])
-    rows = Rows(
+    flagged = np.zeros(len(component), dtype=bool) if train_only is None else parse_flags(train_only)
+    free = ~np.isin(component, component[flagged])
+    rows = RowsToSplit(
         task=task,
         truth=truth[free],
         component=np.unique(component[free], return_inverse=True)[1].astype(np.int64),
-        time=None if time is None else places(time)[free],
+        time=None if time is None else rank_times(time)[free],
         predefined=None if predefined is None else np.asarray(predefined)[free],
     )
     distinct = len(np.unique(rows.component))
@@ -73,73 +70,64 @@ def split(
     return fold
 
 
-def _refuse_gaps(fold: IntArray, count: int) -> None:
-    empty = np.setdiff1d(np.arange(count), fold)
-    if count < 2:
-        raise FoldError("a split needs at least folds 0 and 1, each with rows to validate on")
-    if len(empty):
-        raise FoldError(f"fold {empty[0]} of {count} has no rows; use fewer folds or another folds.kind")
+def assign_strata(task: str, truth: AnyArray) -> IntArray:
+    """Return the stratum of each row (rows,): its class or grade, for regression the bin of its targets.
 
-
-def _representatives(rows: Rows) -> tuple[IntArray, IntArray]:
-    """First row of each component (components,), and the component that each row follows (rows,)."""
-    _, first, follow = np.unique(rows.component, return_index=True, return_inverse=True)
-    return first.astype(np.int64), follow.astype(np.int64)
-
-
-def _as_fold(parts: Iterable[tuple[object, npt.NDArray[np.int64]]], rows: int) -> IntArray:
-    fold = np.full(rows, -1, dtype=np.int64)
-    for number, (_, valid) in enumerate(parts):
-        fold[valid] = number
-    return fold
-
-
-def _stratified(rows: Rows, count: int, seed: int) -> IntArray:
-    """Deals the shuffled rows of each class round robin over the folds.
-
-    Counts per class and fold are as even as scikit-learn's StratifiedKFold makes them, but that warns or stops when a
-    class is rarer than `count`; dealing spreads its rows over as many folds as it has rows.
+    Raises FoldError for a multilabel task, whose rows have no single stratum.
     """
-    first, follow = _representatives(rows)
-    strata = strata_of(rows.task, rows.truth[first])
+    if task == "multilabel":
+        raise FoldError(
+            "a multilabel task has no one class a row to stratify by; use folds.kind multilabel, kfold or group"
+        )
+    return _cut_into_bins(truth.astype(float)) if task == "regression" else truth.astype(np.int64)
+
+
+def _split_stratified(rows: RowsToSplit, count: int, seed: int) -> IntArray:
+    """Deal the shuffled rows of each class to the folds in turn.
+
+    Counts by class and fold are as even as those of scikit-learn's StratifiedKFold, which warns or stops when a class
+    is rarer than `count`; dealing spreads the rows of such a class over as many folds as it has rows.
+    """
+    first, follow = _find_representatives(rows)
+    strata = assign_strata(rows.task, rows.truth[first])
     order = np.lexsort((np.random.default_rng(seed).permutation(len(first)), strata))
     fold = np.empty(len(first), dtype=np.int64)
     fold[order] = np.arange(len(first)) % count
     return fold[follow]
 
 
-def _kfold(rows: Rows, count: int, seed: int) -> IntArray:
-    first, follow = _representatives(rows)
+def _split_randomly(rows: RowsToSplit, count: int, seed: int) -> IntArray:
+    first, follow = _find_representatives(rows)
     parts = KFold(count, shuffle=True, random_state=seed).split(first)
-    return _as_fold(parts, len(first))[follow]
+    return _number_parts(parts, len(first))[follow]
 
 
-def _group(rows: Rows, count: int, seed: int) -> IntArray:
+def _split_by_group(rows: RowsToSplit, count: int, seed: int) -> IntArray:
     parts = GroupKFold(count, shuffle=True, random_state=seed).split(rows.component, groups=rows.component)
-    return _as_fold(parts, len(rows.component))
+    return _number_parts(parts, len(rows.component))
 
 
-def _stratified_group(rows: Rows, count: int, seed: int) -> IntArray:
+def _split_stratified_by_group(rows: RowsToSplit, count: int, seed: int) -> IntArray:
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    strata = at_least(strata_of(rows.task, rows.truth), count)
+    strata = _merge_rare_strata(assign_strata(rows.task, rows.truth), count)
     parts = splitter.split(strata, strata, rows.component)
-    return _as_fold(parts, len(rows.component))
+    return _number_parts(parts, len(rows.component))
 
 
-def _multilabel(rows: Rows, count: int, seed: int) -> IntArray:
-    """Iterative stratification (Sechidis et al., 2011, On the Stratification of Multi-Label Data)."""
+def _split_multilabel(rows: RowsToSplit, count: int, seed: int) -> IntArray:
+    """Split by iterative stratification (Sechidis et al., 2011, On the Stratification of Multi-Label Data)."""
     if rows.task != "multilabel":
         raise FoldError(f"folds.kind multilabel splits multilabel tasks; use stratified for task {rows.task}")
-    first, follow = _representatives(rows)
+    first, follow = _find_representatives(rows)
     labels = rows.truth[first].astype(bool)  # (components, labels)
     # The library takes a single column for a binary target and refuses it; its complement changes no stratum.
     labels = np.hstack([labels, ~labels]) if labels.shape[1] == 1 else labels
     parts = MultilabelStratifiedKFold(count, shuffle=True, random_state=seed).split(first, labels)
-    return _as_fold(parts, len(first))[follow]
+    return _number_parts(parts, len(first))[follow]
 
 
-def _predefined(rows: Rows, _count: int, _seed: int) -> IntArray:
-    """The folds as given: integers from -1 on."""
+def _read_predefined(rows: RowsToSplit, _count: int, _seed: int) -> IntArray:
+    """Return the folds of the column: integers from -1 on."""
     if rows.predefined is None:
         raise FoldError("folds.column must name the column of fold numbers when folds.kind is predefined")
     number = pd.to_numeric(pd.Series(rows.predefined), errors="coerce").to_numpy(dtype=float, na_value=np.nan)
@@ -149,53 +137,66 @@ def _predefined(rows: Rows, _count: int, _seed: int) -> IntArray:
     return number.astype(np.int64)
 
 
-def _time(rows: Rows, count: int, _seed: int) -> IntArray:
-    """Blocks in time order. A component stands where its latest row does, so no block is predicted from later rows."""
+def _split_by_time(rows: RowsToSplit, count: int, _seed: int) -> IntArray:
+    """Cut the rows into blocks in time order; a component is in the block of its latest row.
+
+    So no block is predicted from later rows.
+    """
     if rows.time is None:
         raise FoldError("folds.time must name a column when folds.kind is time")
     order = np.lexsort((rows.time, rows.component))
     last = np.append(np.flatnonzero(np.diff(rows.component[order])), len(order) - 1)
     latest = rows.time[order][last]  # (components,)
-    return blocks(latest[rows.component], count)
+    return cut_into_blocks(latest[rows.component], count)
 
 
-SPLITTERS: dict[str, Callable[[Rows, int, int], IntArray]] = {
-    "stratified": _stratified,
-    "kfold": _kfold,
-    "group": _group,
-    "stratified_group": _stratified_group,
-    "multilabel": _multilabel,
-    "predefined": _predefined,
-    "time": _time,
+SPLITTERS: dict[str, Callable[[RowsToSplit, int, int], IntArray]] = {
+    "stratified": _split_stratified,
+    "kfold": _split_randomly,
+    "group": _split_by_group,
+    "stratified_group": _split_stratified_by_group,
+    "multilabel": _split_multilabel,
+    "predefined": _read_predefined,
+    "time": _split_by_time,
 }
 
 
-def strata_of(task: str, truth: npt.NDArray[np.generic]) -> IntArray:
-    """Stratum of each row (rows,): the class or grade, for regression the bin of the targets.
-
-    Raises FoldError for a multilabel task, whose rows have no single stratum.
-    """
-    if task == "multilabel":
-        raise FoldError(
-            "a multilabel task has no one class a row to stratify by; use folds.kind multilabel, kfold or group"
-        )
-    return _bins(truth.astype(float)) if task == "regression" else truth.astype(np.int64)
+def _refuse_gaps(fold: IntArray, count: int) -> None:
+    empty = np.setdiff1d(np.arange(count), fold)
+    if count < 2:
+        raise FoldError("a split needs at least folds 0 and 1, each with rows to validate on")
+    if len(empty):
+        raise FoldError(f"fold {empty[0]} of {count} has no rows; use fewer folds or another folds.kind")
 
 
-def _bins(targets: npt.NDArray[np.float64]) -> IntArray:
-    """Quantile bins of `targets` (rows, targets), as many as Sturges' rule gives; equal values share a bin.
+def _find_representatives(rows: RowsToSplit) -> tuple[IntArray, IntArray]:
+    """Return the first row of each component (components,), and the component that each row follows (rows,)."""
+    _, first, follow = np.unique(rows.component, return_index=True, return_inverse=True)
+    return first.astype(np.int64), follow.astype(np.int64)
 
-    Several targets are reduced to the mean of their ranks: a split can hold one order in proportion, and ranks
-    keep a target with large numbers from deciding alone.
+
+def _number_parts(parts: Iterable[tuple[object, IntArray]], rows: int) -> IntArray:
+    """Return the number of the part whose validation rows hold each row (rows,)."""
+    fold = np.full(rows, -1, dtype=np.int64)
+    for number, (_, valid) in enumerate(parts):
+        fold[valid] = number
+    return fold
+
+
+def _cut_into_bins(targets: FloatArray) -> IntArray:
+    """Return the quantile bin of each row of `targets` (rows, targets); equal values share a bin.
+
+    There are as many bins as Sturges' rule gives. Several targets are reduced to the mean of their ranks: a split can
+    keep one order in proportion, and ranks keep a target with large numbers from deciding alone.
     """
     rows = len(targets)
-    height = rankdata(rankdata(targets, axis=0).mean(axis=1))  # (rows,), in 1..rows
+    rank = rankdata(rankdata(targets, axis=0).mean(axis=1))  # (rows,), in 1..rows
     bins = int(np.log2(rows)) + 1
-    return np.floor((height - 0.5) / rows * bins).astype(np.int64)
+    return np.floor((rank - 0.5) / rows * bins).astype(np.int64)
 
 
-def at_least(strata: IntArray, count: int) -> IntArray:
-    """The strata with the rarest merged until each has `count` rows: scikit-learn warns or stops below that."""
+def _merge_rare_strata(strata: IntArray, count: int) -> IntArray:
+    """Return the strata with the rarest merged until each has `count` rows: scikit-learn warns or stops below that."""
     merged = strata.copy()
     while True:
         codes, sizes = np.unique(merged, return_counts=True)

@@ -1,7 +1,4 @@
-"""Files: a submission is csv.
-
-The record beside a submission: what it was made of.
-"""
+"""The files of a submission: its csv, and beside it the record of its origin as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -14,11 +11,11 @@ from submissions import SubmissionError
 
 
 def write_submission(path: Path, frame: pd.DataFrame) -> None:
-    """Writes UTF-8 with line feeds; floats with the digits that give the same float back."""
+    """Write UTF-8 with line feeds; floats with the digits that give the same float back."""
     frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
+def write_record(path: Path, record: Mapping[str, object]) -> None:
     """Write a record; its values are what JSON can hold."""
     path.write_text(json.dumps(dict(record), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -27,7 +24,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read a record; SubmissionError if it is missing or damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # what is no JSON or no UTF-8 is a ValueError
+    except (OSError, ValueError, RecursionError) as error:  # invalid JSON and invalid UTF-8 are ValueErrors
         raise SubmissionError(f"{path} is missing or damaged: submit again") from error
     if not isinstance(record, dict):
         raise SubmissionError(f"{path} is damaged, it should hold a JSON object: submit again")

@@ -1,4 +1,4 @@
-"""Fill: predictions to a frame with the columns, rows and order of the sample submission, joined by id."""
+"""Fill the sample submission: predictions to a frame with its columns, rows and order, joined by id."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,98 +9,91 @@ import pandas as pd
 
 from submissions import SubmissionError
 from submissions.check import check_sample
-from submissions.formats import listed, match, require_kind, spelled, targets_of
+from submissions.formats import SubmissionFormat, format_names, list_targets, match_names, require_kind, spell_classes
 
-Array = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+SAMPLE = "the sample submission"
 
 
-def fill(
+def fill_sample(
     sample: pd.DataFrame,
+    format: SubmissionFormat,
     *,
-    id: str,
     ids: Sequence[str],
-    values: Array,
-    task: str,
-    kind: str,
-    columns: Sequence[str],
-    classes: Sequence[str] = (),
+    values: FloatArray | IntArray,
     clip: Sequence[float] | None = None,
 ) -> pd.DataFrame:
-    """The sample submission (read as text) with its cells beside the id replaced.
+    """Return the sample submission (read as text) with all cells except the ids replaced.
 
-    For kind probabilities and values, `values` are predictions (rows, columns) named by `columns`: P(positive) alone
-    for a binary task, and grade probabilities for ordinal values, which become the expected grade. For kind labels they
-    are codes (rows,) into `classes`, or 0/1 (rows, columns) for multilabel. `ids` names the rows; `classes` are the
-    class names in code order; `clip` bounds values. Raises SubmissionError for what does not fit the sample.
+    For kinds probabilities and values, `values` are predictions (rows, columns): P(positive) alone for a binary task,
+    and grade probabilities for ordinal values, which become the expected grade. For kind labels they are codes (rows,)
+    of the classes, or 0/1 (rows, columns) for multilabel. `ids` names the rows; `clip` bounds cells of kind values.
+    Raises SubmissionError for what does not fit the sample.
     """
-    require_kind(task, kind)
-    check_sample(sample, id, ids)
-    targets = targets_of(sample, id)
-    place = pd.Index(np.array(ids, dtype=object)).get_indexer(pd.Index(sample[id].to_numpy(dtype=object)))
-    rows = values[place]
-    filled = sample.copy()
-    if kind == "labels":
-        cells = _labels(rows.astype(np.int64), sample, task, targets, columns, classes)
-    elif kind == "probabilities":
-        cells = _probabilities(rows.astype(np.float64), task, targets, columns, classes)
+    require_kind(format.task, format.kind)
+    check_sample(sample, format.id, ids)
+    targets = list_targets(sample, format.id)
+    position = pd.Index(np.array(ids, dtype=object)).get_indexer(pd.Index(sample[format.id].to_numpy(dtype=object)))
+    rows = values[position]
+    if format.kind == "labels":
+        cells = _fill_labels(rows.astype(np.int64), format, sample, targets)
+    elif format.kind == "probabilities":
+        cells = _fill_probabilities(rows.astype(np.float64), format, targets)
     else:
-        cells = _values(rows.astype(np.float64), task, targets, columns, classes)
+        cells = _fill_values(rows.astype(np.float64), format, targets)
         cells = cells if clip is None else np.clip(cells, clip[0], clip[1])
+    filled = sample.copy()
     for column, target in enumerate(targets):
         filled[target] = cells[:, column]
     return filled
 
 
-def _labels(
-    codes: npt.NDArray[np.int64],
-    sample: pd.DataFrame,
-    task: str,
-    targets: list[str],
-    columns: Sequence[str],
-    classes: Sequence[str],
+def parse_grades(classes: Sequence[str]) -> FloatArray:
+    """Return the grades (classes,) of an ordinal task as numbers; SubmissionError unless they ascend."""
+    grades = pd.to_numeric(pd.Series(list(classes), dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(grades).all() or (np.diff(grades) <= 0).any():
+        raise SubmissionError(
+            f"submission.kind values needs ascending numbers as grades. Got {format_names(classes)} instead"
+        )
+    return grades
+
+
+def _fill_labels(
+    codes: IntArray, format: SubmissionFormat, sample: pd.DataFrame, targets: list[str]
 ) -> npt.NDArray[Any]:
-    if task == "multilabel":
-        codes, classes = codes[:, match(targets, columns, "the sample submission")], ["0", "1"]
+    if format.task == "multilabel":
+        codes = codes[:, match_names(targets, format.columns, SAMPLE)]
     else:
-        _only(targets, f"labels of task {task}")
+        _require_one_target(targets, f"labels of task {format.task}")
         codes = codes[:, None]
-    names = [np.array(spelled(classes, sample[target].tolist()), dtype=object) for target in targets]
-    return np.stack([name[column] for name, column in zip(names, codes.T, strict=True)], axis=1)
+    cells = []
+    for target, column in zip(targets, codes.T, strict=True):
+        labels = np.array(spell_classes(format.labels, sample[target].tolist()), dtype=object)
+        cells.append(labels[column])
+    return np.stack(cells, axis=1)
 
 
-def _probabilities(
-    rows: npt.NDArray[np.float64], task: str, targets: list[str], columns: Sequence[str], classes: Sequence[str]
-) -> npt.NDArray[np.float64]:
-    if task != "binary":
-        return rows[:, match(targets, columns, "the sample submission")]
+def _fill_probabilities(rows: FloatArray, format: SubmissionFormat, targets: list[str]) -> FloatArray:
+    if format.task != "binary":
+        return rows[:, match_names(targets, format.columns, SAMPLE)]
     if len(targets) == 1:
         return rows
-    return np.hstack([1 - rows, rows])[:, match(targets, classes, "the sample submission")]
+    return np.hstack([1 - rows, rows])[:, match_names(targets, format.classes, SAMPLE)]
 
 
-def _values(
-    rows: npt.NDArray[np.float64], task: str, targets: list[str], columns: Sequence[str], classes: Sequence[str]
-) -> npt.NDArray[np.float64]:
-    if task == "ordinal":
-        _only(targets, "the expected grade")
-        return (rows @ grades(classes))[:, None]
-    if len(targets) == len(columns) == 1:
+def _fill_values(rows: FloatArray, format: SubmissionFormat, targets: list[str]) -> FloatArray:
+    if format.task == "ordinal":
+        _require_one_target(targets, "the expected grade")
+        return (rows @ parse_grades(format.classes))[:, None]
+    if len(targets) == len(format.columns) == 1:
         return rows
-    return rows[:, match(targets, columns, "the sample submission")]
+    return rows[:, match_names(targets, format.columns, SAMPLE)]
 
 
-def grades(classes: Sequence[str]) -> npt.NDArray[np.float64]:
-    """The grades (classes,) of an ordinal task as ascending numbers; SubmissionError if they are not."""
-    numbers = pd.to_numeric(pd.Series(list(classes), dtype=object), errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isfinite(numbers).all() or (np.diff(numbers) <= 0).any():
-        raise SubmissionError(
-            f"submission.kind values needs ascending numbers as grades. Got {listed(classes)} instead"
-        )
-    return numbers
-
-
-def _only(targets: list[str], what: str) -> None:
+def _require_one_target(targets: list[str], content: str) -> None:
     if len(targets) != 1:
         raise SubmissionError(
-            f"{what} must fill one column, but the sample submission has {len(targets)}: {listed(targets)}"
+            f"{content} must fill one column, but the sample submission has {len(targets)}: {format_names(targets)}"
         )

@@ -1,4 +1,4 @@
-"""Grading: a submission and a solution back to the truth and the predictions that a metric takes."""
+"""Grading: from a submission and a solution back to the predictions and the truth that a metric takes."""
 
 from collections.abc import Sequence
 
@@ -7,85 +7,97 @@ import numpy.typing as npt
 import pandas as pd
 
 from submissions import SubmissionError
-from submissions.check import check_probabilities, numbers, same_ids
-from submissions.fill import grades
-from submissions.formats import listed, match, places, plain, require_kind, targets_of
+from submissions.check import check_probabilities, check_same_ids, parse_numbers
+from submissions.fill import FloatArray, IntArray, parse_grades
+from submissions.formats import (
+    SubmissionFormat,
+    find_positions,
+    format_name,
+    format_names,
+    list_targets,
+    match_names,
+    require_kind,
+)
 
 
 def align_solution(submission: pd.DataFrame, solution: pd.DataFrame, *, id: str) -> pd.DataFrame:
-    """The submission in the order of the solution; SubmissionError unless both hold the same ids, each once."""
-    for frame, what in ((submission, "the submission"), (solution, "the solution")):
+    """Return the submission in the order of the solution; SubmissionError unless both hold the same ids, each once."""
+    for frame, owner in ((submission, "the submission"), (solution, "the solution")):
         if id not in frame.columns:
-            raise SubmissionError(f"{what} has no id column {id}; its columns are {listed(list(frame.columns))}")
-    same_ids(submission[id], solution[id], "the submission", "the solution")
+            raise SubmissionError(f"{owner} has no id column {id}; its columns are {format_names(list(frame.columns))}")
+    check_same_ids(submission[id], solution[id], "the submission", "the solution")
     return submission.set_index(id).loc[solution[id]].reset_index()
 
 
-def truth_of(
+def read_truth(
     solution: pd.DataFrame, *, id: str, task: str, targets: Sequence[str], classes: Sequence[str] = ()
-) -> npt.NDArray[np.float64] | npt.NDArray[np.int64]:
-    """The truth of a solution: codes (rows,) into `classes`, 0/1 (rows, labels) or values (rows, targets)."""
+) -> FloatArray | IntArray:
+    """Return the truth of a solution: codes (rows,) of `classes`, 0/1 (rows, labels) or values (rows, targets)."""
     lacking = [target for target in targets if target not in solution.columns]
     if lacking:
         raise SubmissionError(
-            f"the solution has no column {lacking[0]}; its columns are {listed(list(solution.columns))}"
+            f"the solution has no column {lacking[0]}; its columns are {format_names(list(solution.columns))}"
         )
     if task in ("binary", "multiclass", "ordinal"):
-        return _codes(solution, id, targets[0], classes, "the solution")
-    cells = numbers(solution[[id, *targets]], id, "the solution")
+        return _encode_labels(solution, id, targets[0], classes, "the solution")
+    cells = parse_numbers(solution[[id, *targets]], id, "the solution")
     if task == "regression":
         return cells
     wrong = np.flatnonzero(~np.isin(cells, [0, 1]).all(axis=1))
     if len(wrong):
         raise SubmissionError(
-            f"the solution must hold 0 or 1 per label, unlike id {plain(solution[id].iloc[wrong[0]])}"
+            f"the solution must hold 0 or 1 per label, unlike id {format_name(solution[id].iloc[wrong[0]])}"
         )
     return cells.astype(np.int64)
 
 
-def predictions_of(
-    submission: pd.DataFrame, *, id: str, task: str, kind: str, columns: Sequence[str], classes: Sequence[str] = ()
-) -> npt.NDArray[np.float64]:
-    """The predictions (rows, columns) that a submission of `kind` stands for, the inverse of `fill`.
+def recover_predictions(submission: pd.DataFrame, format: SubmissionFormat) -> FloatArray:
+    """Return the predictions (rows, columns) that a submission stands for, the inverse of `fill_sample`.
 
     Labels become the certain prediction (one-hot rows, 0 or 1). An ordinal value becomes probabilities of the two
-    grades around it whose expectation it is, clipped to the scale, so metrics on labels and on values both see it.
+    grades around it whose expectation it is, clipped to the scale, so metrics on labels and on values both use it.
     """
-    require_kind(task, kind)
-    targets = targets_of(submission, id)
-    if len(targets) != 1 and task != "multilabel" and (kind == "labels" or (task, kind) == ("ordinal", "values")):
-        raise SubmissionError(f"the submission must have one column besides {id}. Got {listed(targets)} instead")
-    if kind == "labels" and task != "multilabel":
-        codes = _codes(submission, id, targets[0], classes, "the submission")
-        return codes[:, None].astype(np.float64) if task == "binary" else np.eye(len(classes))[codes]
-    cells = numbers(submission, id, "the submission")
-    if kind == "probabilities":
-        check_probabilities(submission[id], cells, sums=task != "multilabel" and len(targets) > 1)
-    if task == "ordinal" and kind == "values":
-        return _between_grades(cells[:, 0], grades(classes))
-    if len(targets) == len(columns) == 1:
+    require_kind(format.task, format.kind)
+    task = format.task
+    targets = list_targets(submission, format.id)
+    one_column = format.kind == "labels" or (task == "ordinal" and format.kind == "values")
+    if one_column and task != "multilabel" and len(targets) != 1:
+        raise SubmissionError(
+            f"the submission must have one column besides {format.id}. Got {format_names(targets)} instead"
+        )
+    if format.kind == "labels" and task != "multilabel":
+        codes = _encode_labels(submission, format.id, targets[0], format.classes, "the submission")
+        return codes[:, None].astype(np.float64) if task == "binary" else np.eye(len(format.classes))[codes]
+    cells = parse_numbers(submission, format.id, "the submission")
+    if format.kind == "probabilities":
+        check_probabilities(submission[format.id], cells, sums=task != "multilabel" and len(targets) > 1)
+    if task == "ordinal" and format.kind == "values":
+        return _interpolate_grades(cells[:, 0], parse_grades(format.classes))
+    if len(targets) == len(format.columns) == 1:
         return cells
-    names = classes if task == "binary" else columns
+    names = format.classes if task == "binary" else format.columns
     ordered = np.empty_like(cells)
-    ordered[:, match(targets, names, "the submission")] = cells
+    ordered[:, match_names(targets, names, "the submission")] = cells
     return ordered[:, 1:] if task == "binary" else ordered
 
 
-def _codes(frame: pd.DataFrame, id: str, target: str, classes: Sequence[str], what: str) -> npt.NDArray[np.int64]:
+def _encode_labels(frame: pd.DataFrame, id: str, target: str, classes: Sequence[str], owner: str) -> IntArray:
+    """Return the code of each label (rows,); SubmissionError for a label that is no class."""
     labels = frame[target].astype(str).tolist()
-    codes = np.array(places(labels, classes), dtype=np.int64)
+    codes = np.array(find_positions(labels, classes), dtype=np.int64)
     unknown = np.flatnonzero(codes < 0)
     if len(unknown):
         row = unknown[0]
         raise SubmissionError(
-            f"{what} has {plain(labels[row])} for id {plain(frame[id].iloc[row])}, "
-            f"which is not among the labels {listed(classes)}"
+            f"{owner} has {format_name(labels[row])} for id {format_name(frame[id].iloc[row])}, "
+            f"which is not among the labels {format_names(classes)}"
         )
     return codes
 
 
-def _between_grades(values: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    codes = np.arange(len(scale))
-    height = np.interp(values, scale, codes)  # (rows,), between codes
-    near: npt.NDArray[np.float64] = np.clip(1 - np.abs(height[:, None] - codes), 0, None)  # (rows, grades)
-    return near
+def _interpolate_grades(values: FloatArray, grades: FloatArray) -> FloatArray:
+    """Return probabilities of the grades (rows, grades) whose expectation is the value, of two neighbours at most."""
+    codes = np.arange(len(grades))
+    position = np.interp(values, grades, codes)  # (rows,), between codes
+    probabilities: npt.NDArray[np.float64] = np.clip(1 - np.abs(position[:, None] - codes), 0, None)
+    return probabilities

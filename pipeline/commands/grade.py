@@ -9,7 +9,7 @@ from pipeline.data.competition import load_competition
 from pipeline.data.tables import read_ids, read_table, require_columns
 from pipeline.display import format_score
 from pipeline.storage.run_directory import locate_run
-from submissions.grade import align_solution, predictions_of, truth_of
+from submissions.grade import align_solution, read_truth, recover_predictions
 
 
 def grade(config: RunConfig, folder: Path, *, solution: Path, submission: Path | None = None) -> None:
@@ -19,14 +19,13 @@ def grade(config: RunConfig, folder: Path, *, solution: Path, submission: Path |
     path = submission or locate_run(folder, config.run).submissions / config.submission.file
     if submission is None:  # one that was edited by hand must be named
         read_submission_record(path)
-    answers, given = read_table(solution, "solution"), read_table(path, "submission")
+    answers = read_table(solution, "solution")
     read_ids(answers, spec.id, solution, "solution")
-    read_ids(given, spec.id, path, "submission")
-    require_columns(given, list(competition.sample.columns), path, "submission")
-    aligned = align_solution(given, answers, id=spec.id)
-    truth = truth_of(answers, id=spec.id, task=spec.task, targets=spec.targets, classes=targets.classes)
-    predictions = predictions_of(
-        aligned, id=spec.id, task=spec.task, kind=competition.kind, columns=targets.columns, classes=targets.classes
-    )
+    frame = read_table(path, "submission")
+    read_ids(frame, spec.id, path, "submission")
+    require_columns(frame, list(competition.sample.columns), path, "submission")
+    aligned = align_solution(frame, answers, id=spec.id)
+    truth = read_truth(answers, id=spec.id, task=spec.task, targets=spec.targets, classes=targets.classes)
+    predictions = recover_predictions(aligned, competition.submission_format)
     value = metric.function(truth, prepare_for_metric(metric, spec.task, predictions))
     print(f"{path}: submitted {metric.name} {format_score(value)} on {len(truth)} rows")

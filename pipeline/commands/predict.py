@@ -47,7 +47,7 @@ def predict(config: RunConfig, folder: Path, *, test: Path, output: Path, sample
         print_warnings([f"{known} of the {len(table.ids)} ids are training rows: the models predict them too well"])
     form = load_sample(sample, competition.spec, table) if sample else None
     if form is not None:  # before hours of predicting, not after
-        check_fillable(form, competition.spec, competition.targets, table, competition.kind)
+        check_fillable(form, competition.submission_format, table)
     external = [name for name in blend.members if name in run.blend.extra]
     if external:
         raise PipelineError(

@@ -18,9 +18,9 @@ from pipeline.fits.open_run import open_run
 from pipeline.storage.checksums import compute_checksums, write_sealed
 from pipeline.storage.files import remove_temporaries, write_together
 from pipeline.storage.locks import hold_lock
-from submissions.check import check
+from submissions.check import check_submission
 from submissions.files import write_record, write_submission
-from submissions.fill import fill
+from submissions.fill import fill_sample
 from submissions.spec import SubmissionSpec
 
 
@@ -63,18 +63,9 @@ def fill_checked(
     thresholds: Sequence[float] | None,
 ) -> pd.DataFrame:
     """Return the sample submission, filled and checked. Raises SubmissionError for what the sample does not allow."""
-    spec, targets = competition.spec, competition.targets
-    values = decide_labels(spec.task, predictions, thresholds) if competition.kind == "labels" else predictions
-    frame = fill(
-        competition.sample,
-        id=spec.id,
-        ids=ids,
-        values=values,
-        task=spec.task,
-        kind=competition.kind,
-        columns=targets.columns,
-        classes=targets.classes,
-        clip=submission.clip,
-    )
-    check(frame, competition.sample, id=spec.id, kind=competition.kind, task=spec.task, classes=targets.classes)
+    task = competition.spec.task
+    values = decide_labels(task, predictions, thresholds) if competition.kind == "labels" else predictions
+    format = competition.submission_format
+    frame = fill_sample(competition.sample, format, ids=ids, values=values, clip=submission.clip)
+    check_submission(frame, competition.sample, format)
     return frame

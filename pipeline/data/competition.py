@@ -17,8 +17,8 @@ from pipeline.data.targets import Targets, read_targets
 from pipeline.data.texts import Texts, find_text_warnings
 from pipeline.errors import PipelineError
 from submissions.check import check_sample
-from submissions.fill import fill
-from submissions.formats import infer_kind
+from submissions.fill import fill_sample
+from submissions.formats import SubmissionFormat, infer_kind
 from submissions.spec import SubmissionSpec
 
 BLOCK = 10_000  # rows hashed at once
@@ -57,6 +57,11 @@ class Competition:
     kind: str
     warnings: list[str]
 
+    @property
+    def submission_format(self) -> SubmissionFormat:
+        """The format of the competition's submissions."""
+        return _build_format(self.spec, self.targets, self.kind)
+
 
 def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Path) -> Competition:
     """Read and check the tables of a competition, whose paths start from `base`.
@@ -76,7 +81,7 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
     )
     if submission.clip is not None and kind != "values":
         raise PipelineError(f"submission.clip bounds values, but this submission holds {kind}: leave it out")
-    check_fillable(sample, spec, targets, test, kind)
+    check_fillable(sample, _build_format(spec, targets, kind), test)
     weights = _read_weights(frame, spec, ids, path)
     return Competition(
         spec=spec,
@@ -110,22 +115,17 @@ def load_sample(path: Path, spec: CompetitionSpec, test: TestTable) -> pd.DataFr
     return sample
 
 
-def check_fillable(sample: pd.DataFrame, spec: CompetitionSpec, targets: Targets, test: TestTable, kind: str) -> None:
+def check_fillable(sample: pd.DataFrame, format: SubmissionFormat, test: TestTable) -> None:
     """Fill the sample once with neutral predictions, so that a sample that does not fit is found before training."""
-    columns = len(targets.columns)
+    columns = len(format.columns)
     flat: np.ndarray = np.full((len(test.ids), columns), 1 / max(columns, 2))
-    if kind == "labels":
-        flat = np.zeros((len(test.ids), columns)) if spec.task == "multilabel" else np.zeros(len(test.ids))
-    fill(
-        sample,
-        id=spec.id,
-        ids=test.ids,
-        values=flat,
-        task=spec.task,
-        kind=kind,
-        columns=targets.columns,
-        classes=targets.classes,
-    )
+    if format.kind == "labels":
+        flat = np.zeros((len(test.ids), columns)) if format.task == "multilabel" else np.zeros(len(test.ids))
+    fill_sample(sample, format, ids=test.ids, values=flat)
+
+
+def _build_format(spec: CompetitionSpec, targets: Targets, kind: str) -> SubmissionFormat:
+    return SubmissionFormat(spec.id, spec.task, kind, targets.columns, targets.classes)
 
 
 def _build_metric(spec: CompetitionSpec, base: Path, targets: Targets) -> Metric:

@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from folds.checks import moved_to_train, parted, rarity, train_rows, valid_folds, valid_rows
-from folds.columns import flags
-from folds.components import components
-from folds.fold_file import align, read_folds, read_provenance, verify, write_folds, write_provenance
+from folds.checks import (
+    describe_moved_rows,
+    describe_rare_classes,
+    describe_split_duplicates,
+    list_valid_folds,
+    select_train_rows,
+    select_valid_rows,
+)
+from folds.columns import parse_flags
+from folds.components import find_components
+from folds.fold_file import align_folds, read_folds, read_provenance, verify_provenance, write_folds, write_provenance
 from folds.spec import FoldSpec
-from folds.splitters import split
+from folds.splitters import split_rows
 from pipeline.data.competition import Competition
 from pipeline.data.tables import require_columns
 from pipeline.errors import PipelineError
@@ -36,12 +43,12 @@ class FoldAssignment:
 
     def train(self, fold: int | str) -> np.ndarray:
         """Return the indices of the training rows of a fold; of every row for "all"."""
-        mask = np.ones(len(self.fold), bool) if isinstance(fold, str) else train_rows(self.fold, fold, self.kind)
+        mask = np.ones(len(self.fold), bool) if isinstance(fold, str) else select_train_rows(self.fold, fold, self.kind)
         return np.flatnonzero(mask)
 
     def valid(self, fold: int | str) -> np.ndarray:
         """Return the indices of the validation rows of a fold; none for "all"."""
-        return np.flatnonzero(valid_rows(self.fold, fold)) if isinstance(fold, int) else np.zeros(0, np.int64)
+        return np.flatnonzero(select_valid_rows(self.fold, fold)) if isinstance(fold, int) else np.zeros(0, np.int64)
 
 
 def open_folds(directory: RunDirectory, spec: FoldSpec, competition: Competition, *, make: bool) -> FoldAssignment:
@@ -59,9 +66,9 @@ def open_folds(directory: RunDirectory, spec: FoldSpec, competition: Competition
             write_sealed(provenance_file, write_provenance, wanted, compute_checksums([fold_file]))
     frame = read_folds(csv)
     recorded = read_fold_provenance(provenance)
-    verify(recorded, wanted)
+    verify_provenance(recorded, wanted)
     check_file(csv, csv.name, recorded["files"], REMEDY)
-    return _assign(spec, competition, align(frame, competition.ids, csv), component)
+    return _assign(spec, competition, align_folds(frame, competition.ids, csv), component)
 
 
 def forecast_folds(directory: RunDirectory, spec: FoldSpec, competition: Competition) -> FoldAssignment:
@@ -91,7 +98,7 @@ def choose_folds(folds: FoldAssignment, wanted: Sequence[int] | None) -> list[in
 
 def _find_components(spec: FoldSpec, competition: Competition) -> np.ndarray:
     groups = _get_column(competition, spec.group)
-    return components(
+    return find_components(
         ["\n".join(text) for text in competition.texts],
         None if groups is None else groups.tolist(),
         spec.together is not None,
@@ -99,7 +106,7 @@ def _find_components(spec: FoldSpec, competition: Competition) -> np.ndarray:
 
 
 def _split(spec: FoldSpec, competition: Competition, component: np.ndarray) -> np.ndarray:
-    return split(
+    return split_rows(
         spec.kind,
         count=spec.count,
         seed=spec.seed,
@@ -115,13 +122,13 @@ def _split(spec: FoldSpec, competition: Competition, component: np.ndarray) -> n
 def _assign(spec: FoldSpec, competition: Competition, fold: np.ndarray, component: np.ndarray) -> FoldAssignment:
     """Return the folds with sentences on what is rare in them or was moved."""
     names = competition.targets.classes or competition.targets.columns
-    warnings = rarity(competition.targets.truth, competition.spec.task, fold, names, spec.kind)
+    warnings = describe_rare_classes(competition.targets.truth, competition.spec.task, fold, names, spec.kind)
     train_only = _get_column(competition, spec.train_only)
     if train_only is not None:
-        warnings += moved_to_train(fold, flags(train_only))
+        warnings += describe_moved_rows(fold, parse_flags(train_only))
     if spec.kind in {"predefined", "time"}:
-        warnings += parted(fold, component)
-    return FoldAssignment(fold, spec.kind, component, valid_folds(fold, spec.kind), warnings)
+        warnings += describe_split_duplicates(fold, component)
+    return FoldAssignment(fold, spec.kind, component, list_valid_folds(fold, spec.kind), warnings)
 
 
 def _get_column(competition: Competition, column: str | None) -> np.ndarray | None:

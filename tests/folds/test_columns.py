@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from folds import FoldError
-from folds.columns import flags
+from folds.columns import parse_flags
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,9 @@ from folds.columns import flags
     ],
 )
 def test_flags_mean_what_they_say(column: list[Any]) -> None:
-    assert flags(column).tolist() == [True, False, False]
+    assert parse_flags(column).tolist() == [True, False, False]
 
 
 def test_other_cells_are_refused() -> None:
     with pytest.raises(FoldError, match=r"folds.train_only must hold true or false, 1 or 0. Got 'maybe' instead"):
-        flags(["true", "maybe"])
+        parse_flags(["true", "maybe"])

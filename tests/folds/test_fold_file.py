@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from folds import FoldError
-from folds.fold_file import align, read_folds, read_provenance, verify, write_folds, write_provenance
+from folds.fold_file import align_folds, read_folds, read_provenance, verify_provenance, write_folds, write_provenance
 
 IDS = ["007", "NA", "a,b", "ü"]
 
@@ -18,8 +18,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_folds_come_back_by_id_in_any_order(path: Path) -> None:
-    assert align(read_folds(path), IDS, path).tolist() == [0, 1, -1, 1]
-    assert align(read_folds(path), IDS[::-1], path).tolist() == [1, -1, 1, 0]
+    assert align_folds(read_folds(path), IDS, path).tolist() == [0, 1, -1, 1]
+    assert align_folds(read_folds(path), IDS[::-1], path).tolist() == [1, -1, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ def test_folds_come_back_by_id_in_any_order(path: Path) -> None:
 )
 def test_another_table_is_refused(path: Path, ids: list[str], message: str) -> None:
     with pytest.raises(FoldError, match=message):
-        align(read_folds(path), ids, path)
+        align_folds(read_folds(path), ids, path)
 
 
 def test_a_repeated_id_in_the_file_is_refused(path: Path) -> None:
     write_folds(path, ["a", "a"], np.array([0, 1]))
     with pytest.raises(FoldError, match=r"folds.csv has more than one row for id a"):
-        align(read_folds(path), ["a"], path)
+        align_folds(read_folds(path), ["a"], path)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_provenance_comes_back(tmp_path: Path) -> None:
     provenance = {"kind": "group", "count": 5, "group": "Ärztin", "time": None}
     write_provenance(tmp_path / "folds.json", provenance)
     assert read_provenance(tmp_path / "folds.json") == provenance
-    verify(provenance, provenance)
+    verify_provenance(provenance, provenance)
 
 
 @pytest.mark.parametrize(("content", "message"), [("[1]", "JSON object. Got list"), ('{"kind": ', "not valid JSON")])
@@ -84,15 +84,15 @@ def test_foreign_provenance_is_refused(tmp_path: Path, content: str, message: st
 def test_each_key_that_differs_is_named_with_both_values() -> None:
     made = json.loads('{"kind": "kfold", "count": 5, "seed": 42, "group": null, "rows": "abc"}')
     with pytest.raises(FoldError) as error:
-        verify(made, {"kind": "kfold", "count": 3, "seed": 42, "group": "author"})
+        verify_provenance(made, {"kind": "kfold", "count": 3, "seed": 42, "group": "author"})
     assert str(error.value) == (
         "folds.count is 5 in this run but 3 in the config; folds.group is null in this run but author in the config; "
         "restore it or use another `run:` name"
     )
     with pytest.raises(FoldError, match="the training rows are not those that the folds were made from"):
-        verify(made, {"rows": "def"})
+        verify_provenance(made, {"rows": "def"})
 
 
 def test_a_key_that_the_run_lacks_differs() -> None:
     with pytest.raises(FoldError, match=r"folds.together is null in this run but duplicates in the config"):
-        verify({}, {"together": "duplicates"})
+        verify_provenance({}, {"together": "duplicates"})

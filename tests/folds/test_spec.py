@@ -3,12 +3,12 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from folds.spec import FoldSpec, Kind
+from folds.spec import FoldKind, FoldSpec
 from folds.splitters import SPLITTERS
 
 
 def test_the_kinds_of_the_spec_are_those_of_the_registry() -> None:
-    assert set(get_args(Kind)) == set(SPLITTERS)
+    assert set(get_args(FoldKind)) == set(SPLITTERS)
 
 
 def test_every_key_is_described() -> None:

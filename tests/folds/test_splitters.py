@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from folds import FoldError
-from folds.checks import train_rows, valid_folds, valid_rows
-from folds.splitters import SPLITTERS, split
+from folds.checks import list_valid_folds, select_train_rows, select_valid_rows
+from folds.splitters import SPLITTERS, split_rows
 
 TASKS = ("binary", "multiclass", "multilabel", "regression", "ordinal")
 CASES = [
@@ -50,16 +50,16 @@ def test_train_and_valid_never_share_a_component(
 ) -> None:
     data = table(task, rows, seed)
     only = np.arange(rows) % 20 == 7 if external else None
-    fold = split(kind, count=count, seed=seed, train_only=only, **data)
+    fold = split_rows(kind, count=count, seed=seed, train_only=only, **data)
     assert fold.shape == (rows,)
     assert fold.dtype == np.int64
     if only is not None:
         assert (fold[only] == -1).all()
     shares = 3 if kind == "predefined" else count
     assert np.array_equal(np.setdiff1d(fold, [-1]), np.arange(shares))
-    assert valid_folds(fold, kind) == list(range(1 if kind == "time" else 0, shares))
-    for k in valid_folds(fold, kind):
-        train, valid = train_rows(fold, k, kind), valid_rows(fold, k)
+    assert list_valid_folds(fold, kind) == list(range(1 if kind == "time" else 0, shares))
+    for k in list_valid_folds(fold, kind):
+        train, valid = select_train_rows(fold, k, kind), select_valid_rows(fold, k)
         assert train.any()
         assert valid.any()
         assert not np.intersect1d(data["component"][train], data["component"][valid]).size
@@ -68,21 +68,21 @@ def test_train_and_valid_never_share_a_component(
 @pytest.mark.parametrize("kind", ["stratified", "kfold", "group", "stratified_group"])
 def test_the_seed_decides(kind: str) -> None:
     data = table("multiclass", 200, 0)
-    one, same, other = (split(kind, count=4, seed=seed, **data) for seed in (1, 1, 2))
+    one, same, other = (split_rows(kind, count=4, seed=seed, **data) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 def test_the_seed_decides_for_multilabel() -> None:
     data = table("multilabel", 200, 0)
-    one, same, other = (split("multilabel", count=4, seed=seed, **data) for seed in (1, 1, 2))
+    one, same, other = (split_rows("multilabel", count=4, seed=seed, **data) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 def test_stratified_folds_are_as_even_as_those_of_scikit_learn() -> None:
     truth = table("multiclass", 997, 3)["truth"]
-    fold = split("stratified", count=5, seed=0, task="multiclass", truth=truth, component=np.arange(997))
+    fold = split_rows("stratified", count=5, seed=0, task="multiclass", truth=truth, component=np.arange(997))
     reference = np.empty(997, dtype=int)
     for k, (_, valid) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(truth, truth)):
         reference[valid] = k
@@ -93,16 +93,16 @@ def test_stratified_folds_are_as_even_as_those_of_scikit_learn() -> None:
 
 def test_a_class_rarer_than_the_folds_is_spread() -> None:
     truth = np.array([0] * 40 + [1] * 3 + [2])
-    fold = split("stratified", count=5, seed=0, task="multiclass", truth=truth, component=np.arange(44))
+    fold = split_rows("stratified", count=5, seed=0, task="multiclass", truth=truth, component=np.arange(44))
     assert len(set(fold[truth == 1])) == 3
-    grouped = split("stratified_group", count=5, seed=0, task="multiclass", truth=truth, component=np.arange(44))
+    grouped = split_rows("stratified_group", count=5, seed=0, task="multiclass", truth=truth, component=np.arange(44))
     assert len(set(grouped)) == 5
 
 
 @pytest.mark.parametrize("kind", ["stratified", "stratified_group"])
 def test_classes_that_are_all_rarer_than_the_folds_still_split(kind: str) -> None:
     truth = np.arange(12) // 2
-    fold = split(kind, count=4, seed=0, task="multiclass", truth=truth, component=np.arange(12))
+    fold = split_rows(kind, count=4, seed=0, task="multiclass", truth=truth, component=np.arange(12))
     assert np.bincount(fold).tolist() == [3, 3, 3, 3]
 
 
@@ -112,7 +112,7 @@ def test_regression_is_stratified_by_bins() -> None:
     def spread(kind: str) -> float:
         """Deviation of the folds' means, averaged over seeds."""
         folds = [
-            split(kind, count=5, seed=seed, task="regression", truth=truth, component=np.arange(500))
+            split_rows(kind, count=5, seed=seed, task="regression", truth=truth, component=np.arange(500))
             for seed in range(10)
         ]
         return float(np.mean([np.std([truth[fold == k].mean() for k in range(5)]) for fold in folds]))
@@ -123,7 +123,7 @@ def test_regression_is_stratified_by_bins() -> None:
 def test_no_target_decides_the_bins_by_its_scale() -> None:
     truth = np.random.default_rng(0).normal(size=(400, 2))
     plain, scaled = (
-        split("stratified", count=5, seed=0, task="regression", truth=y, component=np.arange(400))
+        split_rows("stratified", count=5, seed=0, task="regression", truth=y, component=np.arange(400))
         for y in (truth, truth * [1, 1000])
     )
     assert np.array_equal(plain, scaled)
@@ -131,7 +131,7 @@ def test_no_target_decides_the_bins_by_its_scale() -> None:
 
 def test_equal_values_share_a_bin() -> None:
     truth = np.repeat([0.0, 1.0], [300, 100])[:, None]
-    fold = split("stratified", count=5, seed=0, task="regression", truth=truth, component=np.arange(400))
+    fold = split_rows("stratified", count=5, seed=0, task="regression", truth=truth, component=np.arange(400))
     assert np.bincount(fold[truth[:, 0] == 1]).tolist() == [20] * 5
 
 
@@ -140,19 +140,19 @@ def test_multilabel_spreads_a_rare_label() -> None:
     truth = (rng.random((400, 6)) < 0.2).astype(int)
     truth[:, 0] = 0
     truth[rng.choice(400, 10, replace=False), 0] = 1
-    fold = split("multilabel", count=5, seed=0, task="multilabel", truth=truth, component=np.arange(400))
+    fold = split_rows("multilabel", count=5, seed=0, task="multilabel", truth=truth, component=np.arange(400))
     assert np.bincount(fold[truth[:, 0] == 1], minlength=5).tolist() == [2] * 5
 
 
 def test_multilabel_of_one_label_splits() -> None:
     truth = (np.arange(40) % 4 == 0).astype(int)[:, None]
-    fold = split("multilabel", count=5, seed=0, task="multilabel", truth=truth, component=np.arange(40))
+    fold = split_rows("multilabel", count=5, seed=0, task="multilabel", truth=truth, component=np.arange(40))
     assert np.bincount(fold[truth[:, 0] == 1]).tolist() == [2] * 5
 
 
 def test_predefined_folds_come_back_as_given() -> None:
     given_folds = np.array(["0", "1", "2", "-1", "1.0"], dtype=object)
-    fold = split(
+    fold = split_rows(
         "predefined", count=5, seed=0, task="binary", truth=np.zeros(5), component=np.arange(5), predefined=given_folds
     )
     assert fold.tolist() == [0, 1, 2, -1, 1]
@@ -160,7 +160,9 @@ def test_predefined_folds_come_back_as_given() -> None:
 
 def time_split(time: Any, count: int = 3, component: Any = None) -> Any:
     component = np.arange(len(time)) if component is None else np.array(component)
-    return split("time", count=count, seed=0, task="binary", truth=np.zeros(len(time)), component=component, time=time)
+    return split_rows(
+        "time", count=count, seed=0, task="binary", truth=np.zeros(len(time)), component=component, time=time
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ def test_a_component_stands_at_its_latest_time() -> None:
 def test_duplicates_of_train_only_rows_are_train_only() -> None:
     component = np.array([0, 0, *range(1, 11)])
     only = np.arange(12) == 0
-    fold = split("kfold", count=2, seed=0, task="binary", truth=np.zeros(12), component=component, train_only=only)
+    fold = split_rows("kfold", count=2, seed=0, task="binary", truth=np.zeros(12), component=component, train_only=only)
     assert np.flatnonzero(fold == -1).tolist() == [0, 1]
     assert np.bincount(fold[2:]).tolist() == [5, 5]
 
@@ -219,4 +221,4 @@ def test_an_impossible_split_is_refused(kind: str, task: str, changes: dict[str,
     truth = np.zeros((12, 3), dtype=int) if task == "multilabel" else np.arange(12) % 2
     arguments: dict[str, Any] = {"count": 4, "seed": 0, "task": task, "truth": truth, "component": np.arange(12)}
     with pytest.raises(FoldError, match=message):
-        split(kind, **(arguments | changes))
+        split_rows(kind, **(arguments | changes))

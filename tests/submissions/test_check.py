@@ -3,14 +3,15 @@ import pandas as pd
 import pytest
 
 from submissions import SubmissionError
-from submissions.check import check, check_sample
+from submissions.check import check_sample, check_submission
+from submissions.formats import SubmissionFormat
 
 SAMPLE = pd.DataFrame({"id": ["a", "b", "c"], "x": ["0"] * 3, "y": ["0"] * 3})
 GOOD = SAMPLE.assign(x=[0.1, 0.2, 0.3], y=[0.9, 0.8, 0.7])
 
 
 def run(frame: pd.DataFrame, kind: str = "probabilities", task: str = "multiclass") -> None:
-    check(frame, SAMPLE, id="id", kind=kind, task=task)
+    check_submission(frame, SAMPLE, SubmissionFormat("id", task, kind, ["x", "y"]))
 
 
 def test_a_good_submission_passes_as_numbers_and_as_text() -> None:
@@ -26,7 +27,8 @@ def test_sums_hold_within_the_tolerance() -> None:
 
 def test_only_one_class_a_row_needs_a_sum() -> None:
     run(GOOD.assign(x=0.9), task="multilabel")
-    check(GOOD[["id", "x"]], SAMPLE[["id", "x"]], id="id", kind="probabilities", task="binary")
+    binary = SubmissionFormat("id", "binary", "probabilities", ["x"])
+    check_submission(GOOD[["id", "x"]], SAMPLE[["id", "x"]], binary)
     with pytest.raises(SubmissionError, match="must sum to 1"):
         run(GOOD.assign(x=0.9), task="binary")
 
@@ -59,10 +61,10 @@ def test_values_may_be_any_finite_number() -> None:
 
 def test_a_label_that_is_no_class_is_refused() -> None:
     sample = SAMPLE[["id", "x"]].assign(x="true")
-    names = ["False", "True"]
-    check(sample.assign(x="false"), sample, id="id", kind="labels", task="binary", classes=names)
+    labels = SubmissionFormat("id", "binary", "labels", ["x"], ["False", "True"])
+    check_submission(sample.assign(x="false"), sample, labels)
     with pytest.raises(SubmissionError, match="False for id b in column x is not among the labels false, true"):
-        check(sample.assign(x=["true", "False", "true"]), sample, id="id", kind="labels", task="binary", classes=names)
+        check_submission(sample.assign(x=["true", "False", "true"]), sample, labels)
 
 
 def test_a_multilabel_label_is_zero_or_one() -> None:

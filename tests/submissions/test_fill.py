@@ -1,5 +1,6 @@
 """Sample submissions of every shape; test ids come in another order than the sample's."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 
 from submissions import SubmissionError
-from submissions.check import check
-from submissions.fill import fill
+from submissions.check import check_submission
+from submissions.fill import fill_sample
+from submissions.formats import SubmissionFormat
 
 IDS = ["c", "a", "b"]
 
@@ -17,13 +19,13 @@ def sample(**columns: str) -> pd.DataFrame:
     return pd.DataFrame({"id": ["a", "b", "c"], **{name: [cell] * 3 for name, cell in columns.items()}})
 
 
-def filled(frame: pd.DataFrame, **arguments: Any) -> dict[str, list[Any]]:
-    """Fills, checks, and gives the cells by column."""
+def filled(frame: pd.DataFrame, values: Any, clip: list[float] | None = None, **names: Any) -> dict[str, list[Any]]:
+    """Fill and check a sample; return the cells by column."""
     before = frame.copy()
-    result = fill(frame, id="id", ids=IDS, **arguments)
+    form = SubmissionFormat("id", **names)
+    result = fill_sample(frame, form, ids=IDS, values=values, clip=clip)
     pd.testing.assert_frame_equal(frame, before)
-    names = {"classes": arguments.get("classes", ()), "kind": arguments["kind"], "task": arguments["task"]}
-    check(result, frame, id="id", **names)
+    check_submission(result, frame, form)
     assert list(result.columns) == list(frame.columns)
     assert result["id"].tolist() == ["a", "b", "c"]
     return {str(name): result[name].tolist() for name in result.columns if name != "id"}
@@ -121,30 +123,25 @@ def test_an_ordinal_value_is_the_expected_grade() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "changes", "message"),
+    ("frame", "changes", "ids", "message"),
     [
-        (sample(x="0"), {}, "the columns of the sample submission must be the id and x, y: it lacks y"),
-        (sample(x="0", y="0", z="0"), {}, "it has z, which nothing predicts"),
-        (sample(x="0", y="0"), {"kind": "labels"}, "labels of task multiclass must fill one column.* has 2: x, y"),
-        (sample(x="0", y="0"), {"kind": "values"}, "submission.kind must be probabilities or labels"),
-        (sample(x="0", y="0"), {"task": "ordinal", "kind": "values"}, "the expected grade must fill one column"),
-        (sample(x="0"), {"task": "ordinal", "kind": "values"}, "ascending numbers as grades. Got x, y instead"),
-        (sample(p="0", q="0"), {"task": "regression", "kind": "values"}, "it lacks x, y and has p, q"),
-        (sample(x="0", y="0"), {"ids": ["a", "b"]}, "the test table has no row for id c of the sample submission"),
-        (sample(x="0", y="0"), {"ids": ["a", "b", "b"]}, "the test table has more than one row for id b"),
-        (sample(x="0", y="0"), {"ids": ["a", "b", "c", "d"]}, "the sample submission has no row for id d"),
-        (sample(), {}, "has no column besides the id column id"),
-        (sample(x="0").rename(columns={"id": "ID"}), {}, "has no id column id; its columns are ID, x"),
+        (sample(x="0"), {}, IDS, "the columns of the sample submission must be the id and x, y: it lacks y"),
+        (sample(x="0", y="0", z="0"), {}, IDS, "it has z, which nothing predicts"),
+        (sample(x="0", y="0"), {"kind": "labels"}, IDS, "labels of task multiclass must fill one column.* has 2: x, y"),
+        (sample(x="0", y="0"), {"kind": "values"}, IDS, "submission.kind must be probabilities or labels"),
+        (sample(x="0", y="0"), {"task": "ordinal", "kind": "values"}, IDS, "the expected grade must fill one column"),
+        (sample(x="0"), {"task": "ordinal", "kind": "values"}, IDS, "ascending numbers as grades. Got x, y instead"),
+        (sample(p="0", q="0"), {"task": "regression", "kind": "values"}, IDS, "it lacks x, y and has p, q"),
+        (sample(x="0", y="0"), {}, ["a", "b"], "the test table has no row for id c of the sample submission"),
+        (sample(x="0", y="0"), {}, ["a", "b", "b"], "the test table has more than one row for id b"),
+        (sample(x="0", y="0"), {}, ["a", "b", "c", "d"], "the sample submission has no row for id d"),
+        (sample(), {}, IDS, "has no column besides the id column id"),
+        (sample(x="0").rename(columns={"id": "ID"}), {}, IDS, "has no id column id; its columns are ID, x"),
     ],
 )
-def test_what_does_not_fit_the_sample_is_refused(frame: pd.DataFrame, changes: dict[str, Any], message: str) -> None:
-    arguments: dict[str, Any] = {
-        "ids": IDS,
-        "values": np.full((3, 2), 0.5),
-        "task": "multiclass",
-        "kind": "probabilities",
-        "columns": ["x", "y"],
-        "classes": ["x", "y"],
-    }
+def test_what_does_not_fit_the_sample_is_refused(
+    frame: pd.DataFrame, changes: dict[str, Any], ids: list[str], message: str
+) -> None:
+    form = SubmissionFormat("id", "multiclass", "probabilities", ["x", "y"], ["x", "y"])
     with pytest.raises(SubmissionError, match=message):
-        fill(frame, id="id", **(arguments | changes))
+        fill_sample(frame, replace(form, **changes), ids=ids, values=np.full((3, 2), 0.5))

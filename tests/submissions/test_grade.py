@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -7,8 +6,9 @@ import pytest
 
 from submissions import SubmissionError
 from submissions.files import write_submission
-from submissions.fill import fill
-from submissions.grade import align_solution, predictions_of, truth_of
+from submissions.fill import fill_sample
+from submissions.formats import SubmissionFormat
+from submissions.grade import align_solution, read_truth, recover_predictions
 
 IDS = [f"te{number}" for number in range(40)]
 GRADES = ["0", "1", "2"]
@@ -34,46 +34,45 @@ def test_predictions_survive_the_way_through_a_file(
     tmp_path: Path, task: str, kind: str, shown: list[str], cell: str, columns: list[str], classes: list[str]
 ) -> None:
     predictions = np.random.default_rng(0).dirichlet(np.ones(max(len(columns), 2)), len(IDS))[:, : len(columns)]
-    names: dict[str, Any] = {"task": task, "kind": kind, "columns": columns, "classes": classes}
-    write_submission(tmp_path / "s.csv", fill(sample(shown, cell), id="id", ids=IDS, values=predictions, **names))
+    form = SubmissionFormat("id", task, kind, columns, classes)
+    write_submission(tmp_path / "s.csv", fill_sample(sample(shown, cell), form, ids=IDS, values=predictions))
     submission = align_solution(pd.read_csv(tmp_path / "s.csv", dtype=str), pd.DataFrame({"id": IDS}), id="id")
-    np.testing.assert_allclose(predictions_of(submission, id="id", **names), predictions, rtol=1e-12)
+    np.testing.assert_allclose(recover_predictions(submission, form), predictions, rtol=1e-12)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "ordinal"])
 def test_labels_become_certain_predictions(task: str) -> None:
     classes = ["False", "True"] if task == "binary" else GRADES
     codes = np.random.default_rng(0).integers(0, len(classes), len(IDS))
-    names: dict[str, Any] = {"task": task, "kind": "labels", "columns": classes, "classes": classes}
-    submission = fill(sample(["y"], classes[0].lower()), id="id", ids=IDS, values=codes, **names)
+    form = SubmissionFormat("id", task, "labels", classes, classes)
+    submission = fill_sample(sample(["y"], classes[0].lower()), form, ids=IDS, values=codes)
     aligned = align_solution(submission, pd.DataFrame({"id": IDS}), id="id")
-    predictions = predictions_of(aligned, id="id", **names)
+    predictions = recover_predictions(aligned, form)
     expected = codes[:, None] if task == "binary" else np.eye(3)[codes]
     assert np.array_equal(predictions, expected)
 
 
 def test_multilabel_labels_become_zeros_and_ones() -> None:
     codes = np.random.default_rng(0).integers(0, 2, (len(IDS), 2))
-    names: dict[str, Any] = {"task": "multilabel", "kind": "labels", "columns": ["awe", "joy"]}
-    submission = fill(sample(["joy", "awe"], "0"), id="id", ids=IDS, values=codes, **names)
+    form = SubmissionFormat("id", "multilabel", "labels", ["awe", "joy"])
+    submission = fill_sample(sample(["joy", "awe"], "0"), form, ids=IDS, values=codes)
     aligned = align_solution(submission, pd.DataFrame({"id": IDS}), id="id")
-    assert np.array_equal(predictions_of(aligned, id="id", **names), codes)
+    assert np.array_equal(recover_predictions(aligned, form), codes)
 
 
 def test_an_ordinal_value_becomes_probabilities_around_it() -> None:
     submission = pd.DataFrame({"id": list("abcd"), "y": ["1.25", "3", "9", "-1"]})
-    predictions = predictions_of(
-        submission, id="id", task="ordinal", kind="values", columns=["1", "2", "4"], classes=["1", "2", "4"]
-    )
+    form = SubmissionFormat("id", "ordinal", "values", ["1", "2", "4"], ["1", "2", "4"])
+    predictions = recover_predictions(submission, form)
     assert predictions.tolist() == [[0.75, 0.25, 0], [0, 0.5, 0.5], [0, 0, 1], [1, 0, 0]]
 
 
 def test_truth_comes_in_the_form_of_the_task() -> None:
     solution = pd.DataFrame({"id": ["a", "b"], "label": ["y", "X"], "joy": ["1", "0"], "score": ["2.5", "1"]})
-    codes = truth_of(solution, id="id", task="multiclass", targets=["label"], classes=["x", "y"])
+    codes = read_truth(solution, id="id", task="multiclass", targets=["label"], classes=["x", "y"])
     assert codes.tolist() == [1, 0]
-    assert truth_of(solution, id="id", task="multilabel", targets=["joy"]).tolist() == [[1], [0]]
-    assert truth_of(solution, id="id", task="regression", targets=["score"]).tolist() == [[2.5], [1.0]]
+    assert read_truth(solution, id="id", task="multilabel", targets=["joy"]).tolist() == [[1], [0]]
+    assert read_truth(solution, id="id", task="regression", targets=["score"]).tolist() == [[2.5], [1.0]]
 
 
 def test_the_submission_is_put_in_the_order_of_the_solution() -> None:
@@ -100,23 +99,25 @@ def test_a_solution_without_what_is_scored_is_refused() -> None:
     with pytest.raises(SubmissionError, match="the solution has no id column key; its columns are id"):
         align_solution(pd.DataFrame({"key": ["a"]}), solution, id="key")
     with pytest.raises(SubmissionError, match="the solution has no column target"):
-        truth_of(solution, id="id", task="regression", targets=["target"])
+        read_truth(solution, id="id", task="regression", targets=["target"])
     with pytest.raises(SubmissionError, match="the solution has w for id a, which is not among the labels x, y"):
-        truth_of(solution, id="id", task="binary", targets=["label"], classes=["x", "y"])
+        read_truth(solution, id="id", task="binary", targets=["label"], classes=["x", "y"])
     with pytest.raises(SubmissionError, match="the solution must hold 0 or 1 per label, unlike id a"):
-        truth_of(solution.assign(score="0.5"), id="id", task="multilabel", targets=["score"])
+        read_truth(solution.assign(score="0.5"), id="id", task="multilabel", targets=["score"])
     with pytest.raises(
         SubmissionError, match=r"the solution must hold finite numbers. Got 'high' at id a, column score"
     ):
-        truth_of(solution, id="id", task="regression", targets=["score"])
+        read_truth(solution, id="id", task="regression", targets=["score"])
 
 
 def test_a_submission_that_could_be_read_in_two_ways_is_refused() -> None:
-    names: dict[str, Any] = {"id": "id", "columns": ["x", "y"], "classes": ["x", "y"], "task": "multiclass"}
+    labels, probabilities = (
+        SubmissionFormat("id", "multiclass", kind, ["x", "y"], ["x", "y"]) for kind in ("labels", "probabilities")
+    )
     two = pd.DataFrame({"id": ["a"], "label": ["x"], "other": ["y"]})
     with pytest.raises(SubmissionError, match=r"must have one column besides id\. Got label, other instead"):
-        predictions_of(two, kind="labels", **names)
+        recover_predictions(two, labels)
     for cells, message in ((["0.5", "0.1"], "must sum to 1"), (["1.5", "-0.5"], "not all between 0 and 1")):
         given = pd.DataFrame([["a", *cells]], columns=["id", "x", "y"])
         with pytest.raises(SubmissionError, match=message):
-            predictions_of(given, kind="probabilities", **names)
+            recover_predictions(given, probabilities)

@@ -1,7 +1,7 @@
 import pytest
 
 from submissions import SubmissionError
-from submissions.formats import key, match, places, spelled
+from submissions.formats import find_positions, match_names, normalise_name, spell_classes
 
 
 @pytest.mark.parametrize(
@@ -9,28 +9,28 @@ from submissions.formats import key, match, places, spelled
     [("True", "true"), ("1", "1.0"), ("10", "10.00"), ("-0", "0"), ("007", "7"), (" Joy ", "joy"), ("+1.50", "1.5")],
 )
 def test_spellings_of_one_name_share_a_key(one: str, other: str) -> None:
-    assert key(one) == key(other)
+    assert normalise_name(one) == normalise_name(other)
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("True", "1"), ("1", "10"), ("nan", "NaN1"), ("1_0", "10"), ("inf", "1e999")]
 )
 def test_different_names_have_different_keys(one: str, other: str) -> None:
-    assert key(one) != key(other)
+    assert normalise_name(one) != normalise_name(other)
 
 
 def test_an_exact_name_goes_before_a_key() -> None:
-    assert places(["a", "A", "B"], ["A", "a", "b"]) == [1, 0, 2]
-    assert places(["z"], ["A"]) == [-1]
+    assert find_positions(["a", "A", "B"], ["A", "a", "b"]) == [1, 0, 2]
+    assert find_positions(["z"], ["A"]) == [-1]
 
 
 def test_a_name_that_could_mean_two_is_refused() -> None:
     with pytest.raises(SubmissionError, match=r"1\.00 could mean 1 and 1\.0; spell it as one of them"):
-        places(["1.00"], ["1", "1.0"])
+        find_positions(["1.00"], ["1", "1.0"])
 
 
 def test_columns_match_in_any_order() -> None:
-    assert match(["2", "0.0", "1"], ["0", "1", "2"], "the sample").tolist() == [2, 0, 1]
+    assert match_names(["2", "0.0", "1"], ["0", "1", "2"], "the sample").tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_columns_match_in_any_order() -> None:
 )
 def test_columns_that_do_not_match_are_refused(found: list[str], message: str) -> None:
     with pytest.raises(SubmissionError, match=message):
-        match(found, ["a", "b"], "the sample")
+        match_names(found, ["a", "b"], "the sample")
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_columns_that_do_not_match_are_refused(found: list[str], message: str) -
     ],
 )
 def test_labels_are_spelled_as_in_the_sample(classes: list[str], shown: list[str], expected: list[str]) -> None:
-    assert spelled(classes, shown) == expected
+    assert spell_classes(classes, shown) == expected
 
 
 def test_a_spelling_without_a_rule_is_refused() -> None:
     with pytest.raises(SubmissionError, match="spells new york as New York; how it spells los angeles is unclear"):
-        spelled(["new york", "los angeles"], ["New York"])
+        spell_classes(["new york", "los angeles"], ["New York"])
