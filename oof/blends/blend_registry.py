@@ -1,7 +1,7 @@
 """The table of blends: rules from members to one prediction per row.
 
-A blend's `fit(problem)` gives numbers that JSON can hold, and `apply(numbers, P)` predictions (rows, columns) from P
-(members, rows, columns). Probabilities come out as probabilities, ranks as shares.
+The `fit(problem)` of a blend returns numbers that JSON can hold, its `apply(numbers, P)` returns predictions (rows,
+columns) from P (members, rows, columns): probabilities, values, or shares of lower ranks.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,11 @@ ANY_NEED = frozenset({"probabilities", "labels", "ranks", "values"})
 
 @dataclass(frozen=True)
 class Blend:
-    """One rule. `linear`: applying it to the mean over fold models equals the mean of applying it to each.
+    """One rule, for these tasks and for metrics with these needs.
 
-    `learns`: it is a model of its own on top of the members, so that it could learn from noise. `response(numbers,
-    members)`, for one that can turn members around: by how much it rises where all of them rise by one.
+    `linear`: applied to the mean over fold models it equals the mean of its results. `learns`: it is a model on top of
+    the members, so it could learn from noise. `response(numbers, members)`, for a rule that can reverse members, is how
+    much its predictions rise where every member rises by one.
     """
 
     fit: Callable[[Problem], Numbers]
@@ -62,17 +63,18 @@ BLENDS: dict[str, Blend] = {
 
 
 def find_blend(name: str, task: str, metric: Metric) -> Blend:
-    """The blend of that name; OOFError if there is none, or if its output does not fit the task or the metric."""
+    """Return the blend of that name. Raises OOFError if there is none, or if it does not fit the task or the metric."""
     if name not in BLENDS:
         near = get_close_matches(name, BLENDS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise OOFError(f"unknown blend {name!r}: {hint}known ones: {', '.join(BLENDS)}")
-    found = BLENDS[name]
-    fitting = ", ".join(known for known, one in BLENDS.items() if task in one.tasks and metric.needs in one.needs)
-    if task not in found.tasks:
-        raise OOFError(f"blend {name} does not fit task {task}; fitting ones: {fitting}")
-    if metric.needs not in found.needs:
+    blend = BLENDS[name]
+    fitting = [other for other, rule in BLENDS.items() if task in rule.tasks and metric.needs in rule.needs]
+    if task not in blend.tasks:
+        raise OOFError(f"blend {name} does not fit task {task}; fitting ones: {', '.join(fitting)}")
+    if metric.needs not in blend.needs:
         raise OOFError(
-            f"blend {name} gives no {metric.needs}, which metric {metric.name} needs; fitting ones: {fitting}"
+            f"blend {name} gives no {metric.needs}, which metric {metric.name} needs; "
+            f"fitting ones: {', '.join(fitting)}"
         )
-    return found
+    return blend

@@ -1,7 +1,7 @@
-"""The linear models under the stackers, fitted in blocks of rows, so that no copy of the level-one matrix is made.
+"""The linear models of the stackers, fitted in blocks of rows, so that the level-one matrix is never copied.
 
-They are those of scikit-learn (StandardScaler before LogisticRegression, RidgeCV, LinearRegression(positive=True)),
-and the tests hold their coefficients against it.
+They are those of scikit-learn (StandardScaler before LogisticRegression, RidgeCV, LinearRegression(positive=True)), and
+tests compare their coefficients.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,91 +14,83 @@ from scipy.special import expit
 
 from oof.types import Array, Truth
 
-Blocks = Callable[[], Iterator[tuple[slice, Array]]]  # where a block of rows lies, and its features (rows, features)
+Blocks = Callable[[], Iterator[tuple[slice, Array]]]  # the slice of rows, and their features (rows, features)
 ALPHAS = np.logspace(-2, 5, 15)
 MOST_STEPS = 100
 
 
 @dataclass(frozen=True)
 class FeatureScale:
-    """Mean and deviation of each feature; a constant one is left as it is."""
+    """Mean and deviation of each feature; the deviation of a constant one is 1."""
 
     mean: Array
     scale: Array
 
-    def unscaled(self, coefficients: Array, intercept: float) -> tuple[Array, float]:
-        """Coefficients and intercept for the features themselves."""
+    def unscale(self, coefficients: Array, intercept: float) -> tuple[Array, float]:
+        """Return coefficients and intercept for features that are not scaled."""
         plain: Array = coefficients / self.scale
         return plain, float(intercept - plain @ self.mean)
 
 
 def fit_logistic(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
-    """Coefficients and intercept of a logistic regression on scaled features, with a penalty of half their square."""
-    scaled = _measure_scale(blocks, len(truth))
-    w = np.zeros(len(scaled.mean) + 1)
-    loss, gradient, hessian = _evaluate_logistic(blocks, truth, scaled, w)
+    """Return coefficients and intercept of a logistic regression, by Newton's method with a line search.
+
+    The penalty is half the square of the coefficients of the scaled features.
+    """
+    scale = _measure_scale(blocks, len(truth))
+    w = np.zeros(len(scale.mean) + 1)
+    loss, gradient, hessian = _evaluate_logistic(blocks, truth, scale, w)
     for _ in range(MOST_STEPS):
         step = cho_solve(cho_factor(hessian), gradient)
-        gain = float(step @ gradient)  # twice what the step should win
+        gain = float(step @ gradient)  # twice the gain that the step predicts
         if gain < 1e-10:
             w = w - step
             break
         size = 1.0
         while True:
             trial = w - size * step
-            found = _evaluate_logistic(blocks, truth, scaled, trial)
-            if found[0] <= loss - 1e-4 * size * gain or size < 1e-6:
+            evaluation = _evaluate_logistic(blocks, truth, scale, trial)
+            if evaluation[0] <= loss - 1e-4 * size * gain or size < 1e-6:
                 break
             size /= 2
-        w, (loss, gradient, hessian) = trial, found
-    return scaled.unscaled(w[:-1], w[-1])
-
-
-def _evaluate_logistic(blocks: Blocks, truth: Truth, scaled: FeatureScale, w: Array) -> tuple[float, Array, Array]:
-    """Loss, gradient and Hessian at `w`, the intercept last and not penalised."""
-    penalised = np.append(np.ones(len(w) - 1), 0.0)
-    loss, gradient, hessian = float(w[:-1] @ w[:-1] / 2), w * penalised, np.diag(np.append(penalised[:-1], 1e-12))
-    for rows, features in blocks():
-        X = np.column_stack([(features - scaled.mean) / scaled.scale, np.ones(len(features))])
-        linear, hit = X @ w, truth[rows]
-        p = expit(linear)
-        loss += float((np.logaddexp(0, linear) - hit * linear).sum())
-        gradient = gradient + X.T @ (p - hit)
-        hessian = hessian + (X * (p * (1 - p))[:, None]).T @ X
-    return loss, gradient, hessian
+        w = trial
+        loss, gradient, hessian = evaluation
+    return scale.unscale(w[:-1], w[-1])
 
 
 def fit_ridge(blocks: Blocks, truth: Truth) -> tuple[Array, float]:
-    """Ridge on scaled features, its strength by the leave-one-out error (Golub, Heath and Wahba 1979)."""
-    scaled, mean = _measure_scale(blocks, len(truth)), float(truth.mean())
-    gram, product = _build_normal_equations(blocks, truth - mean, scaled)
+    """Return coefficients and intercept of a ridge regression on scaled features.
+
+    Its strength is the one of ALPHAS with the least leave-one-out error (Golub, Heath and Wahba 1979).
+    """
+    scale = _measure_scale(blocks, len(truth))
+    mean = float(truth.mean())
+    gram, product = _build_normal_equations(blocks, truth - mean, scale)
     values, vectors = np.linalg.eigh(gram)
     inverse = 1 / (values.clip(0)[:, None] + ALPHAS)  # (features, alphas)
-    turned = inverse * (vectors.T @ product)[:, None]
+    rotated = inverse * (vectors.T @ product)[:, None]
     errors = np.zeros(len(ALPHAS))
     for rows, features in blocks():
-        X = (features - scaled.mean) / scaled.scale @ vectors
-        residual = (truth[rows] - mean)[:, None] - X @ turned
+        X = (features - scale.mean) / scale.scale @ vectors
+        residual = (truth[rows] - mean)[:, None] - X @ rotated
         errors += ((residual / (1 - 1 / len(truth) - X**2 @ inverse).clip(1e-12)) ** 2).sum(0)
-    return scaled.unscaled(vectors @ turned[:, int(np.argmin(errors))], mean)
+    return scale.unscale(vectors @ rotated[:, int(np.argmin(errors))], mean)
 
 
 def fit_non_negative(blocks: Blocks, truth: Truth, *, centred: bool) -> tuple[Array, float]:
-    """Non-negative least squares (Breiman 1996), with an intercept if `centred`."""
-    found = _measure_scale(blocks, len(truth))
-    origin = found.mean if centred else np.zeros_like(found.mean)
+    """Return coefficients and intercept of non-negative least squares (Breiman 1996); intercept 0 unless `centred`."""
+    measured = _measure_scale(blocks, len(truth))
+    origin = measured.mean if centred else np.zeros_like(measured.mean)
     mean = float(truth.mean()) if centred else 0.0
-    plain = FeatureScale(
-        origin, found.scale
-    )  # of members that differ in scale the small ones would be lost to rounding
-    gram, product = _build_normal_equations(blocks, truth - mean, plain)
+    scale = FeatureScale(origin, measured.scale)  # without a scale, members with small values would be lost to rounding
+    gram, product = _build_normal_equations(blocks, truth - mean, scale)
     values, vectors = np.linalg.eigh(gram)
     kept = values > values.max() * 1e-12
     if not kept.any():
         return np.zeros_like(origin), mean
     root = np.sqrt(values[kept])
     coefficients, _ = nnls(root[:, None] * vectors[:, kept].T, vectors[:, kept].T @ product / root)
-    return plain.unscaled(coefficients, mean)
+    return scale.unscale(coefficients, mean)
 
 
 def _measure_scale(blocks: Blocks, rows: int) -> FeatureScale:
@@ -108,11 +100,28 @@ def _measure_scale(blocks: Blocks, rows: int) -> FeatureScale:
     return FeatureScale(mean, np.where(scale > 10 * np.finfo(float).eps * np.abs(mean), scale, 1.0))
 
 
-def _build_normal_equations(blocks: Blocks, truth: Array, scaled: FeatureScale) -> tuple[Array, Array]:
-    size = len(scaled.mean)
+def _evaluate_logistic(blocks: Blocks, truth: Truth, scale: FeatureScale, w: Array) -> tuple[float, Array, Array]:
+    """Return loss, gradient and Hessian at `w`, whose last entry is the intercept and not penalised."""
+    penalised = np.append(np.ones(len(w) - 1), 0.0)
+    loss = float(w[:-1] @ w[:-1] / 2)
+    gradient = w * penalised
+    hessian = np.diag(np.append(penalised[:-1], 1e-12))
+    for rows, features in blocks():
+        X = np.column_stack([(features - scale.mean) / scale.scale, np.ones(len(features))])
+        linear = X @ w
+        hit = truth[rows]
+        p = expit(linear)
+        loss += float((np.logaddexp(0, linear) - hit * linear).sum())
+        gradient = gradient + X.T @ (p - hit)
+        hessian = hessian + (X * (p * (1 - p))[:, None]).T @ X
+    return loss, gradient, hessian
+
+
+def _build_normal_equations(blocks: Blocks, truth: Array, scale: FeatureScale) -> tuple[Array, Array]:
+    size = len(scale.mean)
     gram, product = np.zeros((size, size)), np.zeros(size)
     for rows, features in blocks():
-        X = (features - scaled.mean) / scaled.scale
+        X = (features - scale.mean) / scale.scale
         gram += X.T @ X
         product += X.T @ truth[rows]
     return gram, product

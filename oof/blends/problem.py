@@ -1,4 +1,4 @@
-"""The level-one problem: what a blend is fitted on, and the part of it that some rows are."""
+"""The level-one problem that a blend is fitted on: predictions of members beside the truth, on some of the rows."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import numpy as np
 from oof.metrics.metric_registry import Metric
 from oof.types import Array, IntArray, Mask, Truth
 
-BLOCK = 2**18  # entries of a block: a few megabytes, so that what is derived from it stays in the cache
+BLOCK = 2**18  # entries of a block: a few megabytes, so that values derived from it stay in the processor's cache
 
 # To allocate and free 16 MB makes glibc keep smaller blocks when they are freed. Otherwise it hands them back to the
 # system, and a search for weights takes half as long again for page faults.
@@ -19,11 +19,11 @@ np.empty(2**21)
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Members' predictions beside the truth.
+    """Predictions of members and the truth of some rows.
 
-    `P` is (members, all rows, columns) and never copied: `at` (rows,) says where this problem's rows lie in it, None
-    for all of them in order. `truth` and `fold` (rows,) are of the rows alone, so is `component` (rows,), which marks
-    rows that are resampled together; None where each stands alone.
+    `P` is (members, all rows, columns) and never copied: `positions` (rows,) are the places of this problem's rows in
+    it, None for all of them in order. `truth`, `fold` and `component` have these rows only. `component` (rows,) marks
+    rows that are resampled together; None where each row is independent. `cache` is shared by problems of one P.
     """
 
     P: Array
@@ -40,17 +40,17 @@ class Problem:
 
     @property
     def member_count(self) -> int:
-        """How many members there are."""
+        """Number of members."""
         return len(self.P)
 
     @property
     def folds(self) -> IntArray:
-        """The folds that the rows lie in, rising."""
-        found: IntArray = np.unique(self.fold)
-        return found
+        """Folds that the rows lie in, in rising order."""
+        numbers: IntArray = np.unique(self.fold)
+        return numbers
 
     def select_rows(self, mask: Mask) -> "Problem":
-        """The problem of some of the rows; `mask` is (rows,)."""
+        """Return the problem of some of the rows; `mask` is (rows,)."""
         return replace(
             self,
             truth=self.truth[mask],
@@ -60,63 +60,63 @@ class Problem:
         )
 
     def select_members(self, members: list[int]) -> "Problem":
-        """The problem of some of the members; copies their predictions."""
+        """Return the problem of some of the members, with a copy of their predictions."""
         return replace(self, P=self.P[members], cache={})
 
     def get_member(self, number: int) -> Array:
-        """One member's predictions (rows, columns)."""
+        """Return the predictions (rows, columns) of one member."""
         return self.take_rows(self.P[number])
 
     def take_rows(self, whole: Array) -> Array:
-        """Of something that runs along all rows of P, these rows."""
+        """Return these rows of an array (all rows, ...)."""
         return whole if self.positions is None else whole[self.positions]
 
     def take_predictions(self) -> Array:
-        """P of these rows alone (members, rows, columns); a copy unless they are all of them."""
+        """Return P of these rows (members, rows, columns); a copy unless they are all rows."""
         return self.P if self.positions is None else self.P[:, self.positions]
 
     def combine_members(self, weights: Array) -> Array:
-        """Sum of weight times member, (rows, columns)."""
+        """Return the sum of weight times member, (rows, columns)."""
         return self.take_rows(combine(weights, self.P))
 
     def compute_weight_gradient(self, gradient: Array) -> Array:
-        """Derivative by each member's weight (members,), from that by each prediction of the mix (rows, columns)."""
+        """Return the derivative by each weight (members,) from that by each combined prediction (rows, columns)."""
         whole = gradient
         if self.positions is not None:
             whole = np.zeros(self.P.shape[1:])
             whole[self.positions] = gradient
-        found: Array = self.P.reshape(len(self.P), -1) @ whole.ravel()
-        return found
+        by_weight: Array = self.P.reshape(len(self.P), -1) @ whole.ravel()
+        return by_weight
 
     def iterate_blocks(self) -> Iterator[tuple[slice, Array]]:
-        """The rows in blocks of about BLOCK entries: where a block lies, and P of it (members, rows, columns)."""
+        """Yield the rows in blocks of about BLOCK entries: the slice of rows, and P of it (members, rows, columns)."""
         for rows in self._iterate_slices(self.P.shape[2]):
             yield rows, self.P[:, rows if self.positions is None else self.positions[rows]]
 
     def iterate_column_blocks(self, column: int) -> Iterator[tuple[slice, Array]]:
-        """The same of one column: where a block lies, and P of it (members, rows)."""
+        """Yield blocks of one column: the slice of rows, and P of it (members, rows)."""
         for rows in self._iterate_slices(1):
             yield rows, self.P[:, rows if self.positions is None else self.positions[rows], column]
+
+    def cache_result(self, name: str, compute: Callable[["Problem"], Any]) -> Any:
+        """Return `compute(self)`, computed once for these rows: nested cross-fitting asks for the same rows repeatedly.
+
+        `compute` may depend on everything but `fold` and `component`.
+        """
+        rows = hashlib.blake2b(b"" if self.positions is None else self.positions.tobytes())
+        rows.update(self.truth.tobytes())
+        key = (name, self.task, self.metric.name, id(self.P), rows.digest())
+        if key not in self.cache:
+            self.cache[key] = (self.P, compute(self))  # keeps P alive, so that no other array can get its id
+        return self.cache[key][1]
 
     def _iterate_slices(self, columns: int) -> Iterator[slice]:
         step = max(BLOCK // (self.member_count * columns), 1)
         for start in range(0, len(self), step):
             yield slice(start, min(start + step, len(self)))
 
-    def cache_result(self, name: str, make: Callable[["Problem"], Any]) -> Any:
-        """What `make` gives for these rows, made once: nested cross-fitting asks for the same rows again and again.
-
-        What is made may hang on anything but `fold` and `component`.
-        """
-        rows = hashlib.blake2b(b"" if self.positions is None else self.positions.tobytes())
-        rows.update(self.truth.tobytes())
-        key = (name, self.task, self.metric.name, id(self.P), rows.digest())
-        if key not in self.cache:
-            self.cache[key] = (self.P, make(self))  # P stays alive, so that its id stays its own
-        return self.cache[key][1]
-
 
 def combine(weights: Array, P: Array) -> Array:
-    """Sum of weight times member, (rows, columns)."""
-    mixed: Array = (weights @ P.reshape(len(P), -1)).reshape(P.shape[1:])
-    return mixed
+    """Return the sum of weight times member, (rows, columns)."""
+    combined: Array = (weights @ P.reshape(len(P), -1)).reshape(P.shape[1:])
+    return combined

@@ -1,6 +1,6 @@
-"""What a search over weights asks: how good are these predictions, larger is better, and quickly.
+"""Searches for weights: greedy selection, two optimisers of a smooth metric, and exchanges between members.
 
-Searches for weights: greedy growth, climbs and descents of a smooth metric, moves between members.
+All of them maximise an objective: a function of predictions (rows, columns) that is larger where the metric is better.
 """
 
 from bisect import bisect_left
@@ -14,67 +14,57 @@ from oof import OOFError
 from oof.blends.problem import Problem
 from oof.blends.smooth_metrics import SmoothMetric
 from oof.metrics.thresholds import score_at_best_thresholds
-from oof.types import Array, Mask
+from oof.types import Array, Counts, Mask
 
-TIE = 1e-12  # differences below it are rounding
-Objective = Callable[[Array], float]
+TIE = 1e-12  # smaller differences are rounding
 PATIENCE = 10  # steps of a greedy path without a better prefix
-COLUMN_COST = 5000
 SAMPLE_ROWS = 200_000
-STEPS = 200  # of a climb; it ends by itself after some twenty
-MOST_ENTRIES = 1e7  # entries that the moves between members may look at
+COLUMN_COST = 5000  # entries that a metric of one column costs at least
+FRANK_WOLFE_STEPS = 200  # at most; about twenty are usual
+MOST_ENTRIES = 1e7  # for all exchanges between members together
+
+Objective = Callable[[Array], float]
 
 
 def make_objective(problem: Problem) -> Objective:
-    """A function of predictions (rows, columns) that is larger where the metric is better; -inf where not finite.
+    """Return a function of predictions (rows, columns), larger where the metric is better; -inf where not finite.
 
-    A label metric is taken at the thresholds that are best for the predictions at hand, as the blend will be.
+    A label metric is taken at the thresholds that are best for the predictions, as the blend will be.
     """
     metric, task, truth = problem.metric, problem.task, problem.truth
 
-    def value(predictions: Array) -> float:
+    def score(predictions: Array) -> float:
         if not np.isfinite(predictions).all():
             return -np.inf
         if metric.needs == "labels":
-            found = score_at_best_thresholds(metric, task, truth, predictions)
+            value = score_at_best_thresholds(metric, task, truth, predictions)
         else:
-            found = metric.function(truth, predictions)
-        return metric.sign * found if np.isfinite(found) else -np.inf
+            value = metric.function(truth, predictions)
+        return metric.sign * value if np.isfinite(value) else -np.inf
 
-    return value
+    return score
 
 
 def reduce_to_true_class(problem: Problem) -> Problem:
-    """The same weighted-mean problem in fewer columns, where there is one.
+    """Return an equal weighted-mean problem in one column, for log loss of classes; any other problem unchanged.
 
     Rows sum to one, so the log loss of a weighted mean of class probabilities depends on the true class alone: it is
     the binary log loss of one column in which every row is positive.
     """
     if problem.metric.name != "log_loss" or problem.task not in ("multiclass", "ordinal"):
         return problem
-    at = np.arange(len(problem)) if problem.positions is None else problem.positions
+    rows = np.arange(len(problem)) if problem.positions is None else problem.positions
     return replace(
         problem,
-        P=problem.P[:, at, problem.truth][..., None],
+        P=problem.P[:, rows, problem.truth][..., None],
         truth=np.ones(len(problem), dtype=np.int64),
         task="binary",
         positions=None,
     )
 
 
-def allow_all(counts: Array) -> Mask:
-    """Every member is open, also one that is in already."""
-    return np.ones(len(counts), dtype=bool)
-
-
-def allow_unused(counts: Array) -> Mask:
-    """Members are open that are not in yet."""
-    mask: Mask = counts == 0
-    return mask
-
-
 def sample_rows(problem: Problem) -> Problem:
-    """Rows enough for a greedy path: of very many a random 200,000, always the same."""
+    """Return the problem of at most SAMPLE_ROWS random rows, always the same: enough for a greedy path."""
     if len(problem) <= SAMPLE_ROWS:
         return problem
     mask = np.zeros(len(problem), dtype=bool)
@@ -82,80 +72,90 @@ def sample_rows(problem: Problem) -> Problem:
     return problem.select_rows(mask)
 
 
-def select_greedily(problem: Problem, value: Objective, steps: int, open_to: Callable[[Array], Mask]) -> Array:
-    """How often each member is taken on the best prefix of a greedy path; `open_to` (counts) says which may be next.
+def allow_all(counts: Counts) -> Mask:
+    """Allow every member to be selected, repeatedly too."""
+    return np.ones(len(counts), dtype=bool)
 
-    Ties go to members already in, then to the first; what is not finite never wins.
+
+def allow_unused(counts: Counts) -> Mask:
+    """Allow the members that are not selected yet."""
+    mask: Mask = counts == 0
+    return mask
+
+
+def select_greedily(
+    problem: Problem, objective: Objective, steps: int, find_allowed: Callable[[Counts], Mask]
+) -> Counts:
+    """Return how often each member is selected (members,) on the best prefix of a greedy path of an equal mean.
+
+    `find_allowed` (counts) returns which members may be selected next. Ties go to members already selected, then to
+    the first. Raises OOFError if no member has a finite metric.
     """
-    total, counts = np.zeros_like(problem.get_member(0)), np.zeros(problem.member_count)
-    best, prefix, since = -np.inf, counts, 0
+    total = np.zeros_like(problem.get_member(0))
+    counts = np.zeros(problem.member_count)
+    best, best_counts = -np.inf, counts
+    without_gain = 0
     for step in range(1, steps + 1):
-        found = np.full(problem.member_count, -np.inf)
-        for at in np.flatnonzero(open_to(counts)).tolist():
-            found[at] = value((total + problem.get_member(at)) / step)
-        top = found.max()
+        scores = np.full(problem.member_count, -np.inf)
+        for member in np.flatnonzero(find_allowed(counts)).tolist():
+            scores[member] = objective((total + problem.get_member(member)) / step)
+        top = scores.max()
         if top == -np.inf:
             break
-        tied = np.flatnonzero(found >= top - TIE)
-        taken = int(tied[np.argmax(counts[tied] > 0)])
-        total, counts = total + problem.get_member(taken), counts + (np.arange(problem.member_count) == taken)
-        since += 1
-        if found[taken] > best + TIE:
-            best, prefix, since = found[taken], counts, 0
-        if since == PATIENCE:
+        tied = np.flatnonzero(scores >= top - TIE)
+        selected = int(tied[np.argmax(counts[tied] > 0)])
+        total = total + problem.get_member(selected)
+        counts = counts + (np.arange(problem.member_count) == selected)
+        without_gain += 1
+        if scores[selected] > best + TIE:
+            best, best_counts = scores[selected], counts
+            without_gain = 0
+        if without_gain == PATIENCE:
             break
-    if not prefix.any():
+    if not best_counts.any():
         raise OOFError(f"no member has a finite {problem.metric.name}")
-    return prefix
+    return best_counts
 
 
-def optimise_by_frank_wolfe(problem: Problem, slope: SmoothMetric) -> Array:
-    """Weights on the simplex near the top of a smooth metric, by steps of Frank and Wolfe (1956).
+def optimise_by_frank_wolfe(problem: Problem, smooth: SmoothMetric) -> Array:
+    """Return weights on the simplex near the maximum of a smooth metric, by steps of Frank and Wolfe (1956).
 
-    From the best member on, each step goes towards the member that gains most at first, as far as it gains, by whole
-    hundredths of the way. It ends where a hundredth is too far, which is short of the top: nearer to it weights follow
-    the noise of the rows.
+    It starts at the best member. Each step goes towards the member with the largest derivative, as long as the metric
+    rises, by whole hundredths of the way. It ends where a hundredth is too far, which is short of the maximum: closer
+    to it weights follow the noise of the rows.
     """
-    values = [slope(problem.get_member(at))[0] for at in range(problem.member_count)]
+    values = [smooth(problem.get_member(member))[0] for member in range(problem.member_count)]
     weights: Array = np.eye(problem.member_count)[np.argmax(values)]
-    for _ in range(STEPS):
-        mixed = problem.combine_members(weights)
-        gains = problem.compute_weight_gradient(slope(mixed)[1])
-        toward = int(np.argmax(gains >= gains.max() - TIE))
-        flat = gains[toward] <= weights @ gains + TIE  # its sign would be rounding
-        step = 0 if flat else _find_step(slope, mixed, problem.get_member(toward) - mixed) / 100
+    for _ in range(FRANK_WOLFE_STEPS):
+        combined = problem.combine_members(weights)
+        gains = problem.compute_weight_gradient(smooth(combined)[1])
+        target = int(np.argmax(gains >= gains.max() - TIE))
+        if gains[target] <= weights @ gains + TIE:  # the sign of the difference would be rounding
+            break
+        step = _count_hundredths(smooth, combined, problem.get_member(target) - combined) / 100
         if step == 0:
             break
         weights *= 1 - step
-        weights[toward] += step
+        weights[target] += step
     return weights
 
 
-def _find_step(slope: SmoothMetric, start: Array, way: Array) -> int:
-    """How many hundredths of a way to go: as long as the middle of the next one still rises."""
+def optimise_by_sqp(problem: Problem, smooth: SmoothMetric, start: Array, tolerance: float) -> Array:
+    """Return weights on the simplex at the maximum of a smooth metric, by sequential quadratic programming."""
 
-    def falls(gone: int) -> bool:
-        return float(np.vdot(slope(start + (gone + 0.5) / 100 * way)[1], way)) <= TIE
-
-    return bisect_left(range(100), True, key=falls)
-
-
-def optimise_by_sqp(problem: Problem, slope: SmoothMetric, start: Array, tolerance: float) -> Array:
-    """Weights on the simplex at the top of a smooth metric (larger is better), by sequential quadratic programming."""
-
-    def loss(weights: Array) -> tuple[float, Array]:
-        value, gradient = slope(problem.combine_members(weights))
+    def compute_loss(weights: Array) -> tuple[float, Array]:
+        value, gradient = smooth(problem.combine_members(weights))
         return -value, -problem.compute_weight_gradient(gradient)
 
-    height, steepness = loss(start)
-    scale = max(abs(height), float(np.abs(steepness).max()), 1e-300)  # the stopping rule is absolute, metrics are not
+    loss, gradient = compute_loss(start)
+    scale = max(abs(loss), float(np.abs(gradient).max()), 1e-300)  # the stopping rule is absolute, metrics are not
 
-    def scaled(weights: Array) -> tuple[float, Array]:
-        height, steepness = loss(weights)
-        return height / scale, steepness / scale
+    def compute_scaled_loss(weights: Array) -> tuple[float, Array]:
+        loss, gradient = compute_loss(weights)
+        return loss / scale, gradient / scale
 
-    found = minimize(
-        scaled,
+    result = minimize(
+        compute_scaled_loss,
         start,
         jac=True,
         method="SLSQP",
@@ -163,29 +163,31 @@ def optimise_by_sqp(problem: Problem, slope: SmoothMetric, start: Array, toleran
         constraints=LinearConstraint(np.ones((1, problem.member_count)), 1, 1),
         options={"ftol": tolerance, "maxiter": 300},
     )
-    weights: Array = np.where(found.x > 1e-9, found.x, 0.0)
+    weights: Array = np.where(result.x > 1e-9, result.x, 0.0)
     return normalise_weights(weights)
 
 
-def refine_by_exchange(problem: Problem, weights: Array, value: Objective) -> Array:
-    """Move weight from one member to another while the value gains; the best members are tried first."""
-    order = np.argsort([-value(problem.get_member(at)) for at in range(problem.member_count)], kind="stable")
-    mixed = problem.combine_members(weights)
-    best = value(mixed)
+def refine_by_exchange(problem: Problem, weights: Array, objective: Objective) -> Array:
+    """Move weight from one member to another while the objective rises; pairs of the best members are tried first."""
+    scores = [objective(problem.get_member(member)) for member in range(problem.member_count)]
+    order = np.argsort([-score for score in scores], kind="stable")
+    combined = problem.combine_members(weights)
+    best = objective(combined)
     for step in (0.1, 0.03, 0.01):
-        left = min(max(MOST_ENTRIES / estimate_cost(mixed), 30), 600) / 3
-        moved = True
-        while moved and left > 0:
-            moved = False
+        trials_left = min(max(MOST_ENTRIES / estimate_cost(combined), 30), 600) / 3
+        has_moved = True
+        while has_moved and trials_left > 0:
+            has_moved = False
             for giver, taker in [(a, b) for a in order for b in order if a != b]:
                 amount = min(step, weights[giver])
-                if amount < TIE or left <= 0:
+                if amount < TIE or trials_left <= 0:
                     continue
-                trial = mixed + amount * (problem.get_member(taker) - problem.get_member(giver))
-                left -= 1
-                found = value(trial)
-                if found > best + TIE:
-                    best, mixed, moved = found, trial, True
+                trial = combined + amount * (problem.get_member(taker) - problem.get_member(giver))
+                trials_left -= 1
+                score = objective(trial)
+                if score > best + TIE:
+                    best, combined = score, trial
+                    has_moved = True
                     weights = weights.copy()
                     weights[giver] -= amount
                     weights[taker] += amount
@@ -193,11 +195,20 @@ def refine_by_exchange(problem: Problem, weights: Array, value: Objective) -> Ar
 
 
 def estimate_cost(predictions: Array) -> int:
-    """Entries that a metric looks at; a column is worth some thousands of them, however short."""
+    """Return the cost of a metric in entries; a column costs some thousands of them, however short it is."""
     return max(int(predictions.size), COLUMN_COST * int(predictions.shape[1]))
 
 
 def normalise_weights(weights: Array) -> Array:
-    """Weights divided by their sum."""
-    divided: Array = weights / weights.sum()
-    return divided
+    """Return the weights divided by their sum."""
+    normalised: Array = weights / weights.sum()
+    return normalised
+
+
+def _count_hundredths(smooth: SmoothMetric, start: Array, way: Array) -> int:
+    """Return how many hundredths of a way to go: as long as the metric still rises in the middle of the next one."""
+
+    def is_falling(hundredths: int) -> bool:
+        return float(np.vdot(smooth(start + (hundredths + 0.5) / 100 * way)[1], way)) <= TIE
+
+    return bisect_left(range(100), True, key=is_falling)

@@ -1,8 +1,8 @@
-"""Gradients for metrics that look at order or at one threshold, and so have none.
+"""Smooth forms with gradients of metrics that look at order or at one threshold, and so have none.
 
-Each row is shared out between the two nearest of a grid of knots, in proportion to how near it lies; then the metric
-is a smooth function of two histograms of each column, one of all rows and one of credit (positives, or the ranks of
-the truth), and the chain rule does the rest. The knots are quantiles of the equal mean, so no scale is preferred.
+Each row is shared between the two nearest of a grid of knots, in proportion to its distance; then the metric is a
+smooth function of two histograms of each column, one of all rows and one of credit (positives, or the ranks of the
+truth), and the chain rule gives the gradient. The knots are quantiles of the equal mean, so no scale is preferred.
 """
 
 from collections.abc import Callable
@@ -13,20 +13,23 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import rankdata
 
 from oof.blends.problem import Problem
+from oof.metrics.confusion import MatrixMetric
 from oof.types import Array
 
 KNOTS = 1024
 CELLS = 2**14
-SHARPNESS = 500.0  # how much the best threshold outweighs those that are worse by a point of the metric
+SHARPNESS = 500.0  # how much the best threshold outweighs one that is worse by a point of the metric
 
-SmoothMetric = Callable[
-    [Array], tuple[float, Array]
-]  # predictions (rows, columns) -> value, derivative by each prediction
-HistogramMetric = Callable[[Array, Array], tuple[float, Array, Array]]  # credit, all rows -> value, derivative by each
+Differentiated = tuple[float, Array, Array]  # value of two histograms (knots,), derivative by each
+SmoothMetric = Callable[[Array], tuple[float, Array]]  # of predictions (rows, columns): value, derivative by each
+HistogramMetric = Callable[[Array, Array], Differentiated]  # of credit and of all rows
 
 
 class KnotScale(NamedTuple):
-    """Even cells from `low` on, `width` wide; in each a place among the `knots` is `offset + cell * rise`."""
+    """Even cells from `low`, `width` wide; a prediction in a cell has the place `offset + cell * rise` among `knots`.
+
+    The place is piecewise linear between even cells, for speed.
+    """
 
     low: float
     width: float
@@ -36,46 +39,54 @@ class KnotScale(NamedTuple):
 
 
 def smooth_metric(problem: Problem) -> SmoothMetric | None:
-    """The metric, larger is better, and its gradient, smoothed where it must be; None if there is no such thing."""
+    """Return the metric, larger is better, and its gradient, in a smooth form if needed; None if there is none."""
     metric, sign = problem.metric, problem.metric.sign
     if gradient := metric.gradient:
-        return lambda mixed: (sign * metric.function(problem.truth, mixed), sign * gradient(problem.truth, mixed))
+        return lambda combined: (
+            sign * metric.function(problem.truth, combined),
+            sign * gradient(problem.truth, combined),
+        )
     if problem.task == "ordinal" and metric.name == "qwk":
-        return lambda mixed: _compute_concordance(problem.truth, mixed)
+        return lambda combined: _compute_concordance(problem.truth, combined)
     function = _choose_function(problem)
-    return (
-        _smooth_by_histograms(problem, function) if function and problem.task not in ("multiclass", "ordinal") else None
-    )
+    if function is None or problem.task in ("multiclass", "ordinal"):
+        return None
+    return _smooth_by_histograms(problem, function)
 
 
 def _choose_function(problem: Problem) -> HistogramMetric | None:
     metric = problem.metric
     if confusion := metric.confusion:
         return lambda credit, rows: _compute_soft_threshold(confusion, credit, rows)
-    return {
+    by_name = {
         "roc_auc": _compute_rank_sum,
         "spearman": _compute_rank_sum,
         "average_precision": _compute_average_precision,
-    }.get(metric.name)
+    }
+    return by_name.get(metric.name)
 
 
 def _smooth_by_histograms(problem: Problem, function: HistogramMetric) -> SmoothMetric:
-    """The mean over columns of a function of histograms; a column without two kinds of rows is left out."""
+    """Return the mean over columns of a function of histograms; a column with one kind of rows is left out."""
     truth = problem.truth.reshape(len(problem), -1)
     kept = np.flatnonzero(np.ptp(truth, axis=0) > 0)
     mean = problem.combine_members(np.full(problem.member_count, 1 / problem.member_count))
-    ends = np.array([(member.min(0), member.max(0)) for member in map(problem.get_member, range(problem.member_count))])
-    scales = {at: _build_scale(mean[:, at], float(ends[:, 0, at].min()), float(ends[:, 1, at].max())) for at in kept}
-    credit = {at: _compute_credit(truth[:, at], problem.task) for at in kept}
+    members = map(problem.get_member, range(problem.member_count))  # one copy of some rows at a time
+    ranges = np.array([(member.min(0), member.max(0)) for member in members])  # (members, 2, columns)
+    low = ranges[:, 0].min(0)
+    high = ranges[:, 1].max(0)
+    scales = {column: _build_scale(mean[:, column], float(low[column]), float(high[column])) for column in kept}
+    credit = {column: _compute_credit(truth[:, column], problem.task) for column in kept}
 
-    def slope(mixed: Array) -> tuple[float, Array]:
-        total, gradient = 0.0, np.zeros_like(mixed)
-        for at in kept:
-            value, gradient[:, at] = _evaluate_column(function, mixed[:, at], credit[at], scales[at])
+    def evaluate(combined: Array) -> tuple[float, Array]:
+        total = 0.0
+        gradient = np.zeros_like(combined)
+        for column in kept:
+            value, gradient[:, column] = _evaluate_column(function, combined[:, column], credit[column], scales[column])
             total += value
         return total / max(len(kept), 1), gradient if len(kept) < 2 else gradient / len(kept)
 
-    return slope
+    return evaluate
 
 
 def _compute_credit(truth: Array, task: str) -> Array:
@@ -87,18 +98,16 @@ def _compute_credit(truth: Array, task: str) -> Array:
 
 
 def _build_scale(values: Array, low: float, high: float) -> KnotScale:
-    """Where on the scale of knots a prediction lies: straight lines between even cells, for speed."""
-    knots = np.unique(
-        np.concatenate([[low], np.quantile(values, np.linspace(0, 1, min(KNOTS, max(len(values) // 4, 256)))), [high]])
-    )
+    count = min(KNOTS, max(len(values) // 4, 256))
+    knots = np.unique(np.concatenate([[low], np.quantile(values, np.linspace(0, 1, count)), [high]]))
     width = max((high - low) / CELLS, 1e-300)
-    table = np.interp(low + width * np.arange(CELLS + 2), knots, np.arange(len(knots)))
-    rises = np.diff(table)
-    return KnotScale(low, width, table[:-1] - rises * np.arange(CELLS + 1), rises, len(knots))
+    places = np.interp(low + width * np.arange(CELLS + 2), knots, np.arange(len(knots)))
+    rises = np.diff(places)
+    return KnotScale(low, width, places[:-1] - rises * np.arange(CELLS + 1), rises, len(knots))
 
 
 def _evaluate_column(function: HistogramMetric, p: Array, credit: Array, scale: KnotScale) -> tuple[float, Array]:
-    """Value and derivative by each prediction (rows,) of one column."""
+    """Return value and derivative by each prediction (rows,) of one column."""
     cell = (p - scale.low) / scale.width
     lower = cell.astype(np.int64)
     rise = scale.rises.take(lower, mode="clip")
@@ -107,9 +116,9 @@ def _evaluate_column(function: HistogramMetric, p: Array, credit: Array, scale: 
     size = scale.knots + 1
     left = np.minimum(place.astype(np.int64), size - 2)
     place -= left  # the share of the next knot
-    value, by_credit, by_rows = function(
-        _share_between_knots(left, place, credit, size), _share_between_knots(left, place, None, size)
-    )
+    of_credit = _share_between_knots(left, place, credit, size)
+    of_rows = _share_between_knots(left, place, None, size)
+    value, by_credit, by_rows = function(of_credit, of_rows)
     steps = np.diff(by_credit).take(left)
     steps *= credit
     steps += np.diff(by_rows).take(left)
@@ -119,64 +128,71 @@ def _evaluate_column(function: HistogramMetric, p: Array, credit: Array, scale: 
 
 
 def _share_between_knots(left: Array, share: Array, credit: Array | None, size: int) -> Array:
-    """Histogram (knots,) of rows, or of their credit, shared out between neighbours, as a mean over rows."""
+    """Return the histogram (knots,) of rows, or of their credit, shared between neighbours, as a mean over rows."""
     whole = np.bincount(left, credit, size)
-    moved = np.bincount(left, share if credit is None else share * credit, size)  # on to the next knot
-    total: Array = (whole - moved) / len(left)
-    total[1:] += moved[:-1] / len(left)
-    return total
+    moved = np.bincount(left, share if credit is None else share * credit, size)  # to the next knot
+    histogram: Array = (whole - moved) / len(left)
+    histogram[1:] += moved[:-1] / len(left)
+    return histogram
 
 
 def _sum_below(histogram: Array) -> Array:
-    """What lies below each knot, half of what lies on it included."""
+    """Return the sum below each knot, with half of what lies on it."""
     below: Array = np.cumsum(histogram) - histogram / 2
     return below
 
 
-def _compute_rank_sum(credit: Array, rows: Array) -> tuple[float, Array, Array]:
-    """Mean of credit times rank: of which AUC (credit is 1 for positives) and Spearman are linear functions."""
-    total, below, above = credit.sum(), _sum_below(rows), credit.sum() - _sum_below(credit)
-    scale = total * (1 - total) if total > 1e-9 else 1.0  # the ranks of a truth sum to nothing
+def _compute_rank_sum(credit: Array, rows: Array) -> Differentiated:
+    """Return the mean of credit times rank; AUC (credit 1 for positives) and Spearman are linear functions of it."""
+    total = credit.sum()
+    below = _sum_below(rows)
+    above = total - _sum_below(credit)
+    scale = total * (1 - total) if total > 1e-9 else 1.0  # the centred ranks of a regression sum to nothing
     return float(credit @ below - total**2 / 2) / scale, below / scale, above / scale
 
 
-def _compute_average_precision(credit: Array, rows: Array) -> tuple[float, Array, Array]:
-    """Mean over positives of the precision among all that rank as high."""
-    positives, found, called = credit.sum(), credit.sum() - _sum_below(credit), rows.sum() - _sum_below(rows)
-    empty = called <= 0  # above all rows, where a positive alone would have precision one
-    called = np.where(empty, 1.0, called)
-    precision = np.where(empty, 1.0, found / called)
-    per_call, excess = credit / called, credit * precision / called
-    by_credit, by_rows = precision + _sum_below(per_call), -_sum_below(excess)
+def _compute_average_precision(credit: Array, rows: Array) -> Differentiated:
+    """Return the mean over positives of the precision among all rows that rank as high."""
+    positives = credit.sum()
+    positives_above = positives - _sum_below(credit)
+    called = rows.sum() - _sum_below(rows)
+    is_empty = called <= 0  # above all rows, where a single positive would have precision one
+    called = np.where(is_empty, 1.0, called)
+    precision = np.where(is_empty, 1.0, positives_above / called)
+    by_credit = precision + _sum_below(credit / called)
+    by_rows = -_sum_below(credit * precision / called)
     return float(credit @ precision) / positives, by_credit / positives, by_rows / positives
 
 
-def _compute_soft_threshold(
-    confusion: Callable[[Array], Array], credit: Array, rows: Array
-) -> tuple[float, Array, Array]:
-    """A label metric at its best threshold, the near best ones taking part."""
-    hit, called = credit.sum() - _sum_below(credit), rows.sum() - _sum_below(rows)  # positive from each knot on
+def _compute_soft_threshold(confusion: MatrixMetric, credit: Array, rows: Array) -> Differentiated:
+    """Return a label metric at its best threshold, as a soft maximum over all thresholds."""
+    hit = credit.sum() - _sum_below(credit)  # from each knot on
+    called = rows.sum() - _sum_below(rows)
 
-    def at(hit: Array, called: Array) -> Array:
-        missed, positives = credit.sum() - hit, called - hit
-        cells = np.stack([rows.sum() - called - missed, positives, missed, hit], axis=-1).clip(0)
+    def evaluate(hit: Array, called: Array) -> Array:
+        missed = credit.sum() - hit
+        false_positives = called - hit
+        cells = np.stack([rows.sum() - called - missed, false_positives, missed, hit], axis=-1).clip(0)
         return confusion(cells.reshape(-1, 2, 2))
 
-    values, step = at(hit, called), 1e-6
+    values = evaluate(hit, called)
+    step = 1e-6
     share = softmax(SHARPNESS * values)
-    by_hit = share * (at(hit + step, called) - at(hit - step, called)) / (2 * step)
-    by_called = share * (at(hit, called + step) - at(hit, called - step)) / (2 * step)
+    by_hit = share * (evaluate(hit + step, called) - evaluate(hit - step, called)) / (2 * step)
+    by_called = share * (evaluate(hit, called + step) - evaluate(hit, called - step)) / (2 * step)
     return float(logsumexp(SHARPNESS * values)) / SHARPNESS, _sum_below(by_hit), _sum_below(by_called)
 
 
-def _compute_concordance(truth: Array, mixed: Array) -> tuple[float, Array]:
-    """Lin's concordance (1989) of the expected grade with the truth: quadratic kappa without the rounding."""
-    grades = np.arange(mixed.shape[1], dtype=np.float64)
-    size = mixed.sum(1)
-    expected = mixed @ grades / size
-    error, spread = expected - truth, expected - truth.mean()
-    above, below = (error**2).mean(), truth.var() + (spread**2).mean()
+def _compute_concordance(truth: Array, combined: Array) -> tuple[float, Array]:
+    """Return Lin's concordance (1989) of the expected grade with the truth: quadratic kappa without the rounding."""
+    grades = np.arange(combined.shape[1], dtype=np.float64)
+    size = combined.sum(1)
+    expected = combined @ grades / size
+    error = expected - truth
+    spread = expected - truth.mean()
+    above = (error**2).mean()
+    below = truth.var() + (spread**2).mean()
     if below == 0:
-        return 0.0, np.zeros_like(mixed)
+        return 0.0, np.zeros_like(combined)
     by_expected = -2 * (error * below - above * spread) / below**2 / len(truth)
     return float(1 - above / below), by_expected[:, None] * (grades - expected[:, None]) / size[:, None]

@@ -76,7 +76,7 @@ def test_nothing_affordable_is_a_sentence_with_the_cheapest(draw, level_one):
     truth, P = draw("binary", members=6)
     problem = level_one(truth, P, "binary")
     with pytest.raises(
-        OOFError, match=r"no member is within blend\.max_seconds 0\.25: the quickest takes 0\.5 seconds$"
+        OOFError, match=r"no member is within blend\.max_seconds 0\.25: the fastest takes 0\.5 seconds$"
     ):
         choose_members(problem, Limits(2, 0.25, COSTS))
     with pytest.raises(OOFError, match=r"no member is within blend\.max_seconds 0\.25"):
