@@ -1,4 +1,4 @@
-"""A blend is numbers in JSON, and applies to test predictions as designed."""
+"""A saved blend keeps its numbers and the format of its file, and is applied to test predictions as documented."""
 
 import json
 
@@ -45,10 +45,26 @@ def test_the_keys_and_their_order_are_the_format_of_the_file(tmp_path):
     whole = blend(rungs=rungs, sentence="equal weights win", files={"a.parquet": "0d"}, sha256="0e")
     write_blend(tmp_path / "blend.json", whole)
     entries = json.loads((tmp_path / "blend.json").read_text())
-    assert list(entries) == (
-        "method members numbers finish thresholds scores rungs metric task columns folds sentence test_table fits "
-        "offered asked files sha256"
-    ).split(" ")
+    assert list(entries) == [
+        "method",
+        "members",
+        "numbers",
+        "finish",
+        "thresholds",
+        "scores",
+        "rungs",
+        "metric",
+        "task",
+        "columns",
+        "folds",
+        "sentence",
+        "test_table",
+        "fits",
+        "offered",
+        "asked",
+        "files",
+        "sha256",
+    ]
     assert entries["scores"] == {
         "in-sample": 1 / 3,
         "cross-fitted": 0.4,

@@ -123,7 +123,7 @@ def test_rows_that_lack_a_class_do_no_harm(method, task, name, draw):
 
 
 @cells
-def test_sure_members_that_contradict_each_other_do_no_harm(method, task, name, draw):
+def test_certain_members_that_contradict_each_other_do_no_harm(method, task, name, draw):
     truth, P = draw(task)
     numbers, rule = fitted(method, task, name, truth, P)
     columns = P.shape[2]
@@ -167,7 +167,7 @@ def test_an_unknown_blend_is_refused_with_the_nearest_name():
         find_blend("simplx", "binary", METRICS["log_loss"])
 
 
-def test_ranks_are_refused_where_they_are_no_answer():
+def test_ranks_are_refused_where_the_metric_needs_probabilities():
     with pytest.raises(OOFError, match="blend rank_mean does not fit task multiclass; fitting ones: mean, "):
         find_blend("rank_mean", "multiclass", METRICS["roc_auc"])
     with pytest.raises(OOFError, match="blend rank_mean gives no probabilities, which metric log_loss needs"):

@@ -1,4 +1,4 @@
-"""A finish mends what the members get wrong in common, and only that."""
+"""A finish corrects the errors that members have in common, and nothing else."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_certain_predictions_stay_probabilities(draw, task):
             assert found.max() <= 1
 
 
-def test_always_wrong_predictions_are_cooled_to_nothing(draw):
+def test_predictions_that_are_always_wrong_get_the_highest_temperature(draw):
     truth, P = draw("binary", rows=400)
     finish = fit_finish(LOSS, "binary", truth, 1 - P[0])
     assert finish["temperature"] == pytest.approx(HIGHEST_TEMPERATURE, rel=0.01)

@@ -1,4 +1,4 @@
-"""A blend keeps to what it may afford, and chooses its members anew without each fold."""
+"""A blend keeps to its limits, and chooses its members again without each fold."""
 
 import json
 
@@ -57,7 +57,7 @@ def test_members_that_are_predicted_together_cost_once():
     assert COSTS.compute_seconds([0, 1, 2, 3, 4, 5]) == 7.5
     assert COSTS.compute_seconds([3, 4, 5]) == 2.5
     assert COSTS.compute_seconds([]) == 0
-    assert COSTS.compute_seconds([6]) == 0  # a canary
+    assert COSTS.compute_seconds([6]) == 0  # pure noise, as a check
     assert COSTS.compute_seconds([2, 6]) == 1
 
 
@@ -72,7 +72,7 @@ def test_the_second_of_a_group_is_free(level_one):
     assert allowed.tolist() == [False, True, False, False, False, True, True]
 
 
-def test_nothing_affordable_is_a_sentence_with_the_cheapest(draw, level_one):
+def test_no_member_within_the_limits_is_an_error_that_names_the_fastest(draw, level_one):
     truth, P = draw("binary", members=6)
     problem = level_one(truth, P, "binary")
     with pytest.raises(
@@ -131,7 +131,7 @@ def test_a_blend_without_limits_uses_all(draw, level_one):
 
 
 @pytest.mark.parametrize("limits", [Limits(2, None, COSTS), Limits(None, 1.5, COSTS)])
-def test_every_rung_of_a_ladder_keeps_to_the_limits(draw, level_one, limits):
+def test_every_candidate_keeps_to_the_limits(draw, level_one, limits):
     truth, P = draw("binary", members=6)
     for climb in (
         select_blend("auto", level_one(truth, P, "binary"), limits=limits, repeats=10),
@@ -155,7 +155,7 @@ def slow_path(truth, P, value):
 @pytest.mark.parametrize(
     ("task", "name"), [("binary", "roc_auc"), ("binary", "f1"), ("multiclass", "log_loss"), ("regression", "rmse")]
 )
-def test_the_front_is_that_of_a_slow_loop(draw, level_one, task, name):
+def test_the_cost_front_is_that_of_a_slow_loop(draw, level_one, task, name):
     truth, P = draw(task, members=6, rows=80)
     problem = level_one(truth, P, task, name)
     points = compute_cost_front(problem, COSTS)

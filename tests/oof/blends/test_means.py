@@ -1,4 +1,4 @@
-"""Geometric and log-odds means are what SciPy and the formulas say, and treat kinds alike."""
+"""Geometric and log-odds means equal SciPy and the formulas, and treat a class and its complement alike."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_the_order_of_classes_does_not_matter(draw, mean):
 
 
 @pytest.mark.parametrize("mean", [apply_geometric_mean, apply_logit_mean])
-def test_sure_members_that_disagree_give_even_odds(mean):
+def test_certain_members_that_disagree_give_even_odds(mean):
     against = np.array([[[1.0, 0, 0]], [[0, 1.0, 0]]])
     found = mean({"classes": True}, against)
     assert found[0, 0] == pytest.approx(found[0, 1])
@@ -56,6 +56,6 @@ def test_sure_members_that_disagree_give_even_odds(mean):
 
 
 @pytest.mark.parametrize("mean", [apply_geometric_mean, apply_logit_mean])
-def test_a_sure_member_has_more_say_than_in_the_arithmetic_mean(mean):
+def test_a_confident_member_has_more_weight_than_in_the_arithmetic_mean(mean):
     P = np.array([[[0.999]], [[0.4]]])
     assert mean({"classes": False}, P).item() > P.mean()

@@ -63,7 +63,7 @@ def test_every_method_of_a_view_in_a_view_gives_what_a_copy_gives(nested, task):
 
 
 @tasks
-def test_objectives_and_canaries_of_a_view_are_those_of_a_copy(nested, task):
+def test_objectives_and_noise_checks_of_a_view_are_those_of_a_copy(nested, task):
     view, copy = nested(task)
     mix = np.array([0.2, 0.5, 0.3])
     for some in (lambda one: one, reduce_to_true_class):
@@ -111,7 +111,7 @@ def test_blocks_cover_each_row_once_in_order(nested, task, size, monkeypatch):
             assert max(block.shape[1] for block in found) == min(max(size // entries, 1), len(one))
 
 
-def test_what_is_remembered_of_some_rows_is_not_taken_for_others(draw, level_one):
+def test_a_result_cached_for_some_rows_is_not_used_for_others(draw, level_one):
     truth, P = draw("multilabel")
     whole = level_one(truth, P, "multilabel", "log_loss")
     parts = [whole, *(whole.select_rows(whole.fold != fold) for fold in range(4)), whole.select_rows(whole.fold < 2)]
@@ -124,7 +124,7 @@ def test_what_is_remembered_of_some_rows_is_not_taken_for_others(draw, level_one
 
 
 @tasks
-def test_nothing_is_written_into_what_a_problem_holds(nested, task):
+def test_the_arrays_of_a_problem_are_never_changed(nested, task):
     for one in nested(task):
         for array in (one.P, one.truth, one.fold, one.component):
             array.setflags(write=False)

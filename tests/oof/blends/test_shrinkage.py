@@ -1,4 +1,4 @@
-"""Weights are pulled to equal ones as far as cross-fitting says, and each column has the simplex of its own."""
+"""Weights are shrunk to equal ones by the cross-fitted strength; each column has simplex weights of its own."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def alike(level_one, seed, members=6, rows=200):
     return level_one(truth, truth + rng.normal(size=(members, rows, 1)), "regression", "rmse")
 
 
-def test_members_that_differ_by_noise_alone_are_pulled_to_equal_weights(level_one):
+def test_members_that_differ_by_noise_alone_are_shrunk_to_equal_weights(level_one):
     strengths = [fit_shrunk(alike(level_one, seed))["strength"] for seed in range(12)]
     assert np.median(strengths) >= 0.7
     assert np.mean(strengths) > 0.6
@@ -118,7 +118,7 @@ def test_each_class_stands_against_the_rest(draw, level_one, name, judge):
     assert apply_column_weights(found, P) == pytest.approx(mixed / mixed.sum(1, keepdims=True))
 
 
-def test_a_column_that_tells_nothing_is_weighed_equally(level_one):
+def test_a_constant_column_gets_equal_weights(level_one):
     rng = np.random.default_rng(0)
     truth = (rng.uniform(size=(80, 28)) < 0.2).astype(int)
     truth[:, 5], truth[:, 9] = 0, 1
@@ -134,7 +134,7 @@ def test_a_column_that_tells_nothing_is_weighed_equally(level_one):
     assert flat[0] == [0.5, 0.5]
 
 
-def test_members_sure_of_different_classes_fall_back_on_their_mean():
+def test_members_certain_of_different_classes_fall_back_on_their_mean():
     numbers = {"weights": [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], "classes": True}
     P = np.array([[[0.0, 1, 0], [0.2, 0.3, 0.5]], [[1.0, 0, 0], [0.1, 0.4, 0.5]]])
     found = apply_column_weights(numbers, P)

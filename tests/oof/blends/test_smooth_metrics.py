@@ -1,4 +1,4 @@
-"""A smoothed metric is close to the metric, its slope is its derivative, and descending it pays in the metric."""
+"""A smooth form is close to the metric, its gradient is its derivative, and optimising it improves the metric."""
 
 from dataclasses import replace
 
@@ -106,7 +106,7 @@ def miscalibrated(task, rows=5000):
         ("regression", "spearman", "r2"),
     ],
 )
-def test_descending_the_smoothed_metric_beats_the_weights_of_a_loss(level_one, task, name, loss):
+def test_optimising_the_smoothed_metric_beats_the_weights_of_a_loss(level_one, task, name, loss):
     truth, P = miscalibrated(task)
     problem = level_one(truth, P, task, name)
 
@@ -119,13 +119,13 @@ def test_descending_the_smoothed_metric_beats_the_weights_of_a_loss(level_one, t
 
 
 @pytest.mark.parametrize("name", ["accuracy", "macro_f1", "roc_auc"])
-def test_what_has_no_smooth_form_says_so(draw, level_one, name):
+def test_a_metric_without_a_smooth_form_gives_none(draw, level_one, name):
     truth, P = draw("multiclass")
     assert smooth_metric(level_one(truth, P, "multiclass", name)) is None
 
 
 @pytest.mark.parametrize(("task", "name"), ROUGH)
-def test_rows_outside_a_view_are_not_looked_at(draw, level_one, task, name):
+def test_rows_outside_a_view_are_not_used(draw, level_one, task, name):
     truth, P = draw(task, rows=90)
     kept = np.arange(90) % 3 > 0
     P[:, ~kept] *= 0.1 if task != "regression" else 1e4
@@ -138,7 +138,7 @@ def test_rows_outside_a_view_are_not_looked_at(draw, level_one, task, name):
 
 
 @pytest.mark.parametrize(("task", "name"), ROUGH)
-def test_columns_that_tell_nothing_have_no_slope(draw, level_one, task, name):
+def test_constant_columns_have_no_slope(draw, level_one, task, name):
     truth, P = draw(task, rows=60)
     column = truth if truth.ndim == 1 else truth[:, 0]
     column[...] = column[0]

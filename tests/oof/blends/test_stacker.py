@@ -68,7 +68,7 @@ def test_a_label_with_one_class_gets_the_mean_logit(draw):
     assert logit(found) == pytest.approx(logit(P).mean(0))
 
 
-def test_the_stacker_mends_members_that_are_wrong_the_same_way(draw):
+def test_the_stacker_corrects_members_that_are_wrong_the_same_way(draw):
     truth, P = draw("binary", rows=400)
     overconfident = P**4
     loss = METRICS["log_loss"].function
@@ -151,13 +151,13 @@ def test_non_negative_weights_never_leave_the_members(draw):
             assert (stacker.apply_stacker(numbers, np.full((5, 3, 1), edge)) == edge).all()
 
 
-def test_members_of_no_use_are_weighed_equally(draw):
+def test_useless_members_get_equal_weights(draw):
     _, P = draw("binary")
     nothing = np.zeros(P.shape[1], dtype=int)
     assert stacker.fit_nnls(problem(P, nothing, "binary"))["weights"] == [1 / 3] * 3
 
 
-def test_fewer_rows_than_members_and_sure_ones_finish(draw):
+def test_fits_with_fewer_rows_than_members_and_with_certain_members_end(draw):
     for task in ("binary", "multiclass", "multilabel", "ordinal", "regression"):
         truth, P = draw(task, rows=12, members=40)
         sure = np.eye(4)[P.argmax(2)] if task in ("multiclass", "ordinal") else P.round()

@@ -131,7 +131,7 @@ def test_hill_climbing_is_caruanas_path_in_a_slow_loop(draw):
     assert climbed == pytest.approx(np.bincount(best, minlength=4) / len(best))
 
 
-def test_selection_breaks_ties_by_members_already_in():
+def test_selection_breaks_ties_in_favour_of_members_already_selected():
     worth = {(0, 1, 0): 1, (0, 1 / 2, 1 / 2): 2, (1 / 3, 1 / 3, 1 / 3): 3, (0, 2 / 3, 1 / 3): 3}
     three = problem(np.eye(3)[..., None], np.arange(3), "binary", METRICS["log_loss"])
     found = search.select_greedily(three, lambda mean: worth.get(tuple(mean[:, 0]), 0), 3, search.allow_all)
@@ -154,7 +154,7 @@ def test_forward_selection_takes_a_member_once(draw):
     assert weights == pytest.approx(np.isin(np.arange(12), best) / len(best))
 
 
-def test_what_is_not_finite_never_wins(draw):
+def test_a_score_that_is_not_finite_is_never_selected(draw):
     truth, P = draw("regression")
     broken = np.concatenate([P, np.full_like(P[:1], np.nan)])
     assert fit_hill_climb(problem(broken, truth, "regression", METRICS["spearman"]))["weights"][-1] == 0
@@ -180,7 +180,7 @@ def test_the_scale_of_a_target_does_not_move_the_weights(draw):
         )
 
 
-def test_the_log_loss_of_classes_is_condensed_without_changing_it(draw):
+def test_the_log_loss_of_classes_is_reduced_to_one_column_without_changing_it(draw):
     truth, P = draw("ordinal")
     whole = problem(P, truth, "ordinal", METRICS["log_loss"])
     mix = np.array([0.2, 0.3, 0.5])
@@ -195,7 +195,7 @@ def test_the_log_loss_of_classes_is_condensed_without_changing_it(draw):
     )
 
 
-def test_weights_of_a_metric_are_no_worse_than_the_descents_they_start_from(draw):
+def test_weights_of_a_metric_are_no_worse_than_those_the_search_starts_from(draw):
     for task, name in [("multilabel", "macro_f1"), ("ordinal", "qwk")]:
         truth, P = draw(task, rows=80, members=4)
         entry = find_metric(name, task)

@@ -1,4 +1,4 @@
-"""A teammate's files join by id, or are refused in one sentence."""
+"""External members are joined by id, or rejected with one sentence."""
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ def test_probabilities_rounded_in_the_file_sum_to_one_afterwards(read):
     assert member.oof.sum(1) == pytest.approx(1, abs=1e-15)
 
 
-def test_an_extra_reads_what_write_member_wrote(read, tmp_path):
+def test_an_external_member_reads_the_files_of_write_member(read, tmp_path):
     member = read()
     paths = tmp_path / "ours.parquet", tmp_path / "ours.test.parquet"
     write_member(*paths, member)

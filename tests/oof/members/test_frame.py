@@ -32,7 +32,7 @@ def test_a_missing_or_damaged_file_is_one_sentence(tmp_path: Path, content: byte
         read_predictions(path, ["yes"])
 
 
-def test_another_competitions_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_competition_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "blend.test.parquet"
     write_predictions(path, ["a"], ["score"], np.array([[1.0]]))
     with pytest.raises(OOFError, match="no column 'yes'"):

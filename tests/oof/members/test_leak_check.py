@@ -1,4 +1,4 @@
-"""The alarm rings for members that saw their rows, and never because a member is good."""
+"""The leak check finds members that saw their rows, and raises no alarm for good ones."""
 
 import numpy as np
 import pytest
@@ -84,14 +84,14 @@ def test_a_member_that_saw_its_rows_is_named_with_the_reason(world):
 
 
 @pytest.mark.parametrize("model", [TREES, KNeighborsRegressor(1), DecisionTreeRegressor(random_state=0), Ridge(1e4)])
-def test_honest_members_pass_however_sure_or_shy(world, model):
+def test_honest_members_pass_whether_over_or_underconfident(world, model):
     for folds in (2, 10):
         member = world.honest(model, folds=folds)
         assert [world.said_of(*member, beside) for beside in BESIDE] == [None] * 3
 
 
 @pytest.mark.parametrize("model", [TREES, KNeighborsRegressor(1), Ridge(1)])
-def test_a_score_far_above_all_others_is_no_reason(world, model):
+def test_a_score_far_above_all_others_raises_no_alarm(world, model):
     for noise in (0.1, 0.4):
         member = world.honest(model, world.knowing(noise))
         assert [world.said_of(*member, beside) for beside in BESIDE] == [None] * 3
@@ -114,11 +114,11 @@ def test_few_rows_raise_no_false_alarm(task):
             assert small.said_of(*small.honest(KNeighborsRegressor(3), small.knowing(0.1)), beside) is None
 
 
-def test_test_rows_that_are_harder_for_all_are_no_reason():
+def test_test_rows_that_are_harder_for_all_raise_no_alarm():
     world = World("multiclass", rows=800)
     oof, test = world.honest(Ridge(10))
     hard = np.argsort(world.others_test.mean(0).max(1))[:100]
-    assert world.said_of(oof, test, 0, hard) is not None  # nobody says that the rows differ
+    assert world.said_of(oof, test, 0, hard) is not None  # no peer shows that the rows differ
     assert world.said_of(oof, test, 3, hard) is None
     assert world.said_of(*world.in_sample(TREES), 3, hard) is not None
 
@@ -138,12 +138,12 @@ class Signal:
         return find_leak(oof, test, truth, "regression", peers=others, peers_test=others_test)
 
 
-def test_what_a_member_adds_to_the_others_gives_it_away():
+def test_a_leak_shows_in_what_a_member_adds_to_the_others():
     signal = Signal(spread=1.5)
     noise = 0.3 * signal.rng.normal(size=(2, 5000, 1))
     oof, test = signal.seen[0] + 0.9 * signal.unknown[0] + noise[0], signal.seen[1] + noise[1]
     assert signal.said_of(oof, test) is not None
-    assert signal.said_of(oof, test, beside=0) is None  # next to all that every member knows it is lost
+    assert signal.said_of(oof, test, beside=0) is None  # the leak is small beside what all members predict
 
 
 class Company:
@@ -167,18 +167,18 @@ class Company:
         )
 
 
-def test_a_member_as_sure_of_new_rows_as_of_its_own_is_given_away_by_the_others():
+def test_a_member_as_confident_on_new_rows_as_on_its_own_is_found_by_its_peers():
     company = Company()
     for beside in (3, 2):
         said = company.said_of(company.truth, company.test, beside) or "nothing"
         assert "a correlation of 0.6" in said
         assert "with another member's, and have 0.3" in said
         assert "models that saw its rows made the OOF" in said
-    for beside in (1, 0):  # one other alone cannot tell harder rows from a leak
+    for beside in (1, 0):  # a single peer cannot tell harder rows from a leak
         assert company.said_of(company.truth, company.test, beside) is None
 
 
-def test_a_member_that_knows_what_no_other_knows_is_no_reason():
+def test_a_member_with_information_of_its_own_raises_no_alarm():
     company = Company()
     first, second = company.halves
     assert company.said_of(second, second) is None  # the truth alone would have it agree with them
@@ -186,7 +186,7 @@ def test_a_member_that_knows_what_no_other_knows_is_no_reason():
     assert company.said_of(first, first) is None
 
 
-def test_noise_that_members_share_in_training_is_no_debt():
+def test_noise_that_members_share_in_training_raises_no_alarm():
     company = Company()
     shared = company.rng.normal(size=company.truth.shape)
     shared[company.rows :] = 0  # fold models average it away
@@ -194,7 +194,7 @@ def test_noise_that_members_share_in_training_is_no_debt():
     assert company.said_of(company.truth + shared, company.truth) is None
 
 
-def test_others_who_agree_less_on_the_test_rows_lower_what_is_due():
+def test_peers_that_agree_less_on_the_test_rows_lower_the_required_correlation():
     company = Company()
     rows = company.rows
     company.halves[0, rows:] *= 0.4
@@ -203,7 +203,7 @@ def test_others_who_agree_less_on_the_test_rows_lower_what_is_due():
     assert company.said_of(company.truth, company.truth) is None
 
 
-def test_little_agreement_that_the_test_rows_lack_is_no_reason():
+def test_a_small_correlation_that_the_test_rows_lack_raises_no_alarm():
     company = Company()
     slope = np.repeat([[0.08], [-0.08]], company.rows, 0)
     common = slope * company.truth + company.rng.normal(size=company.truth.shape)
@@ -211,17 +211,17 @@ def test_little_agreement_that_the_test_rows_lack_is_no_reason():
     assert company.said_of(company.truth, company.truth) is None
 
 
-def test_test_rows_on_which_little_is_left_to_know_are_no_reason():
+def test_test_rows_with_little_signal_raise_no_alarm():
     signal = Signal(spread=5, unknown_in_test=0.3)
     truth, test_truth = (seen + unknown for seen, unknown in zip(signal.seen, signal.unknown, strict=True))
     assert signal.said_of(truth, test_truth) is None
 
 
-def test_test_rows_that_vary_less_for_all_are_no_reason():
+def test_test_rows_that_vary_less_for_all_raise_no_alarm():
     signal = Signal(spread=3, test_spread=1.5)
     truth, test_truth = (seen + unknown for seen, unknown in zip(signal.seen, signal.unknown, strict=True))
     assert signal.said_of(truth, test_truth) is None
-    assert signal.said_of(truth, test_truth, beside=0) is not None  # nobody says that the rows differ
+    assert signal.said_of(truth, test_truth, beside=0) is not None  # no peer shows that the rows differ
 
 
 def test_columns_of_a_regression_count_alike_whatever_their_unit():

@@ -1,4 +1,4 @@
-"""Members stand side by side only where they are about the same rows."""
+"""Members are stacked only if they predict the same rows."""
 
 import weakref
 from dataclasses import replace
@@ -35,7 +35,7 @@ def test_the_matrix_is_members_by_rows_by_columns(pair):
     assert members[1].oof.tolist() == [[3], [4]]
 
 
-def test_no_more_than_one_member_is_held_twice(pair):
+def test_no_more_than_one_member_is_in_memory_twice(pair):
     made = []
 
     def one_after_the_other():
@@ -50,7 +50,7 @@ def test_no_more_than_one_member_is_held_twice(pair):
     assert len(made) == 3
 
 
-def test_without_some_the_others_are_views_of_what_is_left(pair):
+def test_after_members_are_dropped_the_others_are_views_of_the_new_matrix(pair):
     members, P = stack_members([*pair, replace(pair[0], name="third", oof=np.array([[5.0], [6.0]]))], 3, ROWS)
     same, whole = drop_members(members, P, [])
     assert whole is P

@@ -1,4 +1,4 @@
-"""Parts become members by id, complete or not at all."""
+"""Parts are joined to members by id; an incomplete member is rejected."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def test_seeds_are_averaged_and_each_must_cover():
         member([zero, part({"a": 3}, 0, seed=1)], folds=[0])
 
 
-def test_parts_of_other_folds_are_left_aside():
+def test_parts_of_other_folds_are_ignored():
     made = member([part({"a": 1, "c": 3}, 0), part({"b": 2}, 1)], folds=[0])
     assert made.ids.tolist() == ["a", "c"]
 
@@ -71,7 +71,7 @@ def test_an_unknown_row_is_refused():
         member([part({"a": 1, "c": 3, "z": 5}, 0)], folds=[0])
 
 
-def test_a_row_twice_is_refused():
+def test_a_repeated_row_is_refused():
     with pytest.raises(OOFError, match="id 'a' is predicted twice"):
         member([part({"a": 1, "c": 3}, 0), part({"a": 1}, 0)], folds=[0])
 

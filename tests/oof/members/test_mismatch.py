@@ -1,4 +1,4 @@
-"""A member whose test predictions do not belong to its OOF is noticed, an honest one under a shift is not."""
+"""A member whose test predictions do not belong to its OOF is found; an honest one under a shift is not reported."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def drawn(rng: np.random.Generator, rows: int, noise: float) -> tuple[np.ndarray
     ],
     ids=["turned over", "columns swapped", "rows shuffled"],
 )
-def test_test_predictions_of_something_else_are_noticed(spoil, least: int, tests: int) -> None:
+def test_test_predictions_that_do_not_belong_to_the_oof_are_found(spoil, least: int, tests: int) -> None:
     rng = np.random.default_rng(0)
     (oof, others), (test, others_test) = drawn(rng, 500, 0.5), drawn(rng, tests, 0.5)
     assert find_mismatched_columns(oof, test, others, others_test, COLUMNS) is None
@@ -43,14 +43,14 @@ def test_honest_members_pass_though_the_test_rows_are_harder() -> None:
         assert find_mismatched_columns(oof, test, others, others_test, COLUMNS) is None
 
 
-def test_without_others_or_with_constants_there_is_nothing_to_say() -> None:
+def test_without_peers_or_with_constants_nothing_is_reported() -> None:
     rng = np.random.default_rng(0)
     (oof, others), (test, others_test) = drawn(rng, 50, 0.5), drawn(rng, 50, 0.5)
     assert find_mismatched_columns(oof, -test, others[:0], others_test[:0], COLUMNS) is None
     assert find_mismatched_columns(np.zeros_like(oof), -test, others, others_test, COLUMNS) is None
 
 
-def test_the_agreement_is_spearmans() -> None:
+def test_the_correlation_is_spearmans() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, 5, 100).astype(float), rng.normal(size=100)
     assert _correlate_ranks(one, other) == pytest.approx(spearmanr(one, other).statistic)

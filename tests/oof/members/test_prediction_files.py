@@ -1,4 +1,4 @@
-"""A fit's part comes back as written, or not at all."""
+"""A part is read as it was written, or rejected."""
 
 import re
 
@@ -37,13 +37,13 @@ def test_single_precision_becomes_double(path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_diverged_fit_is_told_when_its_part_is_written(path, bad):
+def test_a_diverged_fit_fails_when_its_part_is_written(path, bad):
     with pytest.raises(OOFError, match="the prediction of id 'NA', column 'b', is not finite"):
         write(path, predictions=((0.1, 0.9), (0.5, bad), (0.5, 0.5)))
     assert not path.exists()
 
 
-def test_an_id_twice_is_refused(path):
+def test_a_repeated_id_is_refused(path):
     with pytest.raises(OOFError, match="id '7' appears twice"):
         write(path, ids=["7", "8", "7"])
 

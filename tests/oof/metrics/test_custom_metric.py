@@ -1,4 +1,4 @@
-"""A metric of one's own: called as any other, and whatever is wrong with it is one sentence."""
+"""A custom metric is called as any other, and each error in it becomes one sentence."""
 
 import os
 import pickle
@@ -42,12 +42,12 @@ def test_it_is_a_metric_like_any_other(own: Own, draw: Any) -> None:
 
 
 @pytest.mark.parametrize("result", ["3", "np.float32(3)", "np.int64(3)", "np.array([3.0]).mean()"])
-def test_any_number_will_do(own: Own, result: str) -> None:
+def test_any_kind_of_number_is_accepted(own: Own, result: str) -> None:
     value = own(f"import numpy as np\ndef f(truth, predictions):\n    return {result}").function(np.ones(2), np.ones(2))
     assert (type(value), value) == (float, 3.0)
 
 
-def test_a_function_that_works_in_place_harms_nobody(own: Own, draw: Any) -> None:
+def test_a_function_that_changes_its_arguments_changes_copies(own: Own, draw: Any) -> None:
     truth, P = draw("regression")
     before = truth.copy(), P.copy()
     body = ("truth.sort(0)", "predictions.sort(0)", "return abs(truth - predictions).mean()")
@@ -57,14 +57,16 @@ def test_a_function_that_works_in_place_harms_nobody(own: Own, draw: Any) -> Non
     assert np.array_equal(P, before[1])
 
 
-def test_an_imported_function_will_do(own: Own, draw: Any) -> None:
+def test_an_imported_function_is_accepted(own: Own, draw: Any) -> None:
     truth, P = draw("binary")
     found = own("from sklearn.metrics import zero_one_loss", "zero_one_loss", needs="labels")
     labels = decide_labels("binary", P[0])
     assert found.function(truth, labels) == pytest.approx(1 - find_metric("accuracy", "binary").function(truth, labels))
 
 
-def test_the_file_leaves_no_trace_and_is_read_anew(own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_leaves_no_trace_and_is_read_at_each_load(
+    own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     known = set(sys.modules)
     own("def f(truth, predictions):\n    return 1")
@@ -100,7 +102,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence(
     assert "\n" not in said
 
 
-def test_it_travels_without_its_file(own: Own, draw: Any, tmp_path: Path) -> None:
+def test_it_is_pickled_without_its_file(own: Own, draw: Any, tmp_path: Path) -> None:
     truth, P = draw("binary")
     found = own(BRIER, "brier")
     (tmp_path / "my.py").unlink()
@@ -152,7 +154,7 @@ def recorded(entry: Any, needs: str, seen: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_rehearsal_is_a_call_as_in_earnest(task: str, draw: Any) -> None:
+def test_a_rehearsal_calls_the_metric_as_scoring_does(task: str, draw: Any) -> None:
     truth, P = draw(task)
     needs = ["values", "ranks"] if task == "regression" else ["probabilities", "ranks", "labels"]
     for need in needs:

@@ -326,7 +326,7 @@ def test_kappa_keeps_the_distance_between_grades_that_a_fold_lacks():
     assert METRICS["qwk"].function(truth, labels) == pytest.approx(whole)
 
 
-def test_log_loss_ignores_rounded_row_sums_and_survives_a_sure_mistake(draw):
+def test_log_loss_ignores_rounded_row_sums_and_is_finite_for_a_certain_mistake(draw):
     truth, P = draw("multiclass")
     p = OneHotEncoder(sparse_output=False).fit_transform(((truth + 1) % 4)[:, None])
     assert 30 < METRICS["log_loss"].function(truth, p) < 40

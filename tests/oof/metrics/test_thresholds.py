@@ -27,7 +27,7 @@ def test_a_prediction_on_the_threshold_is_positive():
     assert decide_labels("multilabel", np.hstack([p, p]), [0.3, 0.6]).tolist() == [[1, 0], [1, 0], [1, 1]]
 
 
-def test_ordinal_rounds_the_expected_grade_unless_told_where_to_cut():
+def test_ordinal_rounds_the_expected_grade_unless_cut_points_are_given():
     p = np.array([[0.5, 0.0, 0.5], [0.9, 0.1, 0.0], [0.0, 0.3, 0.7]])  # expected grades 1, .1, 1.7
     assert decide_labels("ordinal", p).tolist() == [1, 0, 2]
     assert decide_labels("ordinal", p, [0.05, 1.8]).tolist() == [1, 1, 1]
@@ -46,7 +46,7 @@ def test_the_binary_threshold_is_the_best_of_all(name, rows):
     assert score_at_best_thresholds(entry, "binary", truth, p) == pytest.approx(found)
 
 
-def test_adjacent_floats_are_told_apart():
+def test_a_threshold_separates_adjacent_floats():
     low = 0.4
     p = np.array([[low], [np.nextafter(low, 1)]])
     [threshold] = fit_thresholds(METRICS["f1"], "binary", np.array([0, 1]), p)

@@ -1,4 +1,4 @@
-"""A metric of counts is the metric on rows repeated so often, for every metric and task."""
+"""A weighted metric equals the metric on repeated rows, for every metric and task."""
 
 from functools import partial
 
