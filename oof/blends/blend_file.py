@@ -33,7 +33,7 @@ class BlendScores:
     interval: tuple[float, float] | None
     corrected: float | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the JSON object under `scores`."""
         return {
             "in-sample": self.in_sample,
@@ -68,7 +68,7 @@ class TriedBlend:
     gain: float | None
     error: float | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the JSON object in the list `rungs`."""
         return {
             "method": self.method,
@@ -129,11 +129,11 @@ class SavedBlend:
     test_table: str
     fits: Mapping[str, str]
     offered: Sequence[str]
-    asked: Mapping[str, Any]
+    asked: Mapping[str, object]
     files: Mapping[str, str] | None = None
     sha256: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the JSON object; keys with a default are left out where they are None."""
         entries = {field.name: getattr(self, field.name) for field in fields(self)}
         entries["scores"] = self.scores.to_json()

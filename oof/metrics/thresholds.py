@@ -6,6 +6,8 @@ least squared error, and quadratic kappa punishes squared errors (the most proba
 the median ignores how far away the tails are).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +21,7 @@ TIE = 1e-12
 Positions = npt.NDArray[np.intp]
 
 
-def decide_labels(task: str, predictions: Array, thresholds: list[float] | None = None) -> Labels:
+def decide_labels(task: str, predictions: Array, thresholds: Sequence[float] | None = None) -> Labels:
     """Return labels shaped as the truth: (rows,) codes, or (rows, labels) 0/1 for multilabel.
 
     `thresholds` are one for binary, one per label for multilabel, and classes - 1 rising cut points for ordinal; None
@@ -36,7 +38,9 @@ def decide_labels(task: str, predictions: Array, thresholds: list[float] | None 
     return labels[:, 0] if task == "binary" else labels
 
 
-def prepare_for_metric(metric: Metric, task: str, predictions: Array, thresholds: list[float] | None = None) -> Decided:
+def prepare_for_metric(
+    metric: Metric, task: str, predictions: Array, thresholds: Sequence[float] | None = None
+) -> Decided:
     """Return what a metric takes: labels decided from the predictions for a label metric, else the predictions."""
     return decide_labels(task, predictions, thresholds) if metric.needs == "labels" else predictions
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from oof import OOFError
 from oof.blends.blend_registry import Blend
-from oof.blends.calibration import Finish, apply_finish, fit_finish
+from oof.blends.calibration import apply_finish, fit_finish
 from oof.blends.problem import Problem
 from oof.metrics.metric_registry import Metric
 from oof.metrics.thresholds import fit_thresholds, prepare_for_metric
@@ -56,7 +56,7 @@ class BlendedPredictions:
     predictions: Array
     decided: Decided
     numbers: list[Numbers]
-    finishes: list[Finish | None]
+    finishes: list[Numbers | None]
     thresholds: list[list[float] | None]
 
 
@@ -107,7 +107,7 @@ def combine_fits(
     task, metric = problem.task, problem.metric
     predictions = np.empty((len(problem), *fits[0].held_out_predictions.shape[1:]))
     decided: Decided = predictions
-    finishes: list[Finish | None] = []
+    finishes: list[Numbers | None] = []
     cuts: list[list[float] | None] = []
     for fit in fits:
         truth = problem.truth if len(fits) == 1 else problem.truth[~fit.held_out]
