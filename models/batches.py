@@ -4,7 +4,6 @@ Always on the right: encoders with absolute positions change under left padding.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +11,16 @@ from torch import Tensor
 
 from models.tokens import Tokens
 
-AT_ONCE = {"cpu": 1024, "cuda": 16384}  # tokens in a prediction: what the caches hold, what keeps a GPU busy
-MEGA = 50  # batches sorted by length together: padding all but gone, order still random
+AT_ONCE = {"cpu": 1024, "cuda": 16384}  # tokens in a prediction: as many as caches hold, enough to keep a GPU busy
+MEGA = 50  # batches sorted by length together: little padding, and the order stays random
 
 
-def training_batches(
+def make_training_batches(
     lengths: np.ndarray, rows: np.ndarray, batch_size: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """One epoch: `rows` shuffled, sorted by length within mega-batches, cut into batches, batches shuffled.
+    """Return the batches of one epoch: shuffle `rows`, sort them by length within mega-batches, shuffle the batches.
 
-    The batch of the longest text comes first, so that running out of memory happens at once or never.
+    The batch of the longest text comes first, so that memory runs out at once or never.
     """
     order = rng.permutation(rows)
     batches: list[np.ndarray] = []
@@ -34,14 +33,14 @@ def training_batches(
     return shuffled[longest : longest + 1] + shuffled[:longest] + shuffled[longest + 1 :]
 
 
-def prediction_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Places in `lengths`, longest first, cut so that a batch has at most so many `tokens`, padding included."""
+def make_prediction_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """Yield places in `lengths`, longest first, in batches of at most `tokens`, padding included."""
     order = np.argsort(-lengths, kind="stable")
-    yield from split(order, lengths, tokens)
+    yield from split_batch(order, lengths, tokens)
 
 
-def split(batch: np.ndarray, lengths: np.ndarray, tokens: int | None) -> Iterator[np.ndarray]:
-    """Cut a batch, sorted by falling length, into parts of at most so many `tokens`, padding included, or one row."""
+def split_batch(batch: np.ndarray, lengths: np.ndarray, tokens: int | None) -> Iterator[np.ndarray]:
+    """Split a batch, longest text first, into parts of at most `tokens`, padding included, or of one row."""
     start = 0
     while start < len(batch):
         size = len(batch) if tokens is None else max(1, tokens // max(1, int(lengths[batch[start]])))
@@ -50,37 +49,37 @@ def split(batch: np.ndarray, lengths: np.ndarray, tokens: int | None) -> Iterato
 
 
 def collate(tokens: Tokens, rows: np.ndarray, device: torch.device, pad: int) -> dict[str, Tensor]:
-    """Inputs of a network for some rows: input_ids and, where used, token_type_ids, attention_mask and states.
+    """Return the inputs of a network for some rows: input_ids and, where used, token_type_ids, attention_mask, states.
 
-    Rows of one length need no mask: an encoder is faster without, and no GPU is asked whether it is all ones.
+    Rows of one length get no mask: the encoder is faster, and does not read from the GPU if the mask is all ones.
     """
     lengths = tokens.lengths[rows]
-    width = padded_width(int(lengths.max()), tokens.longest, device.type)
+    width = choose_padded_width(int(lengths.max()), tokens.longest, device.type)
     mask = np.arange(width)[None, :] < lengths[:, None]  # (batch, tokens)
-    places = tokens.places(rows)
+    places = tokens.find_places(rows)
     ids = np.full(mask.shape, pad, np.int64)
     ids[mask] = tokens.ids[places]
-    arrays: dict[str, Any] = {"input_ids": ids}
+    arrays: dict[str, np.ndarray] = {"input_ids": ids}
     if not mask.all():
         arrays["attention_mask"] = mask.astype(np.int64)
     if tokens.types is not None:
         arrays["token_type_ids"] = np.zeros(mask.shape, np.int64)
         arrays["token_type_ids"][mask] = tokens.types[places]
-    inputs = {name: to_device(array, device) for name, array in arrays.items()}
+    inputs = {name: move_to_device(array, device) for name, array in arrays.items()}
     if tokens.states is not None:
-        inputs["states"] = tokens.states.rows(rows, mask.shape[1], device)
+        inputs["states"] = tokens.states.take(rows, mask.shape[1], device)
     return inputs
 
 
-def padded_width(length: int, longest: int, device: str) -> int:
-    """Tokens to pad a batch to: on a GPU a multiple of 8, which its matrix units like, unless no text is so `longest`.
+def choose_padded_width(length: int, longest: int, device: str) -> int:
+    """Return the tokens to pad a batch to: on a GPU a multiple of 8, for its matrix units, but at most `longest`.
 
-    Beyond the longest text of all there may be no position embedding.
+    Beyond the longest text of the table there may be no position embedding.
     """
     return min(-(-length // 8) * 8, longest) if device == "cuda" else length
 
 
-def to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    """An array as a tensor on a device; to a GPU through pinned memory, so that nobody waits for the copy."""
+def move_to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """Return an array as a tensor on a device; to a GPU through pinned memory, so that the CPU does not wait."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -1,10 +1,11 @@
-"""A training that was left in the middle, as one safetensors file: never a pickle. Imports no torch.
+"""An interrupted training as one safetensors file: never a pickle. Imports no torch.
 
-What goes on from it is byte for byte what was never left, on a CPU with the same threads.
+On a CPU with the same threads, a resumed training ends byte for byte as one that was never interrupted.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,17 @@ class Checkpoint:
     """Weights, the optimizer's arrays and random states by name, and the `place` in the training as plain values."""
 
     arrays: dict[str, np.ndarray]
-    place: dict[str, Any]
+    place: Mapping[str, Any]
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, fingerprint: str) -> None:
-    """Write a checkpoint of the fit of that fingerprint."""
+    """Write a checkpoint of the fit with that fingerprint."""
     place = json.dumps({**checkpoint.place, "fingerprint": fingerprint})
-    save_file(checkpoint.arrays, path, {"place": place, "sha256": _checksum(checkpoint.arrays, place)})
+    save_file(checkpoint.arrays, path, {"place": place, "sha256": _compute_checksum(checkpoint.arrays, place)})
 
 
 def read_checkpoint(path: Path, fingerprint: str | None) -> Checkpoint | None:
-    """The checkpoint of a fit, of any for None; None where there is none, or it is another fit's.
+    """Return the checkpoint of a fit, or of any fit if `fingerprint` is None; None without one of that fit.
 
     Raises ModelError if it is damaged.
     """
@@ -40,17 +41,17 @@ def read_checkpoint(path: Path, fingerprint: str | None) -> Checkpoint | None:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged") from error
-    if metadata.get("sha256") != _checksum(arrays, metadata.get("place", "")):
+    if metadata.get("sha256") != _compute_checksum(arrays, metadata.get("place", "")):
         raise ModelError(f"{path} is damaged")
     place = json.loads(metadata["place"])
     return Checkpoint(arrays, place) if place.pop("fingerprint") == fingerprint or fingerprint is None else None
 
 
-def share_done(path: Path, fingerprint: str) -> float:
-    """The share of a fit's steps that its checkpoint has behind it; 0 where there is none that can be read."""
+def read_share_done(path: Path, fingerprint: str) -> float:
+    """Return the share of a fit's steps that its checkpoint has taken; 0 without a readable one."""
     if not path.is_file():
         return 0.0
     try:
@@ -61,7 +62,7 @@ def share_done(path: Path, fingerprint: str) -> float:
         return 0.0
 
 
-def _checksum(arrays: dict[str, np.ndarray], place: str) -> str:
+def _compute_checksum(arrays: dict[str, np.ndarray], place: str) -> str:
     digest = hashlib.sha256(place.encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

@@ -1,6 +1,6 @@
-"""Where a fit runs: the device, the precision of its arithmetic, the threads it takes.
+"""The machine that a fit runs on: device, precision, threads and memory.
 
-Running out of memory: how it shows, how much to try next, and how to give back what a fit took.
+When memory runs out, work is repeated with smaller batches; after a fit, freed memory goes back to the machine.
 """
 
 import ctypes
@@ -14,32 +14,32 @@ import torch
 
 from models import ModelError
 
-# On the CPU torch, and oneDNN below it, raise a plain RuntimeError, which only its words tell from others.
-WORDS = ("can't allocate memory", "could not create a primitive", "unable to mmap")
+# On the CPU torch, and oneDNN below it, raise a plain RuntimeError: only its message says that memory ran out.
+OUT_OF_MEMORY_MESSAGES = ("can't allocate memory", "could not create a primitive", "unable to mmap")
 Result = TypeVar("Result")
 
 
-def pick_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+def choose_device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def devices() -> list[str]:
-    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has for them."""
+def list_devices() -> list[str]:
+    """Return the GPUs that this process may use, by their names in CUDA_VISIBLE_DEVICES."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
     return (named.split(",") if named else [str(number) for number in range(count)])[:count]
 
 
-def threads() -> int:
-    """The CPU threads that torch takes where nobody asks for another number."""
+def count_threads() -> int:
+    """Return the number of CPU threads that torch uses by default."""
     return torch.get_num_threads()
 
 
-def pick_precision(setting: str, device: torch.device) -> torch.dtype | None:
-    """The autocast type for a `precision` setting; None is float32 throughout.
+def choose_precision(setting: str, device: torch.device) -> torch.dtype | None:
+    """Return the autocast type for a `precision` setting; None is float32 throughout.
 
-    auto asks for the capability, because torch calls bf16 supported on a T4, where it is emulated and slow.
+    auto reads the capability, because torch calls bf16 supported on a T4, where it is emulated and slow.
     """
     if setting == "auto":
         if device.type == "cpu":
@@ -48,19 +48,19 @@ def pick_precision(setting: str, device: torch.device) -> torch.dtype | None:
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[setting]
 
 
-def prediction_precision(setting: str, device: torch.device) -> torch.dtype | None:
-    """The autocast type for what is not trained. On a CPU float32: exact, and the same in the company of any text."""
-    return None if device.type == "cpu" else pick_precision(setting, device)
+def choose_prediction_precision(setting: str, device: torch.device) -> torch.dtype | None:
+    """Return the autocast type for prediction. On a CPU float32: exact, and independent of the batch."""
+    return None if device.type == "cpu" else choose_precision(setting, device)
 
 
-def autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
-    """Autocast to a precision that `pick_precision` gave."""
+def make_autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
+    """Return an autocast to a precision from `choose_precision`."""
     return torch.autocast(device.type, dtype=precision, enabled=precision is not None)
 
 
 @contextmanager
 def use_threads(count: int | None) -> Iterator[None]:
-    """Torch's CPU threads for a while; None leaves them alone."""
+    """Set torch's CPU threads inside the block; None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -69,28 +69,30 @@ def use_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def within_memory(work: Callable[[int], Result], at_once: int, longest: int) -> Result:
-    """`work(at_once)`, begun again with half the tokens at once whenever memory runs out.
+def retry_with_smaller_batches(work: Callable[[int], Result], at_once: int, longest: int) -> Result:
+    """Return `work(at_once)`; whenever memory runs out, start again with half as many tokens at once.
 
-    `longest` is the length of the longest text. Raises ModelError when that one is too much.
+    `longest` is the length of the longest text. Raises ModelError when memory runs out on that text alone.
     """
     while True:
         try:
             return work(at_once)
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-        # Not in the handler: there the error still holds the tensors of the failed try.
-        at_once = halved(max(1, at_once // longest), longest)
+        # Not inside the handler: there the error still holds the tensors of the failed try.
+        at_once = halve_batch(max(1, at_once // longest), longest)
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in WORDS)
+def is_out_of_memory(error: Exception) -> bool:
+    """Return True if an error says that the device, or the machine, has no memory left."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        message in str(error) for message in OUT_OF_MEMORY_MESSAGES
+    )
 
 
-def halved(rows: int, length: int) -> int:
-    """Tokens to let through at once after a batch of `rows` texts, padded to `length`, did not fit.
+def halve_batch(rows: int, length: int) -> int:
+    """Return the most tokens to try after a batch of `rows` texts, padded to `length`, did not fit in memory.
 
     Raises ModelError if it was a single text.
     """
@@ -105,10 +107,10 @@ def halved(rows: int, length: int) -> int:
 
 
 @contextmanager
-def gives_back() -> Iterator[None]:
-    """Give freed memory back to the GPU and to the machine when a block, or the function this decorates, is done.
+def release_memory() -> Iterator[None]:
+    """Give freed memory back to the GPU and to the machine after a block, or after the function that this decorates.
 
-    glibc keeps what was freed below anything that lives: after a fit of MiniLM 140 to 240 MiB, now more and now less.
+    glibc keeps freed memory that lies below memory in use: 140 to 240 MiB after a fit of MiniLM.
     """
     try:
         yield

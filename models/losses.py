@@ -1,7 +1,7 @@
-"""Losses and outputs of each task: what a head's numbers mean.
+"""The loss of each task, and the predictions from the outputs of a head.
 
-A head gives `width` numbers a row. `loss` compares them with the targets, row by row; `predict` turns them into
-probabilities or values. Targets come as `truth` does everywhere in Poolblend: (rows,) for one answer a row,
+A head returns `width` numbers per row. `compute` compares them with the targets, row by row; `predict` turns them into
+probabilities or values. Targets have the shape of `truth` everywhere in Poolblend: (rows,) for one answer per row,
 (rows, columns) for several.
 
 Ordinal grades use continuation ratios (Fienberg 1980; CORN, Shi, Cao and Raschka 2021): number k is the logit of
@@ -22,57 +22,57 @@ from models import ModelError
 
 @dataclass(frozen=True)
 class Loss:
-    """`width(columns)` numbers per row; `rows(outputs, targets, smoothing, positive)` -> (rows,) losses."""
+    """`width(columns)` outputs per row; `compute(outputs, targets, smoothing, positive)` -> (rows,) losses."""
 
     width: Callable[[int], int]
-    rows: Callable[[Tensor, Tensor, float, Tensor], Tensor]
+    compute: Callable[[Tensor, Tensor, float, Tensor], Tensor]
     predict: Callable[[Tensor], Tensor]
 
 
-def _logistic(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
+def _compute_logistic(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
     soft = targets.reshape(outputs.shape).to(outputs.dtype) * (1 - smoothing) + 0.5 * smoothing
     return F.binary_cross_entropy_with_logits(outputs, soft, pos_weight=positive, reduction="none").mean(1)
 
 
-def _softmax(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
+def _compute_softmax(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
     return F.cross_entropy(outputs, targets, label_smoothing=smoothing, reduction="none")
 
 
-def _squares(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
+def _compute_squares(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
     return (outputs - targets).square().mean(1)
 
 
-def _continuation(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
+def _compute_continuation(outputs: Tensor, targets: Tensor, smoothing: float, positive: Tensor) -> Tensor:
     grades = torch.arange(outputs.shape[1], device=outputs.device)
-    asked = grades <= targets[:, None]  # "above k?" is asked of rows that reached k
+    asked = grades <= targets[:, None]  # only rows that reached grade k answer "above k?"
     above = (grades < targets[:, None]).to(outputs.dtype) * (1 - smoothing) + 0.5 * smoothing
     return (F.binary_cross_entropy_with_logits(outputs, above, reduction="none") * asked).sum(1)
 
 
-def _grades(outputs: Tensor) -> Tensor:
-    return grade_probabilities(outputs.sigmoid())
+def _predict_grades(outputs: Tensor) -> Tensor:
+    return compute_grade_probabilities(outputs.sigmoid())
 
 
-def grade_probabilities(above: Tensor) -> Tensor:
-    """(rows, K - 1) conditional probabilities of rising above each grade -> (rows, K) probabilities of the grades."""
+def compute_grade_probabilities(above: Tensor) -> Tensor:
+    """Turn (rows, K - 1) conditional probabilities of rising above each grade into (rows, K) of the grades."""
     one = torch.ones_like(above[:, :1])
     reached = torch.cat([one, above.cumprod(1)], 1)  # P(grade >= k)
     return reached * torch.cat([1 - above, one], 1)
 
 
 LOSSES: dict[str, Loss] = {
-    "binary": Loss(lambda columns: columns, _logistic, torch.sigmoid),
-    "multilabel": Loss(lambda columns: columns, _logistic, torch.sigmoid),
-    "multiclass": Loss(lambda columns: columns, _softmax, lambda outputs: outputs.softmax(1)),
-    "ordinal": Loss(lambda columns: columns - 1, _continuation, _grades),
-    "regression": Loss(lambda columns: columns, _squares, lambda outputs: outputs),
+    "binary": Loss(lambda columns: columns, _compute_logistic, torch.sigmoid),
+    "multilabel": Loss(lambda columns: columns, _compute_logistic, torch.sigmoid),
+    "multiclass": Loss(lambda columns: columns, _compute_softmax, lambda outputs: outputs.softmax(1)),
+    "ordinal": Loss(lambda columns: columns - 1, _compute_continuation, _predict_grades),
+    "regression": Loss(lambda columns: columns, _compute_squares, lambda outputs: outputs),
 }
 
 
-def class_weighting(
+def compute_class_weights(
     setting: str | Mapping[str, float] | None, task: str, truth: np.ndarray, columns: list[str], classes: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights that `class_weights` asks for, from the training rows of one fold.
+    """Compute the weights of the `class_weights` setting from the training rows of one fold.
 
     Returns (rows,) weights of the rows, mean one, and (columns,) weights of the positive answer in each column.
     "balanced" gives each class, and the two answers of each label, the same total. Raises ModelError for a

@@ -1,8 +1,10 @@
 """The network of a variant: one encoder, and for each pooling a dropout and a head.
 
-From a recipe to a network: fresh for a fit, or as the shape into which saved weights go.
+`NetworkDesign` says how it is built. `create_network` builds it for a fit; `models.saved` builds it for saved weights.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,23 +13,36 @@ from torch import Tensor, nn
 
 from models import ModelError
 from models.encoder.backbone import Backbone
-from models.encoder.frozen_layers import Trunk, cut
-from models.encoder.pretrained import DROPOUTS, is_causal, load_encoder, longest_text, with_dropouts
+from models.encoder.frozen_layers import FrozenLayers, freeze_lower_layers
+from models.encoder.pretrained import find_longest_text, is_causal, load_encoder, set_dropouts
 from models.losses import LOSSES
 from models.pooling.masked_pooling import Pooling
-from models.pooling.token_pools import inverse_document_frequency
+from models.pooling.token_pools import compute_idf
+from models.settings import PoolingSettings, TrainingSettings
 from models.tokens import Tokens
 
 
+@dataclass(frozen=True)
+class NetworkDesign:
+    """How a network is built and trained: a backbone, poolings by name, settings, a task and its number of columns."""
+
+    backbone: Backbone
+    poolings: Mapping[str, PoolingSettings]
+    settings: TrainingSettings
+    task: str
+    columns: int
+
+
 class Head(nn.Module):
-    """Dropout and a linear layer, started small so that the first predictions are neutral.
+    """Dropout and a linear layer, with small initial weights so that the first predictions are neutral.
 
     With several `samples` the same vector passes several dropout masks (multi-sample dropout, Inoue 2019).
     """
 
     def __init__(self, width: int, outputs: int, dropout: float, samples: int) -> None:
         super().__init__()
-        self.dropout, self.samples = nn.Dropout(dropout), samples
+        self.dropout = nn.Dropout(dropout)
+        self.samples = samples
         self.linear = nn.Linear(width, outputs)
         nn.init.normal_(self.linear.weight, std=0.02)
         nn.init.zeros_(self.linear.bias)
@@ -39,79 +54,155 @@ class Head(nn.Module):
 
 
 class Network(nn.Module):
-    """Encoder, poolings and heads. `poolings` are plain {layers, tokens} by name; `columns` the outputs of the task.
+    """Encoder, poolings and heads. `idf` (vocabulary,) weighs the tokens of pools that use it.
 
-    `location` and `scale` (columns,) undo the standardisation of regression targets; they are learned from the
-    fold's training rows and saved with the weights. In float64, since targets may be large and differ by little.
-    With a `trunk` of this encoder the inputs bring the `states` that enter its upper layers, and these alone run.
+    `location` and `scale` (columns,) undo the standardisation of regression targets; they come from the training rows
+    of the fold and are saved with the weights. In float64, since targets may be large and differ by little. With
+    `frozen_layers` the inputs hold the `states` that enter the upper layers, and only these layers run.
     """
 
     location: Tensor
     scale: Tensor
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        *,
-        poolings: dict[str, dict[str, Any]],
-        task: str,
-        columns: int,
-        depth: int,
-        dropout: float,
-        dropout_samples: int,
-        idf: Tensor,
-    ) -> None:
+    def __init__(self, encoder: nn.Module, design: NetworkDesign, idf: Tensor) -> None:
         super().__init__()
-        self.encoder, self.task = encoder, task
+        self.encoder = encoder
+        self.design = design
+        self.poolings = nn.ModuleDict()
+        self.heads = nn.ModuleDict()
+        self.frozen_layers: FrozenLayers | None = None
         width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        self.poolings, self.heads = nn.ModuleDict(), nn.ModuleDict()
-        for name, pooling in poolings.items():
-            module = Pooling(**pooling, depth=depth, width=width, idf=idf)
-            self.poolings[_key(name)] = module
-            self.heads[_key(name)] = Head(module.width, LOSSES[task].width(columns), dropout, dropout_samples)
-        self.names = list(poolings)
-        _start_alike(self.heads)
+        outputs = LOSSES[design.task].width(design.columns)
+        settings = design.settings
+        for name, pooling in design.poolings.items():
+            module = Pooling(pooling, depth=design.backbone.layers, width=width, idf=idf)
+            self.poolings[_make_key(name)] = module
+            self.heads[_make_key(name)] = Head(module.width, outputs, settings.dropout, settings.dropout_samples)
+        _align_starts(self.heads)
         self.all_layers = any(pooling.needs_all_layers for pooling in self.poolings.values())
-        self.trunk: Trunk | None = None
-        self.register_buffer("location", torch.zeros(columns, dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(columns, dtype=torch.float64))
+        self.register_buffer("location", torch.zeros(design.columns, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(design.columns, dtype=torch.float64))
 
-    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Encoder inputs -> (samples, batch, outputs) in float32 for each pooling; without a mask, none is padding."""
-        hidden, ids = self._hidden(inputs), inputs["input_ids"]
-        mask = inputs.get("attention_mask", torch.ones_like(ids))
-        with torch.autocast(mask.device.type, enabled=False):
-            return {n: self.heads[_key(n)](self.poolings[_key(n)](hidden, mask, ids)) for n in self.names}
+    @property
+    def names(self) -> list[str]:
+        """The names of the poolings."""
+        return list(self.design.poolings)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of its parameters."""
+        return next(self.parameters()).device
 
     @property
     def weighs_tokens(self) -> bool:
-        """Whether `look` has anything to say."""
+        """True if some pooling weighs tokens."""
         return any(pooling.weighs_tokens for pooling in self.poolings.values())
 
-    def look(self, inputs: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Encoder inputs -> for each pooling, by the kind of its token pools that weigh, (batch, tokens) weights."""
-        hidden, ids = self._hidden(inputs), inputs["input_ids"]
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Encoder inputs -> (samples, batch, outputs) in float32 for each pooling; without a mask, none is padding."""
+        hidden = self._encode(inputs)
+        ids = inputs["input_ids"]
         mask = inputs.get("attention_mask", torch.ones_like(ids))
-        return {name: self.poolings[_key(name)].look(hidden, mask, ids) for name in self.names}  # type: ignore[operator]
+        with torch.autocast(mask.device.type, enabled=False):
+            return {n: self.heads[_make_key(n)](self.poolings[_make_key(n)](hidden, mask, ids)) for n in self.names}
 
-    def _hidden(self, inputs: dict[str, Tensor]) -> list[Tensor]:
-        if self.trunk is not None:
-            return self.trunk.upper(inputs["states"], inputs.get("attention_mask"), self.all_layers)
+    def predict(self, outputs: Tensor) -> Tensor:
+        """(batch, outputs) -> (batch, columns) probabilities or values, in float64, where sums to one matter."""
+        task = self.design.task
+        values = LOSSES[task].predict(outputs.double())
+        return values * self.scale + self.location if task == "regression" else values
+
+    def weigh_tokens(self, inputs: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Encoder inputs -> (batch, tokens) weights by pooling and by kind of the token pools that weigh tokens."""
+        hidden = self._encode(inputs)
+        ids = inputs["input_ids"]
+        mask = inputs.get("attention_mask", torch.ones_like(ids))
+        return {
+            name: self.poolings[_make_key(name)].weigh_tokens(hidden, mask, ids)  # type: ignore[operator]
+            for name in self.names
+        }
+
+    def _encode(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+        if self.frozen_layers is not None:
+            return self.frozen_layers.run_upper(inputs["states"], inputs.get("attention_mask"), self.all_layers)
         encoded = self.encoder(**inputs, output_hidden_states=self.all_layers)
         last: Tensor = encoded.last_hidden_state
         return [*encoded.hidden_states[:-1], last] if self.all_layers else [last]
 
-    def predict(self, outputs: Tensor) -> Tensor:
-        """(batch, outputs) -> (batch, columns) probabilities or values, in float64 where sums to one matter."""
-        values = LOSSES[self.task].predict(outputs.double())
-        return values * self.scale + self.location if self.task == "regression" else values
+
+def create_network(design: NetworkDesign, tokens: Tokens, truth: np.ndarray, train_rows: np.ndarray) -> Network:
+    """Return a network with a pretrained encoder and new heads.
+
+    IDF weights and the scale of regression targets come from the training rows of `tokens` and `truth` alone.
+    """
+    settings = design.settings
+    encoder = load_encoder(design.backbone, _select_dropouts(settings))
+    vocabulary = int(encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    idf_rows = train_rows if has_pool(design.poolings, "idf") else train_rows[:0]
+    network = Network(encoder, design, compute_idf((tokens.get_row(row) for row in idf_rows), vocabulary))
+    if design.task == "regression":
+        location = truth[train_rows].mean(0)
+        scale = truth[train_rows].std(0)
+        network.location.copy_(torch.from_numpy(location))
+        network.scale.copy_(torch.from_numpy(np.maximum(scale, 1e-9 * np.abs(location) + 1e-30)))  # 0 if constant
+    if settings.freeze_embeddings:
+        embeddings = getattr(encoder, "embeddings", None) or encoder.get_input_embeddings()  # type: ignore[operator]
+        embeddings.requires_grad_(False)
+    if settings.freeze_layers is not None:
+        network.frozen_layers = freeze_lower_layers(encoder, settings.freeze_layers, design.backbone)
+    if settings.gradient_checkpointing:
+        _enable_checkpointing(encoder, design.backbone.name)
+    return network
 
 
-def _start_alike(heads: nn.ModuleDict) -> None:
-    """Give heads of one shape the same start.
+def check_design(design: NetworkDesign, is_pair: bool = False) -> None:
+    """Raise ModelError for poolings and settings that the backbone cannot have; `is_pair`: a row has two texts."""
+    backbone = design.backbone
+    settings = design.settings
+    set_dropouts(backbone, _select_dropouts(settings))
+    check_poolings(design.poolings, has_pool(design.poolings, "cls") and is_causal(backbone), backbone.name)
+    if settings.freeze_layers is not None:
+        freeze_lower_layers(load_encoder(backbone), settings.freeze_layers, backbone)
+    max_length = settings.max_length
+    if max_length <= backbone.tokenizer.num_special_tokens_to_add(pair=is_pair):
+        raise ModelError(f"training.max_length is {max_length}, which leaves no room between the special tokens")
+    longest = find_longest_text(backbone)
+    if longest is not None and max_length > longest:
+        raise ModelError(f"training.max_length is {max_length}, but {backbone.name!r} reads {longest} tokens at most")
+    width = int(backbone.config.hidden_size)
+    for pooling in design.poolings.values():
+        with torch.device("meta"):
+            Pooling(pooling, depth=backbone.layers, width=width, idf=torch.zeros(1))
 
-    Each then asks the encoder for the same features. From starts of their own they pull it apart: on TREC the log loss
-    of mean pooling on an encoder shared by six was .30, from one start .27, on its own .26 (means of seeds).
+
+def check_poolings(poolings: Mapping[str, PoolingSettings], causal: bool, backbone: str) -> None:
+    """Raise ModelError for `cls` on a causal backbone, whose first token depends on no other."""
+    if causal and has_pool(poolings, "cls"):
+        raise ModelError(
+            f"pooling cls reads the first token, which on the causal decoder {backbone!r} has seen no other: "
+            "use last, mean or attention"
+        )
+
+
+def has_pool(poolings: Mapping[str, PoolingSettings], kind: str) -> bool:
+    """Return True if some pooling has a token pool of that kind."""
+    return any(pool.kind == kind for pooling in poolings.values() for pool in pooling.tokens)
+
+
+def _select_dropouts(settings: TrainingSettings) -> dict[str, float | None]:
+    return {"hidden_dropout": settings.hidden_dropout, "attention_dropout": settings.attention_dropout}
+
+
+def _make_key(name: str) -> str:
+    return f"pool_{name}"  # a ModuleDict refuses an empty key, and names such as "keys" or "values"
+
+
+def _align_starts(heads: nn.ModuleDict) -> None:
+    """Give heads of one shape the same initial weights.
+
+    Each then asks the encoder for the same features. With different initial weights they pull it apart: on TREC the log
+    loss of mean pooling on an encoder shared by six was .30, with the same ones .27, on its own encoder .26 (means of
+    seeds).
     """
     first: dict[torch.Size, Tensor] = {}
     for head in heads.values():
@@ -119,96 +210,7 @@ def _start_alike(heads: nn.ModuleDict) -> None:
         weight.copy_(first.setdefault(weight.shape, weight))  # type: ignore[operator, arg-type]
 
 
-def check_poolings(poolings: dict[str, dict[str, Any]], causal: bool, backbone: str) -> None:
-    """Refuse a pooling that reads nothing: `cls` on a causal backbone, whose first token has seen itself alone."""
-    if causal and any(pool["kind"] == "cls" for pooling in poolings.values() for pool in pooling["tokens"]):
-        raise ModelError(
-            f"pooling cls reads the first token, which on the causal decoder {backbone!r} has seen no other: "
-            "use last, mean or attention"
-        )
-
-
-def _key(name: str) -> str:
-    return f"pool_{name}"  # a ModuleDict refuses an empty key, and names such as "keys" or "values"
-
-
-def check_variant(
-    backbone: Backbone, poolings: dict[str, dict[str, Any]], training: dict[str, Any], pair: bool = False
-) -> None:
-    """Refuse, before any training, poolings and settings that the backbone cannot carry; `pair`: texts come in twos.
-
-    Raises ModelError.
-    """
-    max_length = training["max_length"]
-    with_dropouts(backbone, {name: training[name] for name in DROPOUTS})
-    asked = {pool["kind"] for pooling in poolings.values() for pool in pooling["tokens"]}
-    check_poolings(poolings, "cls" in asked and is_causal(backbone), backbone.name)
-    if training["freeze_layers"] is not None:
-        cut(load_encoder(backbone), training["freeze_layers"], backbone)
-    if max_length <= backbone.tokenizer.num_special_tokens_to_add(pair=pair):
-        raise ModelError(f"training.max_length is {max_length}, which leaves no room between the special tokens")
-    longest = longest_text(backbone)
-    if longest is not None and max_length > longest:
-        raise ModelError(f"training.max_length is {max_length}, but {backbone.name!r} reads {longest} tokens at most")
-    width = int(backbone.config.hidden_size)
-    for pooling in poolings.values():
-        with torch.device("meta"):
-            Pooling(**pooling, depth=backbone.layers, width=width, idf=torch.zeros(1))
-
-
-def fresh_network(
-    backbone: Backbone,
-    poolings: dict[str, dict[str, Any]],
-    training: dict[str, Any],
-    task: str,
-    columns: int,
-    tokens: Tokens,
-    truth: np.ndarray,
-    train_rows: np.ndarray,
-) -> Network:
-    """Pretrained encoder, new heads, and what the fold's training rows teach: IDF weights, scale of the targets."""
-    encoder = load_encoder(backbone, {name: training[name] for name in DROPOUTS})
-    vocabulary = int(encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
-    asks_idf = any(pool["kind"] == "idf" for p in poolings.values() for pool in p["tokens"])
-    idf = inverse_document_frequency((tokens.row(r) for r in train_rows if asks_idf), vocabulary)
-    network = build_network(encoder, backbone, poolings, training, task, columns, idf)
-    if task == "regression":
-        location, scale = truth[train_rows].mean(0), truth[train_rows].std(0)
-        network.location.copy_(torch.from_numpy(location))
-        network.scale.copy_(torch.from_numpy(np.maximum(scale, 1e-9 * np.abs(location) + 1e-30)))  # none if constant
-    if training["freeze_embeddings"]:
-        embeddings = getattr(encoder, "embeddings", None) or encoder.get_input_embeddings()  # type: ignore[operator]
-        embeddings.requires_grad_(False)
-    if training["freeze_layers"] is not None:
-        network.trunk = cut(encoder, training["freeze_layers"], backbone)
-    if training["gradient_checkpointing"]:
-        _checkpoint(encoder, backbone.name)
-    return network
-
-
-def build_network(
-    encoder: nn.Module,
-    backbone: Backbone,
-    poolings: dict[str, dict[str, Any]],
-    training: dict[str, Any],
-    task: str,
-    columns: int,
-    idf: Tensor,
-) -> Network:
-    """The network of a variant around an encoder."""
-    return Network(
-        encoder,
-        poolings=poolings,
-        task=task,
-        columns=columns,
-        depth=backbone.layers,
-        dropout=training["dropout"],
-        dropout_samples=training["dropout_samples"],
-        idf=idf,
-    )
-
-
-def _checkpoint(encoder: Any, name: str) -> None:
+def _enable_checkpointing(encoder: Any, name: str) -> None:
     if not encoder.supports_gradient_checkpointing:
         raise ModelError(f"training.gradient_checkpointing is not supported by backbone {name!r}: leave it out")
     old, new = "gradient_checkpointing_enable", "activation_checkpointing_enable"  # renamed within transformers 5

@@ -1,6 +1,6 @@
-"""Settings of a variant as plain frozen values: what the config's specs become before they travel. Imports no torch.
+"""Settings of a variant as frozen dataclasses, built from the specs of the config. Imports no torch.
 
-`to_json` gives the plain values that recipes are hashed from, so its keys and their order are part of the run's format.
+Recipes are hashed from the plain values of `to_json`: its keys are part of the format of a run.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class PoolingSettings:
     layers: PoolingPart
     tokens: tuple[PoolingPart, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return {"layers": {...}, "tokens": [{...}, ...]}."""
         return {"layers": self.layers.to_json(), "tokens": [token_pool.to_json() for token_pool in self.tokens]}
 
@@ -78,7 +78,7 @@ class TrainingSettings:
     folds: Literal["cv", "all"]
     save_weights: Literal["fp32", "fp16", "none"]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the settings as JSON holds them."""
         return _to_plain(self)
 
@@ -97,8 +97,8 @@ class TfidfSettings:
     folds: Literal["cv", "all"]
     seeds: tuple[int, ...] = (0,)  # not an option: a linear fit draws nothing
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON holds them, without the seeds that nobody can set."""
+    def to_json(self) -> dict[str, object]:
+        """Return the settings as JSON holds them, without the seeds, which no user sets."""
         plain = _to_plain(self)
         del plain["seeds"]
         return plain
@@ -124,5 +124,5 @@ class Variant:
         return {pooling: f"{self.name}.{pooling}" if pooling else self.name for pooling in names}
 
 
-def _to_plain(settings: TrainingSettings | TfidfSettings) -> dict[str, Any]:
+def _to_plain(settings: TrainingSettings | TfidfSettings) -> dict[str, object]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}

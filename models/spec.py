@@ -1,4 +1,4 @@
-"""What a config may say about models: poolings, training, the neural and the linear variant. Imports no torch."""
+"""The keys of a config that describe models: poolings, training, neural and linear variants. Imports no torch."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -13,84 +13,84 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63
 PlainTokens = Literal["cls", "mean", "max", "min", "attention", "idf", "token_weight", "mean_sqrt", "last"]
 
 
-class LastLayer(BaseModel):
+class LastLayerSpec(BaseModel):
     model_config = STRICT
     kind: Literal["last"] = Field(description="the output of the last layer")
 
 
-class WeightedLayers(BaseModel):
+class WeightedLayersSpec(BaseModel):
     model_config = STRICT
     kind: Literal["weighted"] = Field(description="softmax-weighted mean of the layers")
     start: int = Field(default=1, ge=0, description="first layer in the mix; 0 is the embedding output")
 
 
-class ConcatLayers(BaseModel):
+class ConcatLayersSpec(BaseModel):
     model_config = STRICT
     kind: Literal["concat"] = Field(description="the last layers side by side")
     count: int = Field(default=4, ge=1, description="how many of the last layers")
 
 
-class MaxLayers(BaseModel):
+class MaxLayersSpec(BaseModel):
     model_config = STRICT
     kind: Literal["max"] = Field(description="element-wise maximum over the layers")
     start: int = Field(default=1, ge=0, description="first layer in the mix; 0 is the embedding output")
 
 
-class LstmLayers(BaseModel):
+class LstmLayersSpec(BaseModel):
     model_config = STRICT
     kind: Literal["lstm"] = Field(description="an LSTM that reads the layers of each token in order")
     start: int = Field(default=1, ge=0, description="first layer read; 0 is the embedding output")
     state: int = Field(default=256, ge=1, description="width of the LSTM's state, which is its output")
 
 
-class PlainPool(BaseModel):
+class PlainPoolSpec(BaseModel):
     model_config = STRICT
     kind: PlainTokens = Field(description="a token pool without settings")
 
 
-class HeadsPool(BaseModel):
+class HeadsPoolSpec(BaseModel):
     model_config = STRICT
     kind: Literal["multi_head_attention"] = Field(description="learned queries over the real tokens")
     heads: int = Field(default=4, ge=1, description="number of queries; must divide the width")
 
 
-class GemPool(BaseModel):
+class GemPoolSpec(BaseModel):
     model_config = STRICT
     kind: Literal["gem"] = Field(description="generalised mean with a learned exponent, safe for signed features")
     exponent: float = Field(default=3.0, gt=0, le=20, description="where the learned exponent starts; 1 is the mean")
 
 
-def _by_kind(value: Any) -> Any:
+def _expand_kind(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-def _as_list(value: Any) -> Any:
-    return [_by_kind(item) for item in value] if isinstance(value, list) else [_by_kind(value)]
+def _convert_to_list(value: Any) -> Any:
+    return [_expand_kind(item) for item in value] if isinstance(value, list) else [_expand_kind(value)]
 
 
-def _long_form(value: Any) -> Any:
+def _expand_pooling(value: Any) -> Any:
     if value == "weighted_layer":
         return {"layers": "weighted", "tokens": "mean"}
     return {"tokens": value} if isinstance(value, (str, list)) else value
 
 
 LayerMixSpec = Annotated[
-    LastLayer | WeightedLayers | ConcatLayers | MaxLayers | LstmLayers,
+    LastLayerSpec | WeightedLayersSpec | ConcatLayersSpec | MaxLayersSpec | LstmLayersSpec,
     Field(discriminator="kind"),
-    BeforeValidator(_by_kind),
+    BeforeValidator(_expand_kind),
 ]
-TokenPoolSpec = Annotated[PlainPool | HeadsPool | GemPool, Field(discriminator="kind")]
+TokenPoolSpec = Annotated[PlainPoolSpec | HeadsPoolSpec | GemPoolSpec, Field(discriminator="kind")]
 
 
-class PoolingLong(BaseModel):
+class PoolingLongSpec(BaseModel):
     model_config = STRICT
-    layers: LayerMixSpec = Field(default=LastLayer(kind="last"), description="last, weighted, concat, max, lstm")
-    tokens: Annotated[list[TokenPoolSpec], BeforeValidator(_as_list)] = Field(
+    layers: LayerMixSpec = Field(default=LastLayerSpec(kind="last"), description="last, weighted, concat, max, lstm")
+    tokens: Annotated[list[TokenPoolSpec], BeforeValidator(_convert_to_list)] = Field(
         min_length=1, description="token pool, or a list of pools whose outputs are concatenated"
     )
 
 
-PoolingSpec = Annotated[PoolingLong, BeforeValidator(_long_form)]
+PoolingSpec = Annotated[PoolingLongSpec, BeforeValidator(_expand_pooling)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
@@ -125,7 +125,7 @@ class TrainingSpec(BaseModel):
     )
     freeze_embeddings: bool = Field(default=False, description="keep the embeddings as they were pretrained")
     freeze_layers: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="keep the embeddings and so many layers, run once per text; null: none"
+        default=None, description="keep the embeddings and this number of layers, run once per text; null: none"
     )
     gradient_checkpointing: bool = Field(default=False, description="recompute activations: less memory, more time")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -193,7 +193,7 @@ def build_variant(name: str, spec: NeuralVariantSpec | LinearVariantSpec, defaul
     return Variant(name, TrainingSettings(**settings), build_poolings(spec))
 
 
-def list_effective_values(spec: NeuralVariantSpec, defaults: TrainingSpec) -> dict[str, Any]:
+def list_effective_values(spec: NeuralVariantSpec, defaults: TrainingSpec) -> dict[str, object]:
     """Return the training keys of a variant: its own, and the defaults for the others."""
     own = spec.model_dump(exclude={"pooling", "poolings"}, include=spec.model_fields_set)
     return {**defaults.model_dump(), **own}
@@ -201,5 +201,5 @@ def list_effective_values(spec: NeuralVariantSpec, defaults: TrainingSpec) -> di
 
 def build_poolings(spec: NeuralVariantSpec) -> dict[str, PoolingSettings]:
     """Return the poolings of a variant by name; a single pooling has the empty name."""
-    poolings: Mapping[str, PoolingLong | None] = spec.poolings or {"": spec.pooling}
+    poolings: Mapping[str, PoolingLongSpec | None] = spec.poolings or {"": spec.pooling}
     return {name: PoolingSettings.from_json(pooling.model_dump()) for name, pooling in poolings.items() if pooling}

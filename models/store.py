@@ -1,15 +1,15 @@
-"""The folder `models/` of a run: recipes, where fits lie, and the marker that says one is done. Imports no torch.
+"""The folder `models/` of a run: recipes, the folders of fits, and the markers of finished fits. Imports no torch.
 
     models/<variant>/<first 8 of the recipe's hash>/recipe.json
                                                    /seed-<s>/fold-<k>/...  fit.json last
 
-A recipe is the effective settings of a variant as plain values, with the hash of the backbone's bytes and the version of
-the training code's meaning. A fit's fingerprint adds seed, fold and training rows. Where a fit ran is provenance and part
-of neither; so is what is kept of it (`save_weights`) and how many fits there are (`seeds`, `folds`).
+A recipe is the effective settings of a variant as plain values, with the hash of the backbone's bytes and a version of
+what the settings mean. The fingerprint of a fit adds seed, fold and training rows. Neither holds where a fit ran, which
+is provenance, which weights are kept (`save_weights`), or how many fits there are (`seeds`, `folds`).
 
-`fit.json` is the marker: a fit without it never happened. Beside it, and only without it, may lie the checkpoint of an
-interrupted fit and the note of a failed one. An edited recipe has its own folder, so nothing finished is overwritten, and
-reverting the edit finds the former fits again.
+`fit.json` is the marker: a fit without it is not done. Where it is missing, there may be the checkpoint of an
+interrupted fit, or the note of a failed one. An edited recipe has its own folder, so no finished fit is overwritten,
+and reverting the edit finds the former fits again.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from typing import Any
 
 from models import ModelError
 
-VERSION = 2  # raise it when the same settings come to mean another training
+VERSION = 2  # increase it when the same settings lead to another training
 NOT_HASHED = {"seeds", "folds", "save_weights"}
 MARKER = "fit.json"
 CHECKPOINT = "checkpoint.safetensors"
@@ -34,13 +34,13 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes a fit what it is, as plain values: the content of `recipe.json`, from which fingerprints are made."""
+    """All that decides the result of a fit, as plain values: the content of `recipe.json`, part of each fingerprint."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
 
     @classmethod
-    def build(cls, values: Mapping[str, Any], backbone_sha256: str | None) -> "Recipe":
-        """Return the recipe of a variant: its effective settings without what does not change a fit."""
+    def build(cls, values: Mapping[str, object], backbone_sha256: str | None) -> "Recipe":
+        """Return the recipe of a variant: its effective settings without those that do not change a fit."""
         kept = {key: value for key, value in values.items() if key not in NOT_HASHED}
         return cls({**kept, "backbone_sha256": backbone_sha256, "recipe_version": VERSION})
 
@@ -56,42 +56,40 @@ class Recipe:
         return None if value is None else str(value)
 
     def equals_but_for_backbone(self, other: "Recipe") -> bool:
-        """Return True if both ask for the same, whatever the bytes of the backbone."""
+        """Return True if both are the same but for the bytes of the backbone."""
         without = [{**recipe.values, "backbone_sha256": None} for recipe in (self, other)]
         return without[0] == without[1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a fit ran and how long it took; what only a network has is None for a linear model.
+    """Where a fit ran and how long it took; for a linear model, what only a network has is None.
 
     Seconds are those of the whole fit, `predict_seconds` those of predicting 1,000 rows.
     """
 
     seconds: float
-    device: str
-    predict_seconds: float | None = None
     train_tokens_per_second: int | None = None
+    device: str
     precision: str | None = None
-    micro_batch_tokens: int | None = None  # set where memory ran out and batches were cut
+    micro_batch_tokens: int | None = None  # set where memory ran out and batches were split
     threads: int | None = None
     torch: str | None = None
     parameters: int | None = None
+    predict_seconds: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the known keys; `micro_batch_tokens` of a network stands there even if it is None."""
-        network = self.parameters is not None
-        values = asdict(self)
-        order = (
-            ["predict_seconds", *(key for key in values if key != "predict_seconds")] if not network else list(values)
-        )
+    def to_json(self) -> dict[str, object]:
+        """Return the keys that are not None; those of a network have `micro_batch_tokens` also where it is None."""
+        is_network = self.parameters is not None
         return {
-            key: values[key] for key in order if values[key] is not None or (network and key == "micro_batch_tokens")
+            key: value
+            for key, value in asdict(self).items()
+            if value is not None or (is_network and key == "micro_batch_tokens")
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Provenance":
-        """Return what `to_json` gave; keys of other versions are left out."""
+        """Return the provenance that `to_json` gave; keys of other versions are left out."""
         return cls(**{key: value[key] for key in cls.__dataclass_fields__ if key in value})
 
 
@@ -103,20 +101,20 @@ class EpochLog:
     scores: Mapping[str, float | None]
     loss: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return {"epoch", "loss" where there is one, "scores"}."""
         loss = {} if self.loss is None else {"loss": self.loss}
         return {"epoch": self.epoch, **loss, "scores": dict(self.scores)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "EpochLog":
-        """Return what `to_json` gave."""
+        """Return the epoch that `to_json` gave."""
         return cls(value["epoch"], value["scores"], value.get("loss"))
 
 
 @dataclass(frozen=True)
 class TokenWeights:
-    """How much each token of a training row counts, by pooling and kind of token pool; weights sum to one.
+    """The weight of each token of a training row, by pooling and kind of token pool; the sum of weights is one.
 
     `row` is its place in the training table. `looks.json` holds the same under the row's id.
     """
@@ -128,7 +126,7 @@ class TokenWeights:
 
 @dataclass(frozen=True)
 class FitMarker:
-    """`fit.json`: which fit this is, where it ran, its epochs, and the checksums of the `files` it left, by name."""
+    """`fit.json`: the identity of a fit, where it ran, its epochs, and the checksums of its `files`, by name."""
 
     fingerprint: str
     variant: str
@@ -138,8 +136,8 @@ class FitMarker:
     epochs: tuple[EpochLog, ...]
     files: Mapping[str, str] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the marker without `files`, which the checksum of the file itself is written with."""
+    def to_json(self) -> dict[str, object]:
+        """Return the marker without `files`: they are written together with the checksum of the marker itself."""
         return {
             "fingerprint": self.fingerprint,
             "variant": self.variant,
@@ -155,7 +153,7 @@ class FitMarker:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "FitMarker":
-        """Return what `to_json` gave, with the `files` of the file. Raises ModelError if a key is missing or wrong."""
+        """Return the marker in a file, with its `files`. Raises ModelError if a key is missing or wrong."""
         try:
             return cls(
                 fingerprint=str(value["fingerprint"]),
@@ -170,7 +168,7 @@ class FitMarker:
             raise ModelError(f"a marker of a fit has no {error}: train again") from error
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Return the SHA-256 of plain values in canonical JSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -182,17 +180,17 @@ def compute_fingerprint(recipe: Recipe, *, variant: str, seed: int, fold: int | 
 
 
 def derive_seed(seed: int, variant: str, fold: int | str) -> int:
-    """Return the seed set inside a fit, so that any fit reruns alone; below 2**63."""
+    """Return the seed that a fit sets, so that any fit can be repeated alone; below 2**63."""
     return int(digest([seed, variant, fold])[:15], 16)
 
 
-def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return what changed between two sets of plain values, a fragment of a sentence each: "learning_rate 2e-05 -> 3e-05"."""
+def describe_differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    """Return the changes between two sets of plain values, such as "learning_rate 2e-05 -> 3e-05"."""
     keys = sorted(set(old) | set(new))
     return [f"{k} {_shorten(old.get(k))} -> {_shorten(new.get(k))}" for k in keys if old.get(k) != new.get(k)]
 
 
-def _shorten(value: Any) -> str:
+def _shorten(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -218,7 +216,10 @@ def locate_test_part(folder: Path, member: str, table: str) -> Path:
 
 
 def read_marker(folder: Path, fingerprint: str) -> Mapping[str, Any] | None:
-    """Return the marker of a finished fit, checksums and all, or None if it is not done. Raises ModelError if it is damaged or another fit's."""
+    """Return the marker of a finished fit as the file holds it, or None if the fit is not done.
+
+    Raises ModelError if it is damaged or another fit's.
+    """
     path = folder / MARKER
     if not path.exists():
         return None
@@ -232,7 +233,7 @@ def read_marker(folder: Path, fingerprint: str) -> Mapping[str, Any] | None:
 
 
 def count_finished_fits(recipe: Path) -> int:
-    """Return how many fits of the recipe recorded in that file are done."""
+    """Return the number of finished fits of the recipe in that file."""
     return len(list(recipe.parent.glob(f"seed-*/fold-*/{MARKER}")))
 
 
@@ -247,6 +248,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Write a JSON object, readable and in a fixed order."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The linear variant: TF-IDF of words and characters under a linear model. Imports no torch.
+"""The linear variant: a linear model on TF-IDF of words and characters. Imports no torch.
 
-A first submission in seconds, a floor for every transformer, and a member whose errors differ. Saved as JSON and
-arrays, never as a pickle. For a pair of texts the features are what the two share, where they differ, and their cosine.
+A first submission in seconds, a baseline for every transformer, and a member with other errors. Saved as JSON and
+arrays, never as a pickle. The features of a pair of texts are their products, their differences and their cosine.
 """
 
 import json
@@ -21,10 +21,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import normalize
 
 from models import ModelError
+from models.settings import TfidfSettings
 
 TERMS, NUMBERS = "linear.json", "linear.safetensors"
 NEVER = -30.0  # logit of a class that the training rows do not have
-BLOCK = 4096  # rows whose features are in memory at once; of fewer, more words would be taken apart again
+BLOCK = 4096  # rows whose features are in memory at once; smaller blocks would split more words twice
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ class LinearModel:
     intercepts: np.ndarray  # (outputs,) float32
 
     def predict(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
-        """(rows, columns) probabilities or values of texts, each one string or two."""
+        """Return (rows, columns) probabilities or values of texts, each one string or two."""
         blocks = [texts[start : start + BLOCK] for start in range(0, max(len(texts), 1), BLOCK)]
         weights = self.coefficients.T.astype(np.float64)
-        scores = np.concatenate([_features(self.vectorizers, block) @ weights for block in blocks]) + self.intercepts
+        scores = (
+            np.concatenate([_compute_features(self.vectorizers, block) @ weights for block in blocks]) + self.intercepts
+        )
         if self.task == "multiclass":
             return np.asarray(softmax(scores, axis=1))
         if self.task == "ordinal":  # continuation ratios, as in models.losses
@@ -51,7 +54,7 @@ class LinearModel:
 
 def fit_linear(
     *,
-    settings: dict[str, Any],
+    settings: TfidfSettings,
     task: str,
     columns: int,
     texts: Sequence[tuple[str, ...]],
@@ -59,26 +62,26 @@ def fit_linear(
     row_weights: np.ndarray,
     seed: int,
 ) -> LinearModel:
-    """Fit on the training rows of one fold. `settings` holds `LinearVariantSpec` by name.
+    """Fit a linear model on the training rows of one fold.
 
-    Raises ModelError if the texts hold no term at all, or class weights are asked of a regression.
+    Raises ModelError if the texts have no term at all, or for class weights of a regression.
     """
     vectorizers = _fit_vectorizers(settings, texts)
-    features = _features(vectorizers, texts)
-    balanced = settings["class_weights"] == "balanced"
+    features = _compute_features(vectorizers, texts)
+    balanced = settings.class_weights == "balanced"
     weights = row_weights / row_weights.mean()
     if task == "regression":
         if balanced:
             raise ModelError(
                 "class_weights has no meaning for a regression; use competition.weight for weights of rows"
             )
-        ridge = Ridge(alpha=10 / settings["strength"], solver="lsqr").fit(features, truth, sample_weight=weights)
+        ridge = Ridge(alpha=10 / settings.strength, solver="lsqr").fit(features, truth, sample_weight=weights)
         coefficients, intercepts = np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
     elif task == "multiclass":
-        coefficients, intercepts = _multinomial(features, truth, weights, columns, settings["strength"], balanced)
+        coefficients, intercepts = _fit_multinomial(features, truth, weights, columns, settings.strength, balanced)
     else:
-        answers = _binary_questions(task, truth, columns)
-        rows = [_logistic(features, asked, y, weights, settings["strength"], balanced, seed) for asked, y in answers]
+        answers = _list_binary_questions(task, truth, columns)
+        rows = [_fit_logistic(features, asked, y, weights, settings.strength, balanced, seed) for asked, y in answers]
         coefficients, intercepts = np.stack([c for c, _ in rows]), np.array([i for _, i in rows])
     return LinearModel(task, vectorizers, coefficients.astype(np.float32), intercepts.astype(np.float32))
 
@@ -97,13 +100,13 @@ def write_linear(terms: Path, numbers: Path, model: LinearModel) -> None:
 
 
 def read_linear(folder: Path) -> LinearModel:
-    """What `write_linear` left; raises ModelError if it is missing or damaged."""
+    """Return the model that `write_linear` wrote; raises ModelError if it is missing or damaged."""
     try:
         arrays = load_file(folder / NUMBERS)
         described = json.loads((folder / TERMS).read_text(encoding="utf-8"))
         vectorizers = []
         for number, entry in enumerate(described["vectorizers"]):
-            vectorizer = _vectorizer(entry["analyzer"], tuple(entry["ngrams"]), vocabulary=entry["terms"])
+            vectorizer = _make_vectorizer(entry["analyzer"], tuple(entry["ngrams"]), vocabulary=entry["terms"])
             vectorizer.idf_ = arrays[f"idf_{number}"]
             vectorizers.append(vectorizer)
         return LinearModel(described["task"], vectorizers, arrays["coefficients"], arrays["intercepts"])
@@ -111,7 +114,7 @@ def read_linear(folder: Path) -> LinearModel:
         raise ModelError(f"{folder} holds no whole linear model: move that folder away and train again") from error
 
 
-def _vectorizer(analyzer: str, ngrams: tuple[int, int], **settings: Any) -> TfidfVectorizer:
+def _make_vectorizer(analyzer: str, ngrams: tuple[int, int], **settings: Any) -> TfidfVectorizer:
     return TfidfVectorizer(
         analyzer=analyzer,
         ngram_range=ngrams,
@@ -121,25 +124,26 @@ def _vectorizer(analyzer: str, ngrams: tuple[int, int], **settings: Any) -> Tfid
     )
 
 
-def _fit_vectorizers(settings: dict[str, Any], texts: Sequence[tuple[str, ...]]) -> list[TfidfVectorizer]:
-    wanted = [("word", (1, settings["word_ngrams"]))]
-    if settings["char_ngrams"]:
-        wanted.append(("char_wb", (min(2, settings["char_ngrams"]), settings["char_ngrams"])))
-    flat, fitted = [text for row in texts for text in row], []
+def _fit_vectorizers(settings: TfidfSettings, texts: Sequence[tuple[str, ...]]) -> list[TfidfVectorizer]:
+    wanted = [("word", (1, settings.word_ngrams))]
+    if settings.char_ngrams:
+        wanted.append(("char_wb", (min(2, settings.char_ngrams), settings.char_ngrams)))
+    flat = [text for row in texts for text in row]
+    fitted = []
     for analyzer, ngrams in wanted:
-        limits = {"min_df": min(settings["min_rows"], len(texts)), "max_features": settings["max_terms"]}
+        limits = {"min_df": min(settings.min_rows, len(texts)), "max_features": settings.max_terms}
         try:
-            fitted.append(_vectorizer(analyzer, ngrams, **limits).fit(flat))
-        except ValueError:  # no term of this kind in any text: scikit-learn's only word for it
+            fitted.append(_make_vectorizer(analyzer, ngrams, **limits).fit(flat))
+        except ValueError:  # scikit-learn's error for texts without any term of this kind
             continue
     if not fitted:
         raise ModelError("tfidf finds no word and no character n-gram in the training texts; lower min_rows")
     return fitted
 
 
-def _features(vectorizers: list[TfidfVectorizer], texts: Sequence[tuple[str, ...]]) -> sp.csr_matrix:
+def _compute_features(vectorizers: list[TfidfVectorizer], texts: Sequence[tuple[str, ...]]) -> sp.csr_matrix:
     sides: list[sp.csr_matrix] = [
-        normalize(sp.hstack([_transformed(v, [row[side] for row in texts]) for v in vectorizers], format="csr"))
+        normalize(sp.hstack([_transform(v, [row[side] for row in texts]) for v in vectorizers], format="csr"))
         for side in range(len(texts[0]) if texts else 1)
     ]
     if len(sides) == 1:
@@ -150,8 +154,8 @@ def _features(vectorizers: list[TfidfVectorizer], texts: Sequence[tuple[str, ...
     return pair
 
 
-def _transformed(vectorizer: TfidfVectorizer, texts: list[str]) -> sp.csr_matrix:
-    """`vectorizer.transform(texts)`, with each word taken apart once: no n-gram of char_wb reaches beyond its word."""
+def _transform(vectorizer: TfidfVectorizer, texts: list[str]) -> sp.csr_matrix:
+    """Return `vectorizer.transform(texts)`, but split each word only once: no n-gram of char_wb leaves its word."""
     if vectorizer.analyzer != "char_wb":
         plain: sp.csr_matrix = vectorizer.transform(texts)
         return plain
@@ -167,15 +171,15 @@ def _transformed(vectorizer: TfidfVectorizer, texts: list[str]) -> sp.csr_matrix
     return weighed
 
 
-def _binary_questions(task: str, truth: np.ndarray, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(rows asked, answers of those rows) for each output: the label, or for grades "above k, given at least k"."""
+def _list_binary_questions(task: str, truth: np.ndarray, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (rows, their answers) for each output: its label, or for grades "above k, given at least k"."""
     if task == "ordinal":
         return [(truth >= k, truth[truth >= k] > k) for k in range(columns - 1)]
     labels = truth.reshape(len(truth), -1)
     return [(np.ones(len(truth), bool), labels[:, k] == 1) for k in range(columns)]
 
 
-def _logistic(
+def _fit_logistic(
     features: sp.csr_matrix,
     asked: np.ndarray,
     y: np.ndarray,
@@ -192,7 +196,7 @@ def _logistic(
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _multinomial(
+def _fit_multinomial(
     features: sp.csr_matrix, truth: np.ndarray, weights: np.ndarray, columns: int, strength: float, balanced: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     present = np.unique(truth)

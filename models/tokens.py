@@ -1,7 +1,7 @@
 """Texts as token ids: encoded once, cut to length, kept flat.
 
 A long text keeps its head, its tail, or both ends. All three are one rule, applied to the ids between the special
-tokens, so a cut text is shaped like any other. The two texts of a pair are cut longest first.
+tokens, which a cut text keeps. Of the two texts of a pair the longer one is cut first.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from tqdm import tqdm
 
 from models import ModelError
 
-CHUNK = 512  # texts; a tokenizer's own account of one is a hundred times as large as its ids
+CHUNK = 512  # texts tokenised at once: a tokenizer's output is a hundred times as large as the ids in it
 
 
 @dataclass(frozen=True)
-class States:
+class StoredStates:
     """States of many texts, flat like `Tokens`: those of text i are `values[:, offsets[i]:offsets[i + 1]]`."""
 
     values: np.ndarray  # (states, all tokens, width) float32, on disk
     offsets: np.ndarray  # (texts + 1,) int64
 
-    def rows(self, rows: np.ndarray, length: int, device: torch.device) -> Tensor:
-        """(states, rows, length, width) of some texts on a device, zero after each text's end."""
+    def take(self, rows: np.ndarray, length: int, device: torch.device) -> Tensor:
+        """Return (states, rows, length, width) of some texts on a device, zero after each text's end."""
         shape = (len(self.values), len(rows), length, self.values.shape[-1])
         padded = torch.zeros(shape, pin_memory=device.type == "cuda")
         array = padded.numpy()
@@ -45,7 +45,7 @@ class Tokens:
     ids: np.ndarray  # (all tokens,) int32
     types: np.ndarray | None  # (all tokens,) uint8 segment of each token, where the backbone uses segments
     offsets: np.ndarray  # (texts + 1,) int64
-    states: States | None = None  # what a frozen trunk made of them
+    states: StoredStates | None = None  # hidden states from frozen layers, where there are any
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -60,19 +60,19 @@ class Tokens:
         """Tokens of the longest text."""
         return int(self.lengths.max(initial=0))
 
-    def row(self, index: int) -> np.ndarray:
-        """Token ids of one text."""
+    def get_row(self, index: int) -> np.ndarray:
+        """Return the token ids of one text."""
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
-    def places(self, rows: np.ndarray) -> np.ndarray:
-        """Where the tokens of some texts stand in `ids`, one text after the other."""
+    def find_places(self, rows: np.ndarray) -> np.ndarray:
+        """Return where the tokens of some texts are in `ids`, one text after the other."""
         lengths = self.lengths[rows]
         before = np.cumsum(lengths) - lengths
-        where: np.ndarray = np.arange(lengths.sum()) + np.repeat(self.offsets[rows] - before, lengths)
-        return where
+        places: np.ndarray = np.arange(lengths.sum()) + np.repeat(self.offsets[rows] - before, lengths)
+        return places
 
 
-def encode(
+def encode_texts(
     tokenizer: Any, texts: Sequence[Sequence[str]], *, max_length: int, keep: str, names: Sequence[str]
 ) -> Tokens:
     """Encode texts, each a sequence of one string or two (a pair), with special tokens, cut to `max_length`.
@@ -80,14 +80,14 @@ def encode(
     `names` are the rows' ids, for messages. Raises ModelError for a text without any token, or if `max_length`
     leaves no room between the special tokens.
     """
-    parts = [(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64))]  # there may be no texts
+    parts = [(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64))]  # for a table without texts
     segments = "token_type_ids" in tokenizer.model_input_names
     bar = tqdm(total=len(texts), desc="tokenising", unit="text", delay=2, disable=None, leave=False)
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]
         columns = [list(column) for column in zip(*chunk, strict=True)]
         coded = tokenizer(*columns, return_token_type_ids=False, return_attention_mask=False, verbose=False)
-        ids, types, lengths = _flat(coded.encodings, max_length, keep)
+        ids, types, lengths = _flatten(coded.encodings, max_length, keep)
         if not lengths.all():
             name = names[start + int(lengths.argmin())]
             raise ModelError(f"row {name} has no token: its text is empty and the backbone adds none")
@@ -98,38 +98,39 @@ def encode(
     return Tokens(ids, types if segments else None, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
-def _flat(encodings: Sequence[Any], max_length: int, keep: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Token ids and segments of some encoded texts, one after the other, and the (texts,) numbers of their tokens."""
+def _flatten(encodings: Sequence[Any], max_length: int, keep: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return token ids and segments of encoded texts, one after the other, and the (texts,) numbers of their tokens."""
     lengths = np.fromiter(map(len, encodings), np.int64)
     ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32)
     types = np.fromiter(chain.from_iterable(encoding.type_ids for encoding in encodings), np.uint8)
     long = np.flatnonzero(lengths > max_length).tolist()
     if long:
-        stays, ends = np.ones(len(ids), bool), np.cumsum(lengths)
+        kept = np.ones(len(ids), bool)
+        ends = np.cumsum(lengths)
         for row in long:
-            stays[ends[row] - lengths[row] : ends[row]] = _stays(encodings[row], max_length, keep)
-        ids, types = ids[stays], types[stays]
+            kept[ends[row] - lengths[row] : ends[row]] = _choose_kept(encodings[row], max_length, keep)
+        ids, types = ids[kept], types[kept]
     return ids, types, np.minimum(lengths, max_length)
 
 
-def _stays(encoding: Any, max_length: int, keep: str) -> np.ndarray:
-    """(tokens,) which tokens of a text that is longer than `max_length` stay; so many of them do."""
+def _choose_kept(encoding: Any, max_length: int, keep: str) -> np.ndarray:
+    """Return (tokens,) booleans: the `max_length` tokens that are kept of a longer text."""
     part = np.array([-1 if s is None else s for s in encoding.sequence_ids])
     room = max_length - int((part == -1).sum())
     if room < 1:
         raise ModelError(f"training.max_length is {max_length}, which leaves no room between the special tokens")
-    stays: np.ndarray = part == -1
+    kept: np.ndarray = part == -1
     lengths = [int((part == side).sum()) for side in (0, 1)]
-    for side, quota in enumerate(_quotas(lengths, room)):
+    for side, quota in enumerate(_share_room(lengths, room)):
         places = np.flatnonzero(part == side)
         head = {"head": quota, "tail": 0, "both": (quota + 1) // 2}[keep]
-        stays[places[:head]] = True
-        stays[places[len(places) - (quota - head) :]] = True
-    return stays
+        kept[places[:head]] = True
+        kept[places[len(places) - (quota - head) :]] = True
+    return kept
 
 
-def _quotas(lengths: list[int], room: int) -> list[int]:
-    """Share of `room` for the two texts of a pair: the longer one is cut first, until both are equal."""
+def _share_room(lengths: list[int], room: int) -> list[int]:
+    """Return the tokens of `room` for each text of a pair: the longer one is cut first, until both are equal."""
     short, long = sorted(lengths)
     kept_short = min(short, room // 2)
     kept_long = min(long, room - kept_short)

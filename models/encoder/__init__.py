@@ -1,4 +1,4 @@
-"""Pretrained encoders: finding a backbone, loading it safely, and freezing its lower layers.
+"""Pretrained encoders: find a backbone, load it safely, and freeze its lower layers.
 
 `backbone` finds and checks the files, `pretrained` loads the network, `frozen_layers` and `split_encoder` run the lower
 layers once per text. Nothing here trains.

@@ -1,7 +1,7 @@
-"""A frozen trunk: the embeddings and the first layers of an encoder stay as pretrained and run once per text.
+"""Frozen lower layers: the embeddings and the first layers of an encoder stay pretrained and run once per text.
 
-They run in eval mode, so there is no dropout in them, whatever the mode of the network; training and prediction run
-the layers above on what they gave. The encoder itself stays whole: its weights are saved and loaded as ever.
+They run in eval mode, so without dropout, also while the network is in training mode. Training and prediction run the
+upper layers on their stored output. The encoder itself stays whole: its weights are saved and loaded as always.
 """
 
 from dataclasses import dataclass
@@ -12,40 +12,40 @@ from torch import Tensor, nn
 
 from models import ModelError
 from models.encoder.backbone import Backbone
-from models.encoder.split_encoder import before_layers, entering, from_layer, layers_of
+from models.encoder.split_encoder import copy_from_layer, find_embedding_modules, find_layers, run_to_layer
 
-CLOSE = 1e-4  # of the norm: rounding makes far less of a difference, another attention far more
-REFUSALS = (AttributeError, IndexError, KeyError, RuntimeError, StopIteration, TypeError, ValueError)
+CLOSE = 1e-4  # of the norm: rounding makes a far smaller difference, another attention a far larger one
+SPLIT_ERRORS = (AttributeError, IndexError, KeyError, RuntimeError, StopIteration, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
-class Trunk:
-    """An encoder in two parts, its `layers` lowest ones and those `above`, which share its modules and parameters."""
+class FrozenLayers:
+    """An encoder in two parts, its `layers` lowest layers and those `above`; both share modules and parameters."""
 
     encoder: Any
     above: Any
     layers: int
 
-    @torch.no_grad()  # even so embeddings can ask for gradients: transformers lets them, for gradient checkpointing
-    def lower(self, inputs: dict[str, Tensor], all_layers: bool) -> Tensor:
-        """Encoder inputs -> (states, batch, tokens, width): the one state that enters the first upper layer.
+    @torch.no_grad()  # embeddings can still ask for gradients: transformers allows it, for gradient checkpointing
+    def run_lower(self, inputs: dict[str, Tensor], all_layers: bool) -> Tensor:
+        """Encoder inputs -> (states, batch, tokens, width): the state that enters the first upper layer.
 
-        With `all_layers` every hidden state up to that, the embeddings' output first. The upper layers do not run.
+        With `all_layers` every hidden state up to that one, the embeddings' output first. The upper layers do not run.
         """
         training = self.encoder.training
         self.encoder.eval()
         try:
-            states = entering(self.encoder, self.layers, inputs)
+            states = run_to_layer(self.encoder, self.layers, inputs)
         finally:
             self.encoder.train(training)
         return torch.stack(states if all_layers else states[-1:])
 
-    def upper(self, states: Tensor, mask: Tensor | None, all_layers: bool) -> list[Tensor]:
-        """States as `lower` gives them and the attention mask (batch, tokens) or None -> (batch, tokens, width).
+    def run_upper(self, states: Tensor, mask: Tensor | None, all_layers: bool) -> list[Tensor]:
+        """States from `run_lower` and the attention mask (batch, tokens) or None -> (batch, tokens, width) each.
 
-        The encoder's last hidden state or, with `all_layers`, all of them. What stands in padded places has no effect.
+        Returns the encoder's last hidden state or, with `all_layers`, all of them. States of padding have no effect.
         """
-        if self.above.training != self.encoder.training:  # a network's train() and eval() reach the encoder alone
+        if self.above.training != self.encoder.training:  # train() and eval() of a network reach only the encoder
             self.above.train(self.encoder.training)
         encoded = self.above(inputs_embeds=states[-1], attention_mask=mask, output_hidden_states=all_layers)
         if not all_layers:
@@ -53,8 +53,36 @@ class Trunk:
         return [*states, *encoded.hidden_states[1:-1], encoded.last_hidden_state]
 
 
+def freeze_lower_layers(encoder: nn.Module, layers: int, backbone: Backbone) -> FrozenLayers:
+    """Freeze the embeddings, the first `layers` layers and the parameters they use, and split the encoder above them.
+
+    Raises ModelError for an encoder whose two parts give other hidden states than the whole: for example one whose
+    first layer computes something that all others read.
+    """
+    check_freeze(backbone, layers)
+    inputs = _make_probe(backbone, next(encoder.parameters()).device)
+    training = encoder.training
+    refusal = ModelError(f"training.freeze_layers is not supported by backbone {backbone.name!r}: leave it out")
+    encoder.eval()
+    try:
+        # Before the copy: the first call for all hidden states makes transformers add hooks to the layers, and a copy
+        # made earlier would add its own to the same layers.
+        with torch.inference_mode():
+            whole = encoder(**inputs, output_hidden_states=True)
+        before = find_embedding_modules(encoder, inputs)
+        frozen = FrozenLayers(encoder, copy_from_layer(encoder, layers, before), layers)
+        is_same = _compare_parts(frozen, inputs, [*whole.hidden_states[:-1], whole.last_hidden_state])
+    except SPLIT_ERRORS as error:
+        raise refusal from error
+    if not is_same:
+        raise refusal
+    _freeze(encoder, layers, before, inputs)
+    encoder.train(training)
+    return frozen
+
+
 def check_freeze(backbone: Backbone, layers: int) -> None:
-    """Refuse to freeze all layers, or embeddings that nothing has trained. Raises ModelError."""
+    """Raise ModelError if all layers would be frozen, or embeddings that are not trained."""
     count = backbone.layers - 1
     if layers >= count:
         raise ModelError(
@@ -66,35 +94,8 @@ def check_freeze(backbone: Backbone, layers: int) -> None:
         )
 
 
-def cut(encoder: nn.Module, layers: int, backbone: Backbone) -> Trunk:
-    """Freeze the embeddings, the first `layers` layers and whatever these use besides, and part them from those above.
-
-    Raises ModelError for an encoder that gives other hidden states in two parts than whole, as one does whose first
-    layer makes something for all others.
-    """
-    check_freeze(backbone, layers)
-    inputs, training = _made_up(backbone, next(encoder.parameters()).device), encoder.training
-    refusal = ModelError(f"training.freeze_layers is not supported by backbone {backbone.name!r}: leave it out")
-    encoder.eval()
-    try:
-        # Before the copy is made: at the first call for all hidden states transformers hangs hooks on the layers, and
-        # a copy that did not know of them would hang its own on the same layers.
-        with torch.inference_mode():
-            whole = encoder(**inputs, output_hidden_states=True)
-        before = before_layers(encoder, inputs)
-        trunk = Trunk(encoder, from_layer(encoder, layers, before), layers)
-        same = _gives(trunk, inputs, [*whole.hidden_states[:-1], whole.last_hidden_state])
-    except REFUSALS as error:
-        raise refusal from error
-    if not same:
-        raise refusal
-    _freeze(encoder, layers, before, inputs)
-    encoder.train(training)
-    return trunk
-
-
-def _made_up(backbone: Backbone, device: torch.device) -> dict[str, Tensor]:
-    """Encoder inputs: texts of 5, 12 and 1 tokens."""
+def _make_probe(backbone: Backbone, device: torch.device) -> dict[str, Tensor]:
+    """Return encoder inputs: texts of 5, 12 and 1 tokens."""
     ids = torch.arange(36, device=device).view(3, 12) % int(backbone.config.vocab_size)
     mask = torch.arange(12, device=device) < torch.tensor([[5], [12], [1]], device=device)
     inputs = {"input_ids": ids, "attention_mask": mask.long()}
@@ -104,20 +105,21 @@ def _made_up(backbone: Backbone, device: torch.device) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def _gives(trunk: Trunk, inputs: dict[str, Tensor], whole: list[Tensor]) -> bool:
-    """Whether the two parts give the hidden states of the whole encoder, at all tokens that are no padding."""
+def _compare_parts(frozen: FrozenLayers, inputs: dict[str, Tensor], whole: list[Tensor]) -> bool:
+    """Return True if the two parts give the hidden states of the whole encoder, at all tokens but padding."""
     mask = inputs["attention_mask"]
-    states = trunk.lower(inputs, all_layers=True) * mask[None, :, :, None]  # padding as a cache has it
-    parts = trunk.upper(states, mask, all_layers=True)
+    states = frozen.run_lower(inputs, all_layers=True) * mask[None, :, :, None]  # zero at padding, as when stored
+    parts = frozen.run_upper(states, mask, all_layers=True)
     pairs = [(part[mask > 0], full[mask > 0]) for part, full in zip(parts, whole, strict=True)]
     return all(bool((part - full).norm() <= CLOSE * full.norm()) for part, full in pairs)
 
 
 def _freeze(encoder: Any, layers: int, before: list[nn.Module], inputs: dict[str, Tensor]) -> None:
-    for module in (*before, *layers_of(encoder)[:layers]):
+    for module in (*before, *find_layers(encoder)[:layers]):
         module.requires_grad_(False)
-    # What upper layers use as well, a table of relative positions for one: the lower states would change with it.
-    state = entering(encoder, layers, inputs)[-1]
+    # Also what upper layers share with them, such as a table of relative positions: training it would change the
+    # lower states.
+    state = run_to_layer(encoder, layers, inputs)[-1]
     if state.requires_grad:
         learning = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
         gradients = torch.autograd.grad(state.sum(), learning, allow_unused=True)

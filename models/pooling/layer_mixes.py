@@ -1,24 +1,16 @@
 """Layer mixes: from the hidden states of all layers to one state per token.
 
 Every mix takes the hidden states as a sequence of `layers` tensors (batch, tokens, width), embedding output first,
-and returns (batch, tokens, mix.width). Padding needs no care here: a token's mix reads that token alone.
+and returns (batch, tokens, mix.width). Padding needs no care here: the mix of a token reads no other token.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models import ModelError
-
-
-def _check_start(kind: str, start: int, layers: int, least: int) -> None:
-    if start > layers - least:
-        raise ModelError(
-            f"pooling.layers.start is {start} but the backbone has layers 0 to {layers - 1}, "
-            f"and {kind} needs {least} or more"
-        )
+from models.settings import PoolingPart
 
 
 class LastLayer(nn.Module):
@@ -46,7 +38,7 @@ class WeightedLayers(nn.Module):
 
     def forward(self, hidden: Sequence[Tensor]) -> Tensor:
         stack = torch.stack(tuple(hidden[self.start :]))  # (layers, batch, tokens, width)
-        mixed = self.scores.softmax(0).to(stack.dtype) @ stack.flatten(1)  # one product: four times the speed of a sum
+        mixed = self.scores.softmax(0).to(stack.dtype) @ stack.flatten(1)  # one product: four times as fast as a sum
         return mixed.view_as(hidden[-1])
 
 
@@ -76,7 +68,7 @@ class MaxLayers(nn.Module):
 
 
 class LstmLayers(nn.Module):
-    """An LSTM over the layer axis of each token; its last state. A cell in a loop, because `nn.LSTM` breaks graphs."""
+    """The last state of an LSTM over the layers of each token. A cell in a loop, because `nn.LSTM` breaks graphs."""
 
     def __init__(self, layers: int, width: int, start: int = 1, state: int = 256) -> None:
         super().__init__()
@@ -101,11 +93,19 @@ LAYER_MIXES: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def layer_mix(kind: str, *, layers: int, width: int, **settings: Any) -> nn.Module:
-    """Build a mix for a backbone with `layers` hidden states (embeddings included) of `width`.
+def build_layer_mix(part: PoolingPart, *, layers: int, width: int) -> nn.Module:
+    """Return the mix for a backbone with `layers` hidden states (embeddings included) of `width`.
 
-    Raises ModelError if the kind is unknown or its settings do not fit the backbone.
+    Raises ModelError if the kind is unknown or its options do not fit the backbone.
     """
-    if kind not in LAYER_MIXES:
-        raise ModelError(f"unknown layer mix {kind!r}; known ones: {', '.join(LAYER_MIXES)}")
-    return LAYER_MIXES[kind](layers, width, **settings)
+    if part.kind not in LAYER_MIXES:
+        raise ModelError(f"unknown layer mix {part.kind!r}; known ones: {', '.join(LAYER_MIXES)}")
+    return LAYER_MIXES[part.kind](layers, width, **part.options)
+
+
+def _check_start(kind: str, start: int, layers: int, least: int) -> None:
+    if start > layers - least:
+        raise ModelError(
+            f"pooling.layers.start is {start} but the backbone has layers 0 to {layers - 1}, "
+            f"and {kind} needs {least} or more"
+        )

@@ -2,12 +2,11 @@
 
 Every pool takes `states` (batch, tokens, width) that are zero at masked places, the boolean `mask` (batch, tokens;
 true = real token) and the token `ids` (batch, tokens), and returns (batch, pool.width). Masked places never matter;
-a row without a real token gives zeros. `masked_pooling.Pooling` makes the states so. A pool that
-weighs tokens says by `look` how much each counts.
+a row without a real token gives zeros. `masked_pooling.Pooling` prepares the states this way. The method
+`weigh_tokens` of a pool, where it has one, returns the weight of each token.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,20 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import ModelError
-
-
-def _count(states: Tensor, mask: Tensor) -> Tensor:
-    return mask.sum(1, keepdim=True).clamp(min=1).to(states.dtype)  # (batch, 1)
-
-
-def _softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over real tokens (dim 1). The least finite number, not -inf: a row of -inf only would become NaN."""
-    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(1)
-
-
-def _at(states: Tensor, position: Tensor) -> Tensor:
-    index = position[:, None, None].expand(-1, 1, states.shape[-1])
-    return states.gather(1, index).squeeze(1)
+from models.settings import PoolingPart
 
 
 class SameWidth(nn.Module):
@@ -40,10 +26,10 @@ class SameWidth(nn.Module):
 
 
 class ClsPool(SameWidth):
-    """The state of the first real token, wherever padding stands."""
+    """The state of the first real token; padding may be on either side."""
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        return _at(states, mask.int().argmax(1))
+        return _pick_state(states, mask.int().argmax(1))
 
 
 class LastPool(SameWidth):
@@ -51,21 +37,21 @@ class LastPool(SameWidth):
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
         steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-        return _at(states, (mask * steps).argmax(1))
+        return _pick_state(states, (mask * steps).argmax(1))
 
 
 class MeanPool(SameWidth):
     """The mean of the real tokens."""
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        return states.sum(1) / _count(states, mask)
+        return states.sum(1) / _count_tokens(states, mask)
 
 
 class MeanSqrtPool(SameWidth):
     """The sum of the real tokens over the square root of their number."""
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        return states.sum(1) / _count(states, mask).sqrt()
+        return states.sum(1) / _count_tokens(states, mask).sqrt()
 
 
 class MaxPool(SameWidth):
@@ -88,7 +74,7 @@ class IdfPool(nn.Module):
     """Mean weighted by the inverse document frequency of each token id.
 
     The weights are a buffer, not a parameter: fixed, and saved with the fit. `weights` (vocabulary,) come from
-    `inverse_document_frequency` over the training texts of the fold.
+    `compute_idf` over the training texts of the fold.
     """
 
     weights: Tensor
@@ -102,8 +88,8 @@ class IdfPool(nn.Module):
         w = self.weights[ids].to(states.dtype) * mask  # (batch, tokens)
         return torch.einsum("bt,btw->bw", w, states) / w.sum(1, keepdim=True).clamp(min=1e-9)
 
-    def look(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        """(batch, tokens) weights, of sum one in a row with a token."""
+    def weigh_tokens(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
+        """Return (batch, tokens) weights; their sum is one in a row with a token."""
         w = self.weights[ids].to(states.dtype) * mask
         return w / w.sum(1, keepdim=True).clamp(min=1e-9)
 
@@ -119,15 +105,15 @@ class TokenWeightPool(nn.Module):
         self.score = nn.Sequential(nn.Linear(width, width // 4 or 1), nn.GELU(), nn.Linear(width // 4 or 1, 1))
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        w = self._weights(states, mask)
+        w = self._score_tokens(states, mask)
         return torch.einsum("bt,btw->bw", w, states) / w.sum(1, keepdim=True).clamp(min=self.FLOOR)
 
-    def look(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        """(batch, tokens) weights, of sum one in a row with a token."""
-        w = self._weights(states, mask)
+    def weigh_tokens(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
+        """Return (batch, tokens) weights; their sum is one in a row with a token."""
+        w = self._score_tokens(states, mask)
         return w / w.sum(1, keepdim=True).clamp(min=self.FLOOR)
 
-    def _weights(self, states: Tensor, mask: Tensor) -> Tensor:
+    def _score_tokens(self, states: Tensor, mask: Tensor) -> Tensor:
         return (F.softplus(self.score(states)) + self.FLOOR).squeeze(-1) * mask  # (batch, tokens)
 
 
@@ -145,11 +131,11 @@ class AttentionPool(nn.Module):
         )
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        return torch.einsum("bt,btw->bw", self.look(states, mask, ids), states)
+        return torch.einsum("bt,btw->bw", self.weigh_tokens(states, mask, ids), states)
 
-    def look(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        """(batch, tokens) weights, of sum one."""
-        return _softmax(self.score(states).squeeze(-1), mask)
+    def weigh_tokens(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
+        """Return (batch, tokens) weights; their sum is one."""
+        return _compute_masked_softmax(self.score(states).squeeze(-1), mask)
 
 
 class MultiHeadAttentionPool(nn.Module):
@@ -168,16 +154,16 @@ class MultiHeadAttentionPool(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
         value = self.value(states).unflatten(-1, (self.heads, -1))
-        return torch.einsum("bth,bthd->bhd", self._weights(states, mask), value).flatten(1)
+        return torch.einsum("bth,bthd->bhd", self._weigh_by_head(states, mask), value).flatten(1)
 
-    def look(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        """(batch, tokens) weights, the mean over the heads, of sum one in a row with a token."""
-        return self._weights(states, mask).mean(-1)
+    def weigh_tokens(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
+        """Return (batch, tokens) weights, means over the heads; their sum is one in a row with a token."""
+        return self._weigh_by_head(states, mask).mean(-1)
 
-    def _weights(self, states: Tensor, mask: Tensor) -> Tensor:
+    def _weigh_by_head(self, states: Tensor, mask: Tensor) -> Tensor:
         key = self.key(states).unflatten(-1, (self.heads, -1))
         scores = torch.einsum("bthd,hd->bth", key, self.query) / key.shape[-1] ** 0.5
-        return _softmax(scores, mask[..., None]) * mask.any(1)[:, None, None]  # (batch, tokens, heads)
+        return _compute_masked_softmax(scores, mask[..., None]) * mask.any(1)[:, None, None]  # (batch, tokens, heads)
 
 
 class GemPool(nn.Module):
@@ -203,7 +189,7 @@ class GemPool(nn.Module):
         share = ((states - low[:, None]) / span[:, None]).masked_fill(~real, 0.0) + self.EDGE
         p = self.log_exponent.exp()
         powers = (p * share.log()).masked_fill(~real, torch.finfo(states.dtype).min)
-        mean = ((powers.logsumexp(1) - _count(states, mask).log()) / p).exp()
+        mean = ((powers.logsumexp(1) - _count_tokens(states, mask).log()) / p).exp()
         return (low + span * (mean - self.EDGE)).masked_fill(~some, 0.0)
 
 
@@ -222,26 +208,40 @@ TOKEN_POOLS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def token_pool(kind: str, *, width: int, idf: Tensor, **settings: Any) -> nn.Module:
-    """Build a pool for states of `width`; `idf` (vocabulary,) reaches the pool that needs it.
+def build_token_pool(part: PoolingPart, *, width: int, idf: Tensor) -> nn.Module:
+    """Return the pool for states of `width`; `idf` (vocabulary,) is given to the pool that needs it.
 
-    Raises ModelError if the kind is unknown or its settings do not fit the width.
+    Raises ModelError if the kind is unknown or its options do not fit the width.
     """
-    if kind not in TOKEN_POOLS:
-        raise ModelError(f"unknown token pool {kind!r}; known ones: {', '.join(TOKEN_POOLS)}")
-    if kind == "idf":
-        settings["weights"] = idf
-    return TOKEN_POOLS[kind](width, **settings)
+    if part.kind not in TOKEN_POOLS:
+        raise ModelError(f"unknown token pool {part.kind!r}; known ones: {', '.join(TOKEN_POOLS)}")
+    if part.kind == "idf":
+        return IdfPool(width, idf)
+    return TOKEN_POOLS[part.kind](width, **part.options)
 
 
-def inverse_document_frequency(texts: Iterable[np.ndarray], vocabulary: int) -> Tensor:
-    """Smoothed inverse document frequency of every token id: log((1 + texts) / (1 + texts with it)) + 1.
+def compute_idf(texts: Iterable[np.ndarray], vocabulary: int) -> Tensor:
+    """Return the smoothed inverse document frequency of every token id: log((1 + texts) / (1 + texts with it)) + 1.
 
-    `texts` are arrays of token ids, of training rows only. Ids never seen get the largest weight, never none.
-    Returns (vocabulary,) float32.
+    `texts` are arrays of token ids, of training rows only. Ids that do not occur get the largest weight, not zero.
+    The result is (vocabulary,) float32.
     """
     seen, count = np.zeros(vocabulary, np.int64), 0
     for ids in texts:
         seen[np.unique(ids)] += 1
         count += 1
     return torch.from_numpy((np.log((1 + count) / (1 + seen)) + 1).astype(np.float32))
+
+
+def _count_tokens(states: Tensor, mask: Tensor) -> Tensor:
+    return mask.sum(1, keepdim=True).clamp(min=1).to(states.dtype)  # (batch, 1)
+
+
+def _compute_masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over real tokens (dim 1). The least finite number, not -inf: a row of -inf only would become NaN."""
+    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(1)
+
+
+def _pick_state(states: Tensor, position: Tensor) -> Tensor:
+    index = position[:, None, None].expand(-1, 1, states.shape[-1])
+    return states.gather(1, index).squeeze(1)

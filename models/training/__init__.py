@@ -1,5 +1,5 @@
-"""Training of one fit: `fit` is the whole of it, `loop` the epochs and the optimizer step.
+"""Training of one fit: `fit` does all of it, `loop` the epochs and optimizer steps.
 
-`optimizer` sets learning rates, `resume` turns a training into a checkpoint and back, `frozen_cache` keeps what frozen
-layers give, `speedups` does the same maths with less work.
+`optimizer` sets learning rates, `resume` turns the state of a training into a checkpoint and back, `frozen_cache` keeps
+the output of frozen layers, `speedups` does the same maths with less work.
 """

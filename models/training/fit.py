@@ -1,7 +1,7 @@
-"""The training loop: one fit, from token ids and targets to predictions and weights.
+"""One fit: from token ids and targets to predictions and weights.
 
-`fit` is a plain function of plain arguments, so that any engine can run it anywhere. It sets its own seeds. Epochs
-are fixed: the last weights make the OOF, the scores per epoch are shown and never chosen on.
+`fit` depends on its arguments alone, so that any engine can run it anywhere. It sets its own seeds. The number of
+epochs is fixed: the last weights make the OOF. The scores of each epoch are shown, and no epoch is chosen by them.
 """
 
 import math
@@ -10,161 +10,193 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.checkpoint import Checkpoint
-from models.device import pick_device, pick_precision, prediction_precision
-from models.encoder.backbone import Backbone
-from models.losses import class_weighting
-from models.network import Network, fresh_network
-from models.predict import looks, pad_id, predict
+from models.device import choose_device, choose_precision, choose_prediction_precision
+from models.losses import compute_class_weights
+from models.network import Network, NetworkDesign, create_network
+from models.predict import predict, read_token_weights
+from models.settings import TrainingSettings
+from models.store import EpochLog, Provenance, TokenWeights
 from models.tokens import Tokens
-from models.training.frozen_cache import TrunkCache
-from models.training.loop import Course, Examples, Pause, Step, Stepper
+from models.training.frozen_cache import FrozenStateCache
+from models.training.loop import Examples, FitHooks, OptimizerStep, TrainingLoop
 from models.training.optimizer import build_optimizer
-from models.training.speedups import lean, restore
+from models.training.resume import TrainingState
+from models.training.speedups import apply_speedups, restore_embedding
 
 Score = Callable[[np.ndarray, np.ndarray], float | None]
-RATES = ("learning_rate", "head_learning_rate", "layer_decay", "weight_decay")
+NO_HOOKS = FitHooks()
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What a fit gives: predictions (rows, columns) by pooling name, weights on the CPU, and a log of the epochs.
+class FitData:
+    """Rows to train on and rows to predict.
 
-    `looks` says what the poolings that weigh tokens look at in some validation rows.
+    `truth` and `row_weights` have a row for each text of `tokens`; `test` is predicted whole. `score` is the metric of
+    (truth, predictions), computed for each pooling after each epoch.
     """
 
-    looks: list[dict[str, Any]]
+    tokens: Tokens
+    truth: np.ndarray  # (rows,) or (rows, columns)
+    row_weights: np.ndarray  # (rows,)
+    train_rows: np.ndarray
+    valid_rows: np.ndarray
+    test: Tokens
+    columns: list[str]
+    classes: list[str]
+    score: Score
+
+
+@dataclass(frozen=True)
+class NetworkFit:
+    """The result of a fit: predictions (rows, columns) by pooling name, weights on the CPU, and a log of the epochs.
+
+    `token_weights` are those of some validation rows.
+    """
+
     valid: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
     weights: dict[str, Tensor]
-    epochs: list[dict[str, Any]]
-    provenance: dict[str, Any]
+    epochs: list[EpochLog]
+    token_weights: list[TokenWeights]
+    provenance: Provenance
 
 
 def fit(
+    design: NetworkDesign,
+    data: FitData,
     *,
-    backbone: Backbone,
-    poolings: dict[str, dict[str, Any]],
-    training: dict[str, Any],
-    task: str,
-    columns: list[str],
-    classes: list[str],
-    tokens: Tokens,
-    truth: np.ndarray,
-    row_weights: np.ndarray,
-    train_rows: np.ndarray,
-    valid_rows: np.ndarray,
-    test: Tokens,
     seed: int,
-    score: Score,
-    trunks: TrunkCache | None = None,
-    on_step: Callable[[Step], None] = lambda step: None,
-    on_epoch: Callable[[dict[str, Any]], None] = lambda epoch: None,
-    pause: Pause = lambda: "go on",
-    save: Callable[[Checkpoint], None] = lambda checkpoint: None,
+    hooks: FitHooks = NO_HOOKS,
+    state_cache: FrozenStateCache | None = None,
     start: Checkpoint | None = None,
-) -> Fit:
-    """Train one network on `train_rows` of `tokens` and predict `valid_rows` and all of `test`.
+) -> NetworkFit:
+    """Train one network on the training rows, and predict the validation rows and the test table.
 
-    `training` holds the settings of `TrainingSpec` by name. `truth` and `row_weights` run along `tokens`. `score`
-    (truth, predictions) is logged for each pooling after each epoch. `trunks` keeps what frozen layers give; without
-    one it lies in the temporary folder. `pause` and `save` are those of `Course`; with a `start` the training goes on
-    from there. Raises ModelError if the loss diverges or the checkpoint is another fit's, LeftError if it is left.
+    `state_cache` holds the output of frozen layers; without one it is in the temporary folder. From a checkpoint
+    `start` the training is resumed. Raises ModelError if the loss diverges or the checkpoint is another fit's,
+    TrainingInterruptedError if the hooks stop the training.
     """
-    started, device = time.perf_counter(), pick_device()
+    started = time.perf_counter()
+    settings = design.settings
+    device = choose_device()
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    network = fresh_network(backbone, poolings, training, task, len(columns), tokens, truth, train_rows)
-    pad = pad_id(backbone)
-    if network.trunk is not None:
+    generator = np.random.default_rng(seed)
+    network = create_network(design, data.tokens, data.truth, data.train_rows)
+    if network.frozen_layers is not None:
         network.to(device)
-        keep = trunks or TrunkCache(Path(tempfile.gettempdir()))
-        tokens, test = (_with_states(table, network, keep, training, backbone) for table in (tokens, test))
-    # Checkpointing runs a forward pass twice and turns back torch's random generator in between, which is not ours.
-    cheap = device.type == "cpu" and not training["gradient_checkpointing"]
-    sources = lean(network, tokens, train_rows, pad, cheap)
+        data = _add_frozen_states(data, network, state_cache or FrozenStateCache(Path(tempfile.gettempdir())))
+    # Checkpointing repeats a forward pass and resets torch's random generator for it, which our dropout does not use.
+    replaces_dropout = device.type == "cpu" and not settings.gradient_checkpointing
+    generators = apply_speedups(network, data.tokens, data.train_rows, replaces_dropout)
     network.to(device)
-    weights, positive = _weights(training, task, truth, row_weights, train_rows, columns, classes)
-    examples = Examples(tokens, truth, weights, torch.tensor(positive, dtype=torch.float32, device=device), pad)
-    optimizer = build_optimizer(network, **{name: training[name] for name in RATES})
-    steps = training["epochs"] * updates_per_epoch(len(train_rows), training)
-    stepper = Stepper(network, optimizer, examples, training, pick_precision(training["precision"], device), steps)
-    course = Course(stepper, train_rows, rng, sources, pause, save, started=started)
+    state = _create_state(network, generators, len(data.train_rows))
+    step = OptimizerStep(state, _make_examples(design, data, device))
+    loop = TrainingLoop(step, data.train_rows, generator, hooks, started)
     if start is not None:
-        course.take_up(start)
+        loop.resume(start)
     valid: dict[str, np.ndarray] = {}
-    for epoch in range(course.epoch, training["epochs"]):
-        loss = course.run_epoch(epoch, on_step)
-        valid = predict(network, tokens, valid_rows, training, backbone, course.look)
-        course.log.append({"epoch": epoch + 1, "loss": loss, "scores": _scores(score, truth[valid_rows], valid)})
-        on_epoch(course.log[-1])
-    seen_tokens = looks(network, tokens, valid_rows, backbone)
+    for epoch in range(loop.epoch, settings.epochs):
+        loss = loop.run_epoch(epoch)
+        valid = predict(network, data.tokens, data.valid_rows, loop.checkpoint_if_due)
+        loop.end_epoch(EpochLog(epoch + 1, _compute_scores(data, valid), loss))
+    token_weights = read_token_weights(network, data.tokens, data.valid_rows)
     predicting = time.perf_counter()
-    predicted = predict(network, test, np.arange(len(test)), training, backbone, course.look)
-    predict_seconds = per_thousand(time.perf_counter() - predicting, len(test))
-    restore(network.encoder)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    seen = int(tokens.lengths[train_rows].sum()) * training["epochs"]
-    provenance = _provenance(stepper, course.seconds, seen)
-    return Fit(seen_tokens, valid, predicted, state, course.log, {**provenance, "predict_seconds": predict_seconds})
+    test = predict(network, data.test, np.arange(len(data.test)), loop.checkpoint_if_due)
+    predict_seconds = time.perf_counter() - predicting
+    restore_embedding(network.encoder)
+    return NetworkFit(
+        valid=valid,
+        test=test,
+        weights={name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()},
+        epochs=loop.log,
+        token_weights=token_weights,
+        provenance=_describe_provenance(loop, data, predict_seconds),
+    )
 
 
-def _with_states(
-    tokens: Tokens, network: Network, trunks: TrunkCache, training: dict[str, Any], backbone: Backbone
-) -> Tokens:
-    assert network.trunk is not None
-    precision = prediction_precision(training["precision"], next(network.parameters()).device)
-    states = trunks.states(network.trunk, backbone, tokens, all_layers=network.all_layers, precision=precision)
-    return replace(tokens, states=states)
+def count_steps_per_epoch(rows: int, settings: TrainingSettings) -> int:
+    """Return the optimizer steps in one pass over `rows` training rows."""
+    batches = math.ceil(rows / settings.batch_size)
+    return math.ceil(batches / settings.accumulation)
 
 
-def per_thousand(seconds: float, rows: int) -> float:
-    """Seconds for a thousand rows."""
+def convert_to_per_thousand(seconds: float, rows: int) -> float:
+    """Return the seconds for a thousand rows, from those for `rows`."""
     return round(1000 * seconds / max(rows, 1), 4)
 
 
-def updates_per_epoch(rows: int, training: dict[str, Any]) -> int:
-    """Optimizer steps in one pass over `rows` training rows."""
-    batches: int = math.ceil(rows / training["batch_size"])
-    steps: int = math.ceil(batches / training["accumulation"])
-    return steps
+def _add_frozen_states(data: FitData, network: Network, cache: FrozenStateCache) -> FitData:
+    """Return the data with the output of the frozen layers for both tables."""
+    frozen_layers = network.frozen_layers
+    assert frozen_layers is not None
+    backbone = network.design.backbone
+    precision = choose_prediction_precision(network.design.settings.precision, network.device)
+
+    def add_states(tokens: Tokens) -> Tokens:
+        states = cache.get(frozen_layers, backbone, tokens, all_layers=network.all_layers, precision=precision)
+        return replace(tokens, states=states)
+
+    return replace(data, tokens=add_states(data.tokens), test=add_states(data.test))
 
 
-def _weights(
-    training: dict[str, Any],
-    task: str,
-    truth: np.ndarray,
-    row_weights: np.ndarray,
-    train_rows: np.ndarray,
-    columns: list[str],
-    classes: list[str],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of every row, mean one over the training rows, and of the positive answer in each column."""
-    by_class, positive = class_weighting(training["class_weights"], task, truth[train_rows], columns, classes)
-    weights = row_weights.astype(np.float64)
-    weights[train_rows] = by_class * weights[train_rows] / weights[train_rows].mean()
-    return weights, positive
+def _create_state(network: Network, generators: list[np.random.Generator], rows: int) -> TrainingState:
+    settings = network.design.settings
+    precision = choose_precision(settings.precision, network.device)
+    optimizer = build_optimizer(
+        network,
+        learning_rate=settings.learning_rate,
+        head_learning_rate=settings.head_learning_rate,
+        layer_decay=settings.layer_decay,
+        weight_decay=settings.weight_decay,
+    )
+    scaler = torch.amp.GradScaler(network.device.type, enabled=precision is torch.float16)
+    steps = settings.epochs * count_steps_per_epoch(rows, settings)
+    return TrainingState(network, optimizer, scaler, generators, steps)
 
 
-def _provenance(stepper: Stepper, seconds: float, tokens: int) -> dict[str, Any]:
-    device = stepper.device
-    return {
-        "seconds": round(seconds, 2),
-        "train_tokens_per_second": round(tokens / seconds),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
-        "precision": str(stepper.precision or torch.float32).removeprefix("torch."),
-        "micro_batch_tokens": stepper.at_once,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "parameters": sum(p.numel() for p in stepper.network.parameters()),
-    }
+def _make_examples(design: NetworkDesign, data: FitData, device: torch.device) -> Examples:
+    """Return the table to train on; the weights of its rows have mean one over the training rows."""
+    rows = data.train_rows
+    by_class, positive = compute_class_weights(
+        design.settings.class_weights, design.task, data.truth[rows], data.columns, data.classes
+    )
+    weights = data.row_weights.astype(np.float64)
+    weights[rows] = by_class * weights[rows] / weights[rows].mean()
+    return Examples(
+        tokens=data.tokens,
+        truth=data.truth,
+        weights=weights,
+        positive=torch.tensor(positive, dtype=torch.float32, device=device),
+        pad_id=design.backbone.pad_id,
+    )
 
 
-def _scores(score: Score, truth: np.ndarray, valid: dict[str, np.ndarray]) -> dict[str, float | None]:
-    return {name: score(truth, predictions) for name, predictions in valid.items()} if len(truth) else {}
+def _compute_scores(data: FitData, valid: dict[str, np.ndarray]) -> dict[str, float | None]:
+    truth = data.truth[data.valid_rows]
+    if not len(truth):
+        return {}
+    return {name: data.score(truth, predictions) for name, predictions in valid.items()}
+
+
+def _describe_provenance(loop: TrainingLoop, data: FitData, predict_seconds: float) -> Provenance:
+    seconds = loop.seconds
+    step = loop.take_step
+    network = loop.state.network
+    tokens = int(data.tokens.lengths[data.train_rows].sum()) * network.design.settings.epochs
+    return Provenance(
+        seconds=round(seconds, 2),
+        train_tokens_per_second=round(tokens / seconds),
+        device=torch.cuda.get_device_name() if step.device.type == "cuda" else step.device.type,
+        precision=str(step.precision or torch.float32).removeprefix("torch."),
+        micro_batch_tokens=loop.state.largest_batch,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        predict_seconds=convert_to_per_thousand(predict_seconds, len(data.test)),
+    )

@@ -1,253 +1,270 @@
-"""The optimizer step: forward, backward, clip, update, in as many parts as memory asks for.
+"""The training loop: epochs of optimizer steps, which can be interrupted anywhere and resumed.
 
-The course of a training: steps and epochs, which can be left anywhere and taken up again.
+A step is forward, backward, clip and update, in as many parts as memory needs.
 """
 
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models import ModelError
-from models.batches import collate, split, to_device, training_batches
+from models.batches import collate, make_training_batches, move_to_device, split_batch
 from models.checkpoint import Checkpoint
-from models.device import autocast, halved, out_of_memory
+from models.device import choose_precision, halve_batch, is_out_of_memory, make_autocast
 from models.losses import LOSSES
-from models.network import Network
+from models.settings import TrainingSettings
+from models.store import EpochLog
 from models.tokens import Tokens
-from models.training.optimizer import clip_gradients, clip_while_stepping, rate_factor, set_rates
-from models.training.resume import plain_state, restore_training, set_state, training_arrays
+from models.training.optimizer import clip_gradients, clip_while_stepping, compute_rate_factor, set_rates
+from models.training.resume import TrainingState, export_generator, restore_generator
 
-DIVERGED = 1e6  # mean loss of a step: targets are standardised and probabilities bounded, so one is much
-UNREAD = {"cpu": 1, "cuda": 50}  # losses to read at once; a GPU waits for each reading
-Pause = Callable[[], Literal["go on", "save", "leave"]]
+DIVERGED = 1e6  # mean loss of a step: targets are standardised and probabilities bounded, so no real loss is as large
+UNREAD_LOSSES = {"cpu": 1, "cuda": 50}  # losses to read at once; a GPU waits for each reading
+Decision = Literal["continue", "save", "stop"]
+
+
+class TrainingInterruptedError(Exception):
+    """The training stopped on request, after its checkpoint was passed to `save_checkpoint`."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """An optimizer step: the tokens in it, and the mean losses read since the last report, by number of their step."""
+
+    tokens: int
+    losses: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class FitHooks:
+    """Functions that a fit calls: after each step, after each epoch, and to save a checkpoint.
+
+    `decide` is called after every step and every batch of predictions: "continue", "save" a checkpoint and continue,
+    or save one and "stop".
+    """
+
+    on_step: Callable[[StepReport], None] = lambda step: None
+    on_epoch: Callable[[EpochLog], None] = lambda epoch: None
+    decide: Callable[[], Decision] = lambda: "continue"
+    save_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None
 
 
 @dataclass(frozen=True)
 class Examples:
     """The table that a fit trains on, by row: tokens, `truth` and the `weights` of the loss.
 
-    `positive` (columns,) weighs the positive answers of each column; `pad` is the token id of padded places.
+    `positive` (columns,) weighs the positive answers of each column; `pad_id` is the token id of padded places.
     """
 
     tokens: Tokens
     truth: np.ndarray
-    weights: np.ndarray
+    weights: np.ndarray  # (rows,)
     positive: Tensor
-    pad: int
+    pad_id: int
 
-    def batch(self, rows: np.ndarray, device: torch.device) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Encoder inputs, targets and weights of some rows on a device."""
-        targets = to_device(self.truth[rows], device)
-        weights = to_device(self.weights[rows].astype(np.float32), device)
-        return collate(self.tokens, rows, device, self.pad), targets, weights
+    def make_batch(self, rows: np.ndarray, device: torch.device) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return encoder inputs, targets and weights of some rows on a device."""
+        targets = move_to_device(self.truth[rows], device)
+        weights = move_to_device(self.weights[rows].astype(np.float32), device)
+        return collate(self.tokens, rows, device, self.pad_id), targets, weights
 
 
-class Stepper:
-    """Takes a network through its training, one optimizer step a call; the loss is the mean over a step's rows.
+class OptimizerStep:
+    """Takes one optimizer step a call; the loss is the mean over the rows of the step.
 
-    `at_once` is the most tokens, padding included, that go through the network together: None at first, and halved
-    whenever memory runs out; the gradients of the parts add up to those of the whole.
+    When memory runs out, the batch is split in two, again and again; the gradients of the parts add up to those of
+    the whole.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        optimizer: torch.optim.AdamW,
-        examples: Examples,
-        training: dict[str, Any],
-        precision: torch.dtype | None,
-        steps: int,
-    ) -> None:
-        self.network, self.optimizer, self.examples = network, optimizer, examples
-        self.training, self.precision, self.steps = training, precision, steps
-        self.device = next(network.parameters()).device
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision is torch.float16)
-        self.step, self._trying = 0, (0, 0)
-        self.at_once: int | None = None
+    def __init__(self, state: TrainingState, examples: Examples) -> None:
+        self.state = state
+        self.examples = examples
+        self.settings: TrainingSettings = state.network.design.settings
+        self.device = state.network.device
+        self.precision = choose_precision(self.settings.precision, self.device)
 
     def __call__(self, batches: Sequence[np.ndarray]) -> Tensor:
-        """One step on some batches of rows; returns the sum of their losses, on the device."""
+        """Take one step on some batches of rows; returns the sum of their losses, on the device."""
+        rows = sum(map(len, batches))
+        lengths = self.examples.tokens.lengths
         while True:
+            parts = [part for batch in batches for part in split_batch(batch, lengths, self.state.largest_batch)]
+            total = torch.zeros((), device=self.device)
             try:
-                total = self._backward(batches)
+                for part in parts:
+                    total += self._add_gradients(part, rows)
                 break
             except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
-            # Not in the handler: there the error still holds the tensors of the failed try.
-            self.optimizer.zero_grad(set_to_none=True)
-            self.at_once = halved(*self._trying)
-        self._update()
+            # Not inside the handler: there the error still holds the tensors of the failed try.
+            self.state.optimizer.zero_grad(set_to_none=True)
+            self.state.largest_batch = halve_batch(len(part), int(lengths[part].max()))
+        self._update_weights()
         return total
 
-    def _backward(self, batches: Sequence[np.ndarray]) -> Tensor:
-        total, rows = torch.zeros((), device=self.device), sum(map(len, batches))
-        lengths = self.examples.tokens.lengths
-        for part in (part for batch in batches for part in split(batch, lengths, self.at_once)):
-            self._trying = (len(part), int(lengths[part].max()))
-            inputs, targets, weights = self.examples.batch(part, self.device)
-            with autocast(self.device, self.precision):
-                outputs = self.network(inputs)
-            loss = (self._losses(outputs, targets) * weights).sum() / rows
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach() * rows
-        return total
+    def _add_gradients(self, part: np.ndarray, rows: int) -> Tensor:
+        """Add the gradients of a part of a step with `rows` rows; returns the sum of its losses."""
+        inputs, targets, weights = self.examples.make_batch(part, self.device)
+        with make_autocast(self.device, self.precision):
+            outputs = self.state.network(inputs)
+        loss = (self._compute_losses(outputs, targets) * weights).sum() / rows
+        self.state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach() * rows
 
-    def _losses(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
-        """(batch,) losses: the mean over the poolings, each the mean over its dropout samples."""
-        network, smoothing = self.network, self.training["label_smoothing"]
-        if network.task == "regression":
+    def _compute_losses(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+        """Return (batch,) losses: the mean over the poolings, each the mean over its dropout samples."""
+        network = self.state.network
+        task = network.design.task
+        if task == "regression":
             targets = ((targets - network.location) / network.scale).float()
-        rows, positive = LOSSES[network.task].rows, self.examples.positive
-        losses = [rows(sample, targets, smoothing, positive) for output in outputs.values() for sample in output]
+        compute = LOSSES[task].compute
+        smoothing = self.settings.label_smoothing
+        losses = [
+            compute(sample, targets, smoothing, self.examples.positive)
+            for samples in outputs.values()
+            for sample in samples
+        ]
         return torch.stack(losses).mean(0)
 
-    def _update(self) -> None:
-        set_rates(
-            self.optimizer, rate_factor(self.step, self.steps, self.training["warmup"], self.training["schedule"])
-        )
-        self.scaler.unscale_(self.optimizer)
-        if self.training["clip_norm"] is not None:
-            folded = self.device.type == "cpu" and not self.scaler.is_enabled()
-            (clip_while_stepping if folded else clip_gradients)(self.optimizer, self.training["clip_norm"])
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step that was taken: its tokens, and the mean losses that were read on it, by the number of their steps."""
-
-    tokens: int
-    losses: list[tuple[int, float]]
-
-
-class LeftError(Exception):
-    """The training was left on request, and its checkpoint handed to whoever keeps it."""
+    def _update_weights(self) -> None:
+        state = self.state
+        settings = self.settings
+        set_rates(state.optimizer, compute_rate_factor(state.step, state.steps, settings.warmup, settings.schedule))
+        state.scaler.unscale_(state.optimizer)
+        if settings.clip_norm is not None:
+            clips_in_step = self.device.type == "cpu" and not state.scaler.is_enabled()
+            clip = clip_while_stepping if clips_in_step else clip_gradients
+            clip(state.optimizer, settings.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.step += 1
 
 
 @dataclass
-class Course:
-    """Epochs of steps over `rows`. `epoch` and `done`, its batches, say how far it came; `log` holds whole epochs.
+class TrainingLoop:
+    """Epochs of steps over the training rows `rows`, in batches that `generator` draws.
 
-    `pause` is asked after every step and batch of a prediction: whether to go on, to `save` a checkpoint, or to save
-    one and leave. `sources` are the generators that the network draws from, beside torch's.
+    `epoch` and `done`, the batches taken in it, say how far the training is; `log` holds the finished epochs.
     """
 
-    stepper: Stepper
+    take_step: OptimizerStep
     rows: np.ndarray
-    rng: np.random.Generator
-    sources: list[np.random.Generator]
-    pause: Pause
-    save: Callable[[Checkpoint], None]
+    generator: np.random.Generator
+    hooks: FitHooks
     started: float  # on the performance counter
     epoch: int = 0
     done: int = 0
-    log: list[dict[str, Any]] = field(default_factory=list)
+    log: list[EpochLog] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._total = torch.zeros((), device=self.stepper.device)  # of the losses of this epoch
-        self._before = plain_state(self.rng)  # as it was before it made this epoch's batches
+        self._device = self.take_step.device
+        self._total = torch.zeros((), device=self._device)  # of the losses of this epoch
+        self._generator_before = export_generator(self.generator)  # before it drew the batches of this epoch
         self._unread: list[Tensor] = []
-        self._last: float | None = None
+        self._last_loss: float | None = None
+
+    @property
+    def state(self) -> TrainingState:
+        """What the steps change."""
+        return self.take_step.state
 
     @property
     def seconds(self) -> float:
-        """What the training took, those parts before it was left too."""
+        """Seconds of training, with those before an interruption."""
         return time.perf_counter() - self.started
 
-    def run_epoch(self, epoch: int, on_step: Callable[[Step], None]) -> float:
-        """Take the steps of an epoch that are not taken yet; returns the mean loss of all.
+    def run_epoch(self, epoch: int) -> float:
+        """Take the steps of an epoch that are not taken yet; returns the mean loss of all its steps.
 
-        Raises ModelError if the loss diverges, LeftError if the training is left.
+        Raises ModelError if the loss diverges, TrainingInterruptedError if the training stops on request.
         """
-        stepper, training = self.stepper, self.stepper.training
         if epoch != self.epoch:
-            self.epoch, self.done, self._before = epoch, 0, plain_state(self.rng)
-            self._total = torch.zeros((), device=stepper.device)
-        stepper.network.train()
-        lengths = stepper.examples.tokens.lengths
-        batches = training_batches(lengths, self.rows, training["batch_size"], self.rng)
+            self.epoch, self.done = epoch, 0
+            self._generator_before = export_generator(self.generator)
+            self._total = torch.zeros((), device=self._device)
+        self.state.network.train()
+        settings = self.take_step.settings
+        lengths = self.take_step.examples.tokens.lengths
+        batches = make_training_batches(lengths, self.rows, settings.batch_size, self.generator)
         while self.done < len(batches):
-            step = batches[self.done : self.done + training["accumulation"]]
-            loss = stepper(step)
+            step = batches[self.done : self.done + settings.accumulation]
+            loss = self.take_step(step)
             self._total += loss
             self._unread.append(loss / sum(map(len, step)))
             self.done += len(step)
-            due = len(self._unread) >= UNREAD[stepper.device.type]
-            on_step(Step(sum(int(lengths[rows].sum()) for rows in step), self._read_losses() if due else []))
-            self.look()
+            is_due = len(self._unread) >= UNREAD_LOSSES[self._device.type]
+            tokens = sum(int(lengths[rows].sum()) for rows in step)
+            self.hooks.on_step(StepReport(tokens, self._read_losses() if is_due else []))
+            self.checkpoint_if_due()
         self._read_losses()
         return float(self._total) / len(self.rows)
 
-    def look(self) -> None:
-        """Save a checkpoint, or leave with one, if that is asked for. Raises LeftError."""
-        wish = self.pause()
-        if wish == "go on":
+    def end_epoch(self, log: EpochLog) -> None:
+        """Add a finished epoch to the log and report it."""
+        self.log.append(log)
+        self.hooks.on_epoch(log)
+
+    def checkpoint_if_due(self) -> None:
+        """Save a checkpoint where the hooks decide so. Raises TrainingInterruptedError if they stop the training."""
+        decision = self.hooks.decide()
+        if decision == "continue":
             return
         self._read_losses()
-        self.save(self.checkpoint())
-        if wish == "leave":
-            raise LeftError
+        self.hooks.save_checkpoint(self.make_checkpoint())
+        if decision == "stop":
+            raise TrainingInterruptedError
 
-    def checkpoint(self) -> Checkpoint:
-        """The training as it stands; its arrays are not copied."""
-        stepper = self.stepper
+    def make_checkpoint(self) -> Checkpoint:
+        """Return the training as it is now; its arrays are not copied."""
         place = {
+            **self.state.to_json(),
             "epoch": self.epoch,
             "done": self.done,
-            "step": stepper.step,
-            "steps": stepper.steps,
-            "at_once": stepper.at_once,
-            "scaler": stepper.scaler.state_dict(),
-            "log": self.log[: self.epoch],
-            "batches": self._before,
-            "sources": [plain_state(source) for source in self.sources],
-            "last_loss": self._last,
+            "log": [epoch.to_json() for epoch in self.log[: self.epoch]],
+            "batches": self._generator_before,
+            "last_loss": self._last_loss,
             "seconds": self.seconds,
         }
-        arrays = training_arrays(stepper.network, stepper.optimizer)
-        return Checkpoint({**arrays, "total": self._total.cpu().numpy()}, place)
+        return Checkpoint({**self.state.get_arrays(), "total": self._total.cpu().numpy()}, place)
 
-    def take_up(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint instead of the beginning. Raises ModelError if it is another training's."""
-        stepper, place = self.stepper, checkpoint.place
-        if len(place["sources"]) != len(self.sources) or place["steps"] != stepper.steps:
-            raise ModelError("it holds another training")
-        restore_training(stepper.network, stepper.optimizer, checkpoint.arrays)
-        self._total = torch.from_numpy(checkpoint.arrays["total"]).to(stepper.device)
-        self.epoch, self.done, self.log, self._before = place["epoch"], place["done"], place["log"], place["batches"]
-        self._last, self.started = place["last_loss"], self.started - place["seconds"]
-        stepper.step, stepper.at_once = place["step"], place["at_once"]
-        stepper.scaler.load_state_dict(place["scaler"])
-        set_state(self.rng, self._before)
-        for source, state in zip(self.sources, place["sources"], strict=True):
-            set_state(source, state)
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint instead of the beginning. Raises ModelError if it is another training's."""
+        place = checkpoint.place
+        self.state.restore(checkpoint.arrays, place)
+        self._total = torch.from_numpy(checkpoint.arrays["total"]).to(self._device)
+        self.epoch = place["epoch"]
+        self.done = place["done"]
+        self.log = [EpochLog.from_json(epoch) for epoch in place["log"]]
+        self._generator_before = place["batches"]
+        restore_generator(self.generator, self._generator_before)
+        self._last_loss = place["last_loss"]
+        self.started -= place["seconds"]
 
     def _read_losses(self) -> list[tuple[int, float]]:
-        """Losses that nobody has looked at yet, by the number of their steps. Raises ModelError for a diverging one."""
+        """Return the losses since the last reading, by number of their step. Raises ModelError for a diverging one."""
         values = torch.stack(self._unread).tolist() if self._unread else []
-        read = list(enumerate(values, self.stepper.step - len(values) + 1))
+        losses = list(enumerate(values, self.state.step - len(values) + 1))
         self._unread.clear()
-        for step, value in read:
+        for step, value in losses:
             if not (math.isfinite(value) and value < DIVERGED):
-                raise self._diverged(step, value)
-            self._last = value
-        return read
+                raise ModelError(self._describe_divergence(step, value))
+            self._last_loss = value
+        return losses
 
-    def _diverged(self, step: int, value: float) -> ModelError:
-        steps, training = self.stepper.steps, self.stepper.training
-        rate = training["learning_rate"] * rate_factor(step - 1, steps, training["warmup"], training["schedule"])
-        before = "" if self._last is None else f", after {self._last:.4g} the step before"
-        return ModelError(
+    def _describe_divergence(self, step: int, value: float) -> str:
+        steps = self.state.steps
+        settings = self.take_step.settings
+        rate = settings.learning_rate * compute_rate_factor(step - 1, steps, settings.warmup, settings.schedule)
+        before = "" if self._last_loss is None else f", after {self._last_loss:.4g} the step before"
+        return (
             f"the training loss became {value:.4g} at step {step} of {steps} (epoch {self.epoch + 1}), "
             f"at learning rate {rate:.2g}{before}: lower learning_rate or use precision fp32"
         )

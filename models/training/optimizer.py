@@ -19,7 +19,7 @@ def build_optimizer(
     layer_decay: float,
     weight_decay: float,
 ) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) without decay on biases, norms and single numbers.
+    """Return AdamW (Loshchilov and Hutter 2019) without decay on biases, norms and single numbers.
 
     Layer i of n learns at learning_rate * layer_decay ** (n - 1 - i), the embeddings one step below layer 0
     (Howard and Ruder 2018); poolings and heads at `head_learning_rate`, or `learning_rate` where it is None.
@@ -47,8 +47,8 @@ def build_optimizer(
     )
 
 
-def rate_factor(step: int, steps: int, warmup: float, schedule: str) -> float:
-    """Share of the peak learning rate at `step` (0-based) of `steps`: rises over the warm-up, then falls to zero."""
+def compute_rate_factor(step: int, steps: int, warmup: float, schedule: str) -> float:
+    """Return the share of the peak learning rate at `step` of `steps`, from 0: it rises in the warm-up, then falls."""
     rising = max(1, round(steps * warmup)) if warmup else 0
     if step < rising:
         return (step + 1) / (rising + 1)
@@ -68,8 +68,8 @@ def clip_gradients(optimizer: torch.optim.Optimizer, largest: float) -> None:
 
 
 def clip_while_stepping(optimizer: torch.optim.Optimizer, largest: float) -> None:
-    """`clip_gradients` for the CPU: the fused step divides by the factor as it reads, which saves a pass over all."""
+    """Do what `clip_gradients` does, on the CPU: the fused step divides as it reads, which saves a pass."""
     gradients = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = torch.stack([g.dot(g) for g in gradients]).sum().sqrt()  # here several times faster than torch's norms
+    norm = torch.stack([g.dot(g) for g in gradients]).sum().sqrt()  # on a CPU several times as fast as torch's norms
     optimizer.grad_scale = (norm / largest).clamp(min=1.0)  # type: ignore[attr-defined]  # as GradScaler sets it
     optimizer.found_inf = torch.zeros(())  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A live log for TensorBoard, an extra that is imported here alone."""
+"""A live log for TensorBoard, an optional package that only this module imports."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from models import ModelError
 
 
-def need_board() -> Any:
-    """TensorBoard's writer. Raises ModelError if it is not installed."""
+def require_tensorboard() -> Any:
+    """Return TensorBoard's writer class. Raises ModelError if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -15,6 +15,6 @@ def need_board() -> Any:
     return SummaryWriter
 
 
-def open_board(folder: Path) -> Any:
-    """A writer of scalars into `folder`. Raises ModelError if TensorBoard is not installed."""
-    return need_board()(str(folder))
+def open_writer(folder: Path) -> Any:
+    """Return a writer of scalars into `folder`. Raises ModelError if TensorBoard is not installed."""
+    return require_tensorboard()(str(folder))

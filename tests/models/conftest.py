@@ -1,6 +1,7 @@
 """A tiny random BERT on disk, opened like any backbone, and one fit on it with everything but the point set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from models.encoder.backbone import Backbone, open_backbone
-from models.spec import NeuralVariantSpec, plain_poolings
-from models.tokens import Tokens, encode
-from models.training.fit import Fit, fit
+from models.network import NetworkDesign
+from models.settings import TrainingSettings
+from models.spec import NeuralVariantSpec, TrainingSpec, build_variant
+from models.tokens import Tokens, encode_texts
+from models.training.fit import FitData, NetworkFit, fit
+from models.training.loop import FitHooks
 
 ENGLISH = "the a one cat dog bird tree river stone red blue green runs sleeps sings and of in"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -29,7 +33,8 @@ COLUMNS = {
 }
 ROWS = 24
 
-Run = Callable[..., Fit]
+Run = Callable[..., NetworkFit]
+MakeDesign = Callable[..., NetworkDesign]
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +80,7 @@ def tokens_of(tiny: Backbone) -> Callable[..., Tokens]:
     def drawn(rows: int, seed: int = 0) -> Tokens:
         rng = np.random.default_rng(seed)
         texts = [(" ".join(rng.choice(ENGLISH.split(), rng.integers(1, 13))),) for _ in range(rows)]
-        return encode(tiny.tokenizer, texts, max_length=40, keep="head", names=[str(row) for row in range(rows)])
+        return encode_texts(tiny.tokenizer, texts, max_length=40, keep="head", names=[str(row) for row in range(rows)])
 
     return drawn
 
@@ -91,33 +96,51 @@ def truth_of() -> Callable[[str], np.ndarray]:
     return lambda task: known[task].copy()
 
 
-@pytest.fixture
-def run(tiny: Backbone, tokens_of: Callable[..., Tokens], truth_of: Callable[[str], np.ndarray]) -> Run:
-    """run(task, training keys..., arguments of fit...) -> Fit: 16 training rows, 8 validation rows, 5 test rows."""
+@pytest.fixture(scope="session")
+def make_design() -> MakeDesign:
+    """make_design(backbone, task, columns, training keys) -> NetworkDesign. `unchecked` settings pass no spec."""
 
-    def done(task: str = "binary", **given: Any) -> Fit:
-        keys = set(NeuralVariantSpec.model_fields)
-        settings = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "dropout": 0.0}
-        settings |= {} if "poolings" in given else {"pooling": "mean"}
-        training = NeuralVariantSpec(**settings | {key: value for key, value in given.items() if key in keys})
-        arguments: dict[str, Any] = {
+    def build(
+        backbone: Any, task: str = "binary", columns: int = 1, unchecked: dict[str, Any] | None = None, **keys: Any
+    ) -> NetworkDesign:
+        if "poolings" not in keys:
+            keys = {"pooling": "mean"} | keys
+        variant = build_variant("v", NeuralVariantSpec(**keys), TrainingSpec())
+        assert isinstance(variant.settings, TrainingSettings)
+        return NetworkDesign(backbone, variant.poolings, replace(variant.settings, **unchecked or {}), task, columns)
+
+    return build
+
+
+@pytest.fixture
+def run(
+    tiny: Backbone, tokens_of: Callable[..., Tokens], truth_of: Callable[[str], np.ndarray], make_design: MakeDesign
+) -> Run:
+    """run(task, training keys, fields of FitData and FitHooks, arguments of fit) -> NetworkFit.
+
+    16 training rows, 8 validation rows, 5 test rows.
+    """
+
+    def run_fit(task: str = "binary", **given: Any) -> NetworkFit:
+        def pop(names: Iterable[str], defaults: dict[str, Any]) -> dict[str, Any]:
+            return defaults | {name: given.pop(name) for name in list(names) if name in given}
+
+        defaults: dict[str, Any] = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "dropout": 0.0}
+        keys = pop([*NeuralVariantSpec.model_fields, "unchecked"], defaults)
+        values = {
             "tokens": tokens_of(ROWS),
             "test": tokens_of(5, seed=9),
             "truth": truth_of(task),
             "row_weights": np.ones(ROWS),
             "train_rows": np.arange(16),
             "valid_rows": np.arange(16, ROWS),
-            "seed": 1,
             "score": lambda truth, predictions: None,
             "columns": COLUMNS[task],
             "classes": {"binary": ["no", "yes"], "multiclass": COLUMNS[task], "ordinal": COLUMNS[task]}.get(task, []),
-        } | {key: value for key, value in given.items() if key not in keys}
-        return fit(
-            backbone=arguments.pop("backbone", tiny),
-            poolings=plain_poolings(training),
-            training=training.model_dump() | arguments.pop("unchecked", {}),
-            task=task,
-            **arguments,
-        )
+        }
+        data = FitData(**pop([field.name for field in fields(FitData)], values))
+        hooks = FitHooks(**pop([field.name for field in fields(FitHooks)], {}))
+        design = make_design(tiny, task, len(data.columns), **keys)
+        return fit(design, data, **{"seed": 1, "hooks": hooks} | given)
 
-    return done
+    return run_fit

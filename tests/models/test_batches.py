@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batches import collate, padded_width, prediction_batches, split, training_batches
+from models.batches import choose_padded_width, collate, make_prediction_batches, make_training_batches, split_batch
 from models.tokens import Tokens
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def padding(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_every_row_comes_exactly_once_an_epoch(rows: int, batch_size: int, seed: int) -> None:
     chosen = np.random.default_rng(seed).permutation(2 * rows)[:rows]
-    batches = training_batches(lengths_of(2 * rows, seed), chosen, batch_size, np.random.default_rng(seed))
+    batches = make_training_batches(lengths_of(2 * rows, seed), chosen, batch_size, np.random.default_rng(seed))
     assert sorted(np.concatenate(batches)) == sorted(chosen)
     assert len(batches) == -(-rows // batch_size)
     assert max(map(len, batches)) <= batch_size
@@ -36,7 +36,7 @@ def test_the_order_follows_from_the_seed_and_changes_between_epochs() -> None:
 
     def epochs(seed: int) -> list[list[int]]:
         rng = np.random.default_rng(seed)
-        return [np.concatenate(training_batches(lengths, rows, 8, rng)).tolist() for _ in range(2)]
+        return [np.concatenate(make_training_batches(lengths, rows, 8, rng)).tolist() for _ in range(2)]
 
     assert epochs(1) == epochs(1)
     assert epochs(1) != epochs(2)
@@ -45,7 +45,7 @@ def test_the_order_follows_from_the_seed_and_changes_between_epochs() -> None:
 
 def test_rows_of_like_length_come_together_and_batches_in_random_order() -> None:
     lengths, rows = lengths_of(3000), np.arange(3000)
-    batches = training_batches(lengths, rows, 8, np.random.default_rng(0))
+    batches = make_training_batches(lengths, rows, 8, np.random.default_rng(0))
     shuffled = np.split(np.random.default_rng(0).permutation(rows), 375)
     assert padding(lengths, batches) < 0.15 < 0.5 < padding(lengths, shuffled)
     longest = [lengths[batch].max() for batch in batches]
@@ -55,20 +55,21 @@ def test_rows_of_like_length_come_together_and_batches_in_random_order() -> None
 def test_company_changes_between_epochs() -> None:
     lengths, rng = lengths_of(2000), np.random.default_rng(0)
     first, second = (
-        {frozenset(batch.tolist()) for batch in training_batches(lengths, np.arange(2000), 8, rng)} for _ in range(2)
+        {frozenset(batch.tolist()) for batch in make_training_batches(lengths, np.arange(2000), 8, rng)}
+        for _ in range(2)
     )
     assert len(first & second) < 5
 
 
 def test_the_rows_given_are_left_as_they_are() -> None:
     rows = np.arange(50)[::-1].copy()
-    training_batches(lengths_of(50), rows, 4, np.random.default_rng(0))
+    make_training_batches(lengths_of(50), rows, 4, np.random.default_rng(0))
     assert rows.tolist() == list(range(49, -1, -1))
 
 
 def test_the_batch_of_the_longest_text_comes_first() -> None:
     lengths = lengths_of(300)
-    batches = training_batches(lengths, np.arange(300), 8, np.random.default_rng(0))
+    batches = make_training_batches(lengths, np.arange(300), 8, np.random.default_rng(0))
     assert lengths[batches[0]].max() == lengths.max()
 
 
@@ -78,7 +79,7 @@ def test_predictions_go_from_long_to_short_within_the_budget_and_reach_every_pla
     rows: int, tokens: int, seed: int
 ) -> None:
     lengths = lengths_of(rows, seed)
-    batches = list(prediction_batches(lengths, tokens))
+    batches = list(make_prediction_batches(lengths, tokens))
     order = np.concatenate(batches) if batches else np.zeros(0, int)
     assert sorted(order) == list(range(rows))
     assert (np.diff(lengths[order]) <= 0).all()
@@ -87,14 +88,14 @@ def test_predictions_go_from_long_to_short_within_the_budget_and_reach_every_pla
 
 def test_a_batch_is_cut_only_where_it_must_be() -> None:
     lengths = np.array([6, 5, 4, 3, 1])
-    assert [part.tolist() for part in split(np.arange(5), lengths, None)] == [[0, 1, 2, 3, 4]]
-    assert [part.tolist() for part in split(np.arange(5), lengths, 12)] == [[0, 1], [2, 3, 4]]
-    assert [part.tolist() for part in split(np.arange(5), lengths, 2)] == [[0], [1], [2], [3], [4]]
+    assert [part.tolist() for part in split_batch(np.arange(5), lengths, None)] == [[0, 1, 2, 3, 4]]
+    assert [part.tolist() for part in split_batch(np.arange(5), lengths, 12)] == [[0, 1], [2, 3, 4]]
+    assert [part.tolist() for part in split_batch(np.arange(5), lengths, 2)] == [[0], [1], [2], [3], [4]]
 
 
 def test_a_gpu_gets_widths_of_eight_up_to_the_longest_text() -> None:
-    assert [padded_width(length, 30, "cuda") for length in (1, 8, 9, 25, 30)] == [8, 8, 16, 30, 30]
-    assert padded_width(9, 30, "cpu") == 9
+    assert [choose_padded_width(length, 30, "cuda") for length in (1, 8, 9, 25, 30)] == [8, 8, 16, 30, 30]
+    assert choose_padded_width(9, 30, "cpu") == 9
 
 
 def tokens_of(*texts: list[int], types: Any = None) -> Tokens:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from models.device import gives_back
+from models.device import release_memory
 from models.network import Network
-from models.training.fit import Fit
+from models.training.fit import NetworkFit
 
-Run = Callable[..., Fit]
+Run = Callable[..., NetworkFit]
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -53,7 +53,7 @@ def test_freed_memory_goes_back_when_the_work_is_done_and_its_variables_are_gone
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(seen[-1]() is not None))
 
-    @gives_back()
+    @release_memory()
     def work(fails: bool) -> int:
         tensor = torch.zeros(3)
         seen.append(weakref.ref(tensor))

@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch.nn import functional as F
 
 from models import ModelError
-from models.losses import LOSSES, class_weighting, grade_probabilities
+from models.losses import LOSSES, compute_class_weights, compute_grade_probabilities
 
 ROWS, TASKS = 40, ("binary", "multiclass", "multilabel", "regression", "ordinal")
 COLUMNS = {"binary": 1, "multiclass": 4, "multilabel": 3, "regression": 2, "ordinal": 5}
@@ -31,7 +31,7 @@ def drawn(task: str) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
 
 def losses(task: str, outputs: torch.Tensor, truth: np.ndarray, smoothing: float = 0.0, positive: Any = None) -> Any:
     ones = torch.ones(COLUMNS[task]) if positive is None else torch.tensor(positive)
-    return LOSSES[task].rows(outputs, torch.from_numpy(truth), smoothing, ones)
+    return LOSSES[task].compute(outputs, torch.from_numpy(truth), smoothing, ones)
 
 
 def test_there_is_a_loss_for_each_task() -> None:
@@ -76,7 +76,7 @@ def test_grades_have_probabilities_that_sum_to_one_and_a_loss_of_minus_their_log
 
 def test_grade_probabilities_by_hand() -> None:
     above = torch.tensor([[0.8, 0.5, 0.25]])
-    torch.testing.assert_close(grade_probabilities(above), torch.tensor([[0.2, 0.4, 0.3, 0.1]]))
+    torch.testing.assert_close(compute_grade_probabilities(above), torch.tensor([[0.2, 0.4, 0.3, 0.1]]))
 
 
 def test_a_grade_asks_nothing_of_the_cuts_it_did_not_reach() -> None:
@@ -114,7 +114,7 @@ def test_balanced_weights_are_scikit_learns() -> None:
     for task, classes in (("binary", ["no", "yes"]), ("multiclass", ["a", "b", "c"]), ("ordinal", ["1", "2", "3"])):
         truth = np.minimum(rng.geometric(0.6, 50) - 1, len(classes) - 1)
         columns = ["y"] if task == "binary" else classes
-        rows, positive = class_weighting("balanced", task, truth, columns, classes)
+        rows, positive = compute_class_weights("balanced", task, truth, columns, classes)
         np.testing.assert_allclose(rows, compute_sample_weight("balanced", truth))
         assert rows.mean() == pytest.approx(1)
         assert positive.tolist() == [1.0] * len(columns)
@@ -122,20 +122,20 @@ def test_balanced_weights_are_scikit_learns() -> None:
 
 def test_weights_by_class_are_ratios_and_a_class_without_one_weighs_one() -> None:
     truth = np.array([0, 0, 1, 2])
-    rows, _ = class_weighting({"b": 4.0}, "multiclass", truth, ["a", "b", "c"], ["a", "b", "c"])
+    rows, _ = compute_class_weights({"b": 4.0}, "multiclass", truth, ["a", "b", "c"], ["a", "b", "c"])
     np.testing.assert_allclose(rows / rows[0], [1, 1, 4, 1])
     assert rows.mean() == pytest.approx(1)
-    rows, _ = class_weighting({"yes": 3.0}, "binary", np.array([0, 1]), ["y"], ["no", "yes"])
+    rows, _ = compute_class_weights({"yes": 3.0}, "binary", np.array([0, 1]), ["y"], ["no", "yes"])
     np.testing.assert_allclose(rows, [0.5, 1.5])
 
 
 def test_labels_weigh_their_positive_answers() -> None:
     truth = np.array([[1, 1, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 1]])
     columns = ["p", "all", "none", "half"]
-    rows, positive = class_weighting("balanced", "multilabel", truth, columns, [])
+    rows, positive = compute_class_weights("balanced", "multilabel", truth, columns, [])
     assert rows.tolist() == [1.0] * 4
     assert positive.tolist() == [3.0, 1.0, 1.0, 1.0]  # a label that is always there still has to be learned
-    assert class_weighting({"half": 2.5}, "multilabel", truth, columns, [])[1].tolist() == [1.0, 1.0, 1.0, 2.5]
+    assert compute_class_weights({"half": 2.5}, "multilabel", truth, columns, [])[1].tolist() == [1.0, 1.0, 1.0, 2.5]
 
 
 def test_positive_weights_weigh_the_positive_answers_alone() -> None:
@@ -148,7 +148,7 @@ def test_positive_weights_weigh_the_positive_answers_alone() -> None:
 
 def test_no_weights_are_ones() -> None:
     for task in TASKS:
-        rows, positive = class_weighting(None, task, drawn(task)[1], ["c"] * COLUMNS[task], [])
+        rows, positive = compute_class_weights(None, task, drawn(task)[1], ["c"] * COLUMNS[task], [])
         assert (rows == 1).all()
         assert (positive == 1).all()
 
@@ -156,11 +156,11 @@ def test_no_weights_are_ones() -> None:
 @pytest.mark.parametrize("setting", ["balanced", {"a": 2.0}])
 def test_a_regression_has_no_classes_to_weigh(setting: Any) -> None:
     with pytest.raises(ModelError, match=r"no meaning for a regression; use competition\.weight"):
-        class_weighting(setting, "regression", np.zeros((3, 1)), ["y"], [])
+        compute_class_weights(setting, "regression", np.zeros((3, 1)), ["y"], [])
 
 
 def test_an_unknown_class_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match="class_weights names 'd'; the classes are a, b"):
-        class_weighting({"a": 1.0, "d": 2.0}, "multiclass", np.array([0, 1]), ["a", "b"], ["a", "b"])
+        compute_class_weights({"a": 1.0, "d": 2.0}, "multiclass", np.array([0, 1]), ["a", "b"], ["a", "b"])
     with pytest.raises(ModelError, match="class_weights names 'z'; the classes are p, q"):
-        class_weighting({"z": 1.0}, "multilabel", np.zeros((2, 2), int), ["p", "q"], [])
+        compute_class_weights({"z": 1.0}, "multilabel", np.zeros((2, 2), int), ["p", "q"], [])

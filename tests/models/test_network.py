@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models import ModelError
-from models.network import Head, Network, check_poolings
-from models.spec import NeuralVariantSpec, plain_poolings
+from models.network import Head, Network, NetworkDesign, check_poolings
+from models.spec import NeuralVariantSpec, build_poolings
 
 WIDTH, DEPTH = 8, 3
 
@@ -32,16 +32,10 @@ class Encoder(nn.Module):
 
 def build(poolings: Any, task: str = "multiclass", columns: int = 3, dropout: float = 0.0, samples: int = 1) -> Network:
     torch.manual_seed(0)
-    return Network(
-        Encoder(),
-        poolings=plain_poolings(NeuralVariantSpec(poolings=poolings)),
-        task=task,
-        columns=columns,
-        depth=DEPTH,
-        dropout=dropout,
-        dropout_samples=samples,
-        idf=torch.ones(20),
-    )
+    backbone: Any = SimpleNamespace(layers=DEPTH)
+    settings: Any = SimpleNamespace(dropout=dropout, dropout_samples=samples)
+    design = NetworkDesign(backbone, build_poolings(NeuralVariantSpec(poolings=poolings)), settings, task, columns)
+    return Network(Encoder(), design, torch.ones(20))
 
 
 INPUTS = {
@@ -145,8 +139,8 @@ def test_an_ordinal_head_has_a_cut_between_each_two_grades() -> None:
 
 
 def test_cls_on_a_causal_backbone_is_refused_and_everything_else_is_not() -> None:
-    fine = plain_poolings(NeuralVariantSpec(poolings={"a": "last", "b": ["mean", "attention"]}))
+    fine = build_poolings(NeuralVariantSpec(poolings={"a": "last", "b": ["mean", "attention"]}))
     check_poolings(fine, True, "qwen")
-    check_poolings(plain_poolings(NeuralVariantSpec(pooling="cls")), False, "bert")
+    check_poolings(build_poolings(NeuralVariantSpec(pooling="cls")), False, "bert")
     with pytest.raises(ModelError, match=r"pooling cls reads the first token.*'qwen'.*use last, mean or attention"):
-        check_poolings(plain_poolings(NeuralVariantSpec(poolings={"a": "mean", "b": ["max", "cls"]})), True, "qwen")
+        check_poolings(build_poolings(NeuralVariantSpec(poolings={"a": "mean", "b": ["max", "cls"]})), True, "qwen")

@@ -1,4 +1,4 @@
-"""What poolings look at: weights of whole rows, of sum one, that make the pooled vector."""
+"""Token weights of poolings: of whole rows, with a sum of one, and those that make the pooled vector."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from models.pooling.token_pools import inverse_document_frequency, token_pool
-from models.training.fit import Fit
+from models.pooling.token_pools import build_token_pool, compute_idf
+from models.settings import PoolingPart
+from models.training.fit import NetworkFit
 
-Run = Callable[..., Fit]
-LOOKING = ("attention", "multi_head_attention", "idf", "token_weight")
+Run = Callable[..., NetworkFit]
+WEIGHING = ("attention", "multi_head_attention", "idf", "token_weight")
 
 
 def pool_of(kind: str) -> Any:
     torch.manual_seed(0)
-    idf = inverse_document_frequency([np.array([1, 2]), np.array([1])], 9)
-    return token_pool(kind, width=8, idf=idf)
+    idf = compute_idf([np.array([1, 2]), np.array([1])], 9)
+    return build_token_pool(PoolingPart(kind), width=8, idf=idf)
 
 
 def masked_states() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -26,10 +27,10 @@ def masked_states() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.randn(2, 4, 8) * mask[..., None], mask, ids
 
 
-@pytest.mark.parametrize("kind", LOOKING)
+@pytest.mark.parametrize("kind", WEIGHING)
 def test_weights_are_of_real_tokens_and_sum_to_one(kind: str) -> None:
     states, mask, ids = masked_states()
-    weights = pool_of(kind).look(states, mask, ids)
+    weights = pool_of(kind).weigh_tokens(states, mask, ids)
     assert torch.allclose(weights.sum(1), torch.ones(2))
     assert weights[0, 3] == 0
     assert (weights >= 0).all()
@@ -39,28 +40,28 @@ def test_weights_are_of_real_tokens_and_sum_to_one(kind: str) -> None:
 def test_the_pooled_vector_is_the_mean_by_these_weights(kind: str) -> None:
     states, mask, ids = masked_states()
     pool = pool_of(kind)
-    by_hand = (pool.look(states, mask, ids)[..., None] * states).sum(1)
+    by_hand = (pool.weigh_tokens(states, mask, ids)[..., None] * states).sum(1)
     assert torch.allclose(pool(states, mask, ids), by_hand, atol=1e-6)
 
 
 def test_a_fit_says_what_its_poolings_look_at_in_some_validation_rows(run: Run) -> None:
     result = run(poolings={"plain": "mean", "look": "attention", "both": ["idf", "mean", "token_weight"]})
-    assert [look["row"] for look in result.looks] == list(range(16, 24))  # all of the few there are
-    for look in result.looks:
-        assert set(look["weights"]) == {"look", "both"}
-        assert set(look["weights"]["both"]) == {"idf", "token_weight"}
-        assert look["tokens"][0] == "[CLS]"
-        for kinds in look["weights"].values():
+    assert [row.row for row in result.token_weights] == list(range(16, 24))  # all of the few there are
+    for row in result.token_weights:
+        assert set(row.weights) == {"look", "both"}
+        assert set(row.weights["both"]) == {"idf", "token_weight"}
+        assert row.tokens[0] == "[CLS]"
+        for kinds in row.weights.values():
             for weights in kinds.values():
-                assert len(weights) == len(look["tokens"])
+                assert len(weights) == len(row.tokens)
                 assert sum(weights) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_fit_without_such_poolings_says_nothing(run: Run) -> None:
-    assert run(poolings={"plain": "mean", "top": "max"}).looks == []
-    assert run(pooling="attention", valid_rows=np.zeros(0, np.int64)).looks == []
+    assert run(poolings={"plain": "mean", "top": "max"}).token_weights == []
+    assert run(pooling="attention", valid_rows=np.zeros(0, np.int64)).token_weights == []
 
 
 def test_of_many_rows_a_few_are_looked_at_from_first_to_last(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.predict.ROWS", 3)
-    assert [look["row"] for look in run(pooling="attention").looks] == [16, 19, 23]
+    assert [row.row for row in run(pooling="attention").token_weights] == [16, 19, 23]

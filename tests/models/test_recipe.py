@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.spec import LinearVariantSpec, NeuralVariantSpec, TrainingSpec
-from models.store import NOT_HASHED, build_recipe, derive_seed, describe_differences, digest, compute_fingerprint
+from models.store import NOT_HASHED, Recipe, compute_fingerprint, derive_seed, describe_differences, digest
 
 
 def settings(**given: Any) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def settings(**given: Any) -> dict[str, Any]:
 
 
 def fit_of(**given: Any) -> str:
-    recipe = build_recipe(given.pop("settings", settings()), given.pop("backbone", "b" * 64))
+    recipe = Recipe.build(given.pop("settings", settings()), given.pop("backbone", "b" * 64))
     return compute_fingerprint(recipe, **({"variant": "mean", "seed": 1, "fold": 0, "rows": "r"} | given))
 
 
@@ -82,9 +82,10 @@ def test_a_raised_version_makes_other_fits(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_linear_recipe_has_no_backbone() -> None:
-    recipe = build_recipe(LinearVariantSpec(model="tfidf").model_dump(), None)
-    assert recipe["backbone_sha256"] is None
-    assert recipe["model"] == "tfidf"
+    recipe = Recipe.build(LinearVariantSpec(model="tfidf").model_dump(), None)
+    assert recipe.backbone_sha256 is None
+    assert recipe.values["backbone_sha256"] is None
+    assert recipe.values["model"] == "tfidf"
 
 
 def test_derived_seeds_differ_and_are_the_same_everywhere() -> None:
@@ -99,7 +100,8 @@ def test_derived_seeds_differ_and_are_the_same_everywhere() -> None:
 
 
 def test_differences_are_told_as_a_user_reads_them() -> None:
-    old, new = build_recipe(settings(), "b"), build_recipe(settings(learning_rate=3e-5, clip_norm=None), "b")
+    changed = settings(learning_rate=3e-5, clip_norm=None)
+    old, new = (Recipe.build(values, "b").values for values in (settings(), changed))
     assert describe_differences(old, new) == ["clip_norm 1.0 -> null", "learning_rate 5e-05 -> 3e-05"]
     assert describe_differences(old, old) == []
     assert describe_differences({"a": "x" * 100}, {}) == [f'a "{"x" * 36}... -> null']

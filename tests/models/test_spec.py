@@ -8,21 +8,26 @@ from models import spec
 from models.pooling.layer_mixes import LAYER_MIXES
 from models.pooling.token_pools import TOKEN_POOLS
 from models.spec import (
-    ConcatLayers,
-    GemPool,
-    HeadsPool,
-    LastLayer,
+    ConcatLayersSpec,
+    GemPoolSpec,
+    HeadsPoolSpec,
+    LastLayerSpec,
     LinearVariantSpec,
-    LstmLayers,
-    MaxLayers,
+    LstmLayersSpec,
+    MaxLayersSpec,
     NeuralVariantSpec,
     PlainTokens,
     TrainingSpec,
-    WeightedLayers,
-    plain_poolings,
+    WeightedLayersSpec,
+    build_poolings,
 )
 
-MIXES = (LastLayer, WeightedLayers, ConcatLayers, MaxLayers, LstmLayers)
+
+def list_poolings(spec: NeuralVariantSpec) -> dict[str, Any]:
+    return {name: pooling.to_json() for name, pooling in build_poolings(spec).items()}
+
+
+MIXES = (LastLayerSpec, WeightedLayersSpec, ConcatLayersSpec, MaxLayersSpec, LstmLayersSpec)
 
 
 def kinds(*models: type[BaseModel]) -> list[str]:
@@ -31,10 +36,12 @@ def kinds(*models: type[BaseModel]) -> list[str]:
 
 def test_the_kinds_of_the_spec_are_those_of_the_registries() -> None:
     assert sorted(kinds(*MIXES)) == sorted(LAYER_MIXES)
-    assert sorted([*get_args(PlainTokens), *kinds(HeadsPool, GemPool)]) == sorted(TOKEN_POOLS)
+    assert sorted([*get_args(PlainTokens), *kinds(HeadsPoolSpec, GemPoolSpec)]) == sorted(TOKEN_POOLS)
 
 
-@pytest.mark.parametrize("model", [TrainingSpec, NeuralVariantSpec, LinearVariantSpec, *MIXES, HeadsPool, GemPool])
+@pytest.mark.parametrize(
+    "model", [TrainingSpec, NeuralVariantSpec, LinearVariantSpec, *MIXES, HeadsPoolSpec, GemPoolSpec]
+)
 def test_every_key_is_described(model: type[BaseModel]) -> None:
     assert all(field.description for field in model.model_fields.values())
 
@@ -49,7 +56,7 @@ def test_every_kind_can_be_asked_for_by_its_name_and_by_its_long_form() -> None:
 
 
 def test_the_settings_of_a_kind_and_their_defaults_are_those_of_its_class() -> None:
-    for model in (*MIXES, HeadsPool, GemPool):
+    for model in (*MIXES, HeadsPoolSpec, GemPoolSpec):
         registry = LAYER_MIXES if model in MIXES else TOKEN_POOLS
         known = inspect.signature(registry[kinds(model)[0]]).parameters.values()
         expected = {setting.name: setting.default for setting in known if setting.default is not setting.empty}
@@ -72,13 +79,13 @@ SHORT = [
 
 @pytest.mark.parametrize(("short", "plain"), SHORT, ids=range(len(SHORT)))
 def test_a_short_form_stands_for_a_long_one(short: Any, plain: dict[str, Any]) -> None:
-    assert plain_poolings(NeuralVariantSpec(pooling=short)) == {"": plain}
-    assert plain_poolings(NeuralVariantSpec(poolings={"a": short, "b": "cls"}))["a"] == plain
-    assert plain_poolings(NeuralVariantSpec(pooling=plain)) == {"": plain}
+    assert list_poolings(NeuralVariantSpec(pooling=short)) == {"": plain}
+    assert list_poolings(NeuralVariantSpec(poolings={"a": short, "b": "cls"}))["a"] == plain
+    assert list_poolings(NeuralVariantSpec(pooling=plain)) == {"": plain}
 
 
 def test_several_poolings_keep_their_order_and_names() -> None:
-    assert list(plain_poolings(NeuralVariantSpec(poolings={"z": "cls", "a": "mean"}))) == ["z", "a"]
+    assert list(list_poolings(NeuralVariantSpec(poolings={"z": "cls", "a": "mean"}))) == ["z", "a"]
 
 
 def test_effective_settings_round_trip() -> None:

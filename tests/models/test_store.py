@@ -6,24 +6,25 @@ from models import ModelError
 from models.store import (
     MARKER,
     RECIPE,
+    Recipe,
     count_finished_fits,
     locate_fit,
-    read_json,
-    read_marker,
     locate_recipe,
     locate_test_part,
     locate_valid_part,
+    read_json,
+    read_marker,
     write_json,
 )
 
 locate_test_part.__test__ = False  # a path, for all its name
-OLD, NEW = {"epochs": 1}, {"epochs": 2}
+OLD, NEW = Recipe({"epochs": 1}), Recipe({"epochs": 2})
 
 
-def finish(root: Path, recipe: dict[str, int], fold: int, fingerprint: str = "f") -> Path:
+def finish(root: Path, recipe: Recipe, fold: int, fingerprint: str = "f") -> Path:
     folder = locate_fit(root, "mean", recipe, 1, fold)
     folder.mkdir(parents=True)
-    write_json(locate_recipe(root, "mean", recipe) / RECIPE, recipe)
+    write_json(locate_recipe(root, "mean", recipe) / RECIPE, recipe.values)
     write_json(folder / MARKER, {"fingerprint": fingerprint})
     return folder
 
@@ -31,7 +32,7 @@ def finish(root: Path, recipe: dict[str, int], fold: int, fingerprint: str = "f"
 def test_an_edited_recipe_finds_its_own_place_and_a_reverted_one_the_former(tmp_path: Path) -> None:
     old, new = (locate_fit(tmp_path, "mean", recipe, 7, 3) for recipe in (OLD, NEW))
     assert old != new
-    assert old == locate_fit(tmp_path, "mean", dict(OLD), 7, 3)
+    assert old == locate_fit(tmp_path, "mean", Recipe(dict(OLD.values)), 7, 3)
     assert old.relative_to(tmp_path).parts[0] == "mean"
     assert old.relative_to(locate_recipe(tmp_path, "mean", OLD)) == Path("seed-7/fold-3")
     assert len(locate_recipe(tmp_path, "mean", OLD).name) == 8

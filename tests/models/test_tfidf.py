@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from models import ModelError
-from models.spec import LinearVariantSpec
+from models.settings import TfidfSettings
+from models.spec import LinearVariantSpec, TrainingSpec, build_variant
 from models.tfidf import NUMBERS, TERMS, LinearModel, fit_linear, read_linear, write_linear
 
 TASKS = ("binary", "multiclass", "multilabel", "regression", "ordinal")
@@ -39,8 +40,10 @@ def truth_of(task: str, animal: np.ndarray) -> np.ndarray:
 def fitted(
     task: str, texts: Texts, truth: np.ndarray, columns: int = 0, weights: Any = None, **given: Any
 ) -> LinearModel:
+    settings = build_variant("v", LinearVariantSpec(model="tfidf", **given), TrainingSpec()).settings
+    assert isinstance(settings, TfidfSettings)
     return fit_linear(
-        settings=LinearVariantSpec(model="tfidf", **given).model_dump(),
+        settings=settings,
         task=task,
         columns=columns or COLUMNS[task],
         texts=texts,

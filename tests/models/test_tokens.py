@@ -6,7 +6,7 @@ from transformers import AutoTokenizer
 
 from models import ModelError
 from models.encoder.backbone import Backbone
-from models.tokens import Tokens, encode
+from models.tokens import Tokens, encode_texts
 
 LONG = "the cat runs and the dog sleeps in a red tree of stone"  # 13 words, a token each
 KEEPS = ("head", "tail", "both")
@@ -14,11 +14,11 @@ KEEPS = ("head", "tail", "both")
 
 def coded(backbone: Backbone, *texts: tuple[str, ...], max_length: int = 40, keep: str = "head") -> Tokens:
     names = [f"row-{place}" for place in range(len(texts))]
-    return encode(backbone.tokenizer, texts, max_length=max_length, keep=keep, names=names)
+    return encode_texts(backbone.tokenizer, texts, max_length=max_length, keep=keep, names=names)
 
 
 def words(backbone: Backbone, tokens: Tokens, row: int = 0) -> str:
-    return " ".join(backbone.tokenizer.convert_ids_to_tokens(tokens.row(row).tolist()))
+    return " ".join(backbone.tokenizer.convert_ids_to_tokens(tokens.get_row(row).tolist()))
 
 
 def test_short_texts_are_what_the_tokenizer_says(tiny: Backbone) -> None:
@@ -26,7 +26,7 @@ def test_short_texts_are_what_the_tokenizer_says(tiny: Backbone) -> None:
     tokens = coded(tiny, *((text,) for text in texts))
     assert len(tokens) == len(texts)
     for row, text in enumerate(texts):
-        np.testing.assert_array_equal(tokens.row(row), tiny.tokenizer(text)["input_ids"])
+        np.testing.assert_array_equal(tokens.get_row(row), tiny.tokenizer(text)["input_ids"])
     assert tokens.lengths.tolist() == [len(tiny.tokenizer(text)["input_ids"]) for text in texts]
     assert (tokens.ids.dtype, tokens.offsets.dtype) == (np.int32, np.int64)
 
@@ -34,7 +34,7 @@ def test_short_texts_are_what_the_tokenizer_says(tiny: Backbone) -> None:
 def test_a_pair_has_two_segments(tiny: Backbone) -> None:
     tokens = coded(tiny, ("the cat", "a dog runs"))
     reference = tiny.tokenizer("the cat", "a dog runs")
-    np.testing.assert_array_equal(tokens.row(0), reference["input_ids"])
+    np.testing.assert_array_equal(tokens.get_row(0), reference["input_ids"])
     assert tokens.types is not None
     np.testing.assert_array_equal(tokens.types, reference["token_type_ids"])
     assert set(tokens.types) == {0, 1}
@@ -43,7 +43,7 @@ def test_a_pair_has_two_segments(tiny: Backbone) -> None:
 def test_types_are_kept_only_where_the_backbone_reads_them(tiny: Backbone) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny.folder)
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    assert encode(tokenizer, [("the cat",)], max_length=9, keep="head", names=["a"]).types is None
+    assert encode_texts(tokenizer, [("the cat",)], max_length=9, keep="head", names=["a"]).types is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_text_is_never_longer_than_asked_and_never_cut_without_need(
 
 def test_head_is_what_the_tokenizer_itself_truncates_to(tiny: Backbone) -> None:
     reference = tiny.tokenizer(LONG, truncation=True, max_length=9)["input_ids"]
-    np.testing.assert_array_equal(coded(tiny, (LONG,), max_length=9).row(0), reference)
+    np.testing.assert_array_equal(coded(tiny, (LONG,), max_length=9).get_row(0), reference)
 
 
 PAIRS: list[tuple[tuple[str, str], int, str, str]] = [
@@ -114,8 +114,8 @@ def test_texts_short_and_long_are_cut_together_as_each_alone(
     assert together.types is not None
     for row, pair in enumerate(pairs):
         alone = coded(tiny, pair, max_length=12, keep=keep)
-        np.testing.assert_array_equal(together.row(row), alone.ids)
-        np.testing.assert_array_equal(together.types[together.places(np.array([row]))], alone.types)
+        np.testing.assert_array_equal(together.get_row(row), alone.ids)
+        np.testing.assert_array_equal(together.types[together.find_places(np.array([row]))], alone.types)
 
 
 def test_no_texts_are_no_tokens(tiny: Backbone) -> None:
@@ -140,7 +140,7 @@ def test_a_text_without_any_token_is_refused_by_its_name(tiny: Backbone, monkeyp
     monkeypatch.setattr("models.tokens.CHUNK", 3)
     texts = [("cat",), ("dog",), ("tree",), ("bird",), (" ",)]
     with pytest.raises(ModelError, match="row e has no token: its text is empty"):
-        encode(BareTokenizer(tiny.tokenizer), texts, max_length=9, keep="head", names="abcde")
+        encode_texts(BareTokenizer(tiny.tokenizer), texts, max_length=9, keep="head", names="abcde")
 
 
 def test_too_little_room_is_refused(tiny: Backbone) -> None:

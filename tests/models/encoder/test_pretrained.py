@@ -17,16 +17,17 @@ from safetensors.numpy import save_file
 from models import ModelError
 from models.batches import collate
 from models.encoder.backbone import Backbone, open_backbone
-from models.encoder.pretrained import empty_encoder, is_causal, load_encoder, longest_text
+from models.encoder.pretrained import create_empty_encoder, find_longest_text, is_causal, load_encoder
 from models.losses import LOSSES
-from models.network import Network, build_network, check_variant
+from models.network import Network, NetworkDesign, check_design
 from models.pooling.layer_mixes import LAYER_MIXES
 from models.pooling.token_pools import TOKEN_POOLS
-from models.predict import pad_id, predict
-from models.saved import load_network, plain_weights, read_backbone, write_backbone
-from models.spec import TrainingSpec
-from models.tokens import Tokens, encode
-from models.training.fit import Fit, fit
+from models.predict import predict
+from models.saved import convert_weights, load_network, read_backbone, write_backbone
+from models.settings import PoolingSettings, TrainingSettings
+from models.spec import NeuralVariantSpec, TrainingSpec, build_variant
+from models.tokens import Tokens, encode_texts
+from models.training.fit import FitData, NetworkFit, fit
 from models.training.optimizer import LAYER, build_optimizer
 
 TinyBackbone = Callable[[str], str]
@@ -48,15 +49,16 @@ TEXTS = [
     "a b c xyz",
     "no plot , no end",
 ]
-TRAINING = TrainingSpec(batch_size=3, epochs=1, learning_rate=1e-2, precision="fp32", warmup=0.0).model_dump()
+TRAINING = TrainingSpec(batch_size=3, epochs=1, learning_rate=1e-2, precision="fp32", warmup=0.0)
 LAST = {"kind": "last"}
+Poolings = dict[str, dict[str, Any]]
 
 
 def pooling(tokens: str, layers: dict[str, Any] = LAST) -> dict[str, Any]:
     return {"layers": layers, "tokens": [{"kind": tokens}]}
 
 
-def every_pool(family: str) -> dict[str, dict[str, Any]]:
+def every_pool(family: str) -> Poolings:
     return {kind: pooling(kind) for kind in TOKEN_POOLS if not (kind == "cls" and family in CAUSAL)}
 
 
@@ -68,45 +70,47 @@ EVERY_MIX = {
 
 def encoded(backbone: Backbone, texts: list[str], **settings: Any) -> Tokens:
     settings = {"max_length": 64, "keep": "head", **settings}
-    return encode(
+    return encode_texts(
         backbone.tokenizer, [(text,) for text in texts], names=[str(i) for i in range(len(texts))], **settings
     )
 
 
-def network_of(backbone: Backbone, poolings: dict[str, dict[str, Any]]) -> Network:
+def design_of(backbone: Backbone, poolings: Poolings, **changes: Any) -> NetworkDesign:
+    settings = build_variant("v", NeuralVariantSpec(pooling="mean", **changes), TRAINING).settings
+    assert isinstance(settings, TrainingSettings)
+    parts = {name: PoolingSettings.from_json(pooling) for name, pooling in poolings.items()}
+    return NetworkDesign(backbone, parts, settings, "multiclass", 3)
+
+
+def network_of(backbone: Backbone, poolings: Poolings) -> Network:
     torch.manual_seed(1)
     encoder = load_encoder(backbone)
-    idf = torch.linspace(1, 2, len(backbone.tokenizer))
-    return build_network(encoder, backbone, poolings, TRAINING, "multiclass", 3, idf)
+    return Network(encoder, design_of(backbone, poolings), torch.linspace(1, 2, len(backbone.tokenizer)))
 
 
-def fitted(backbone: Backbone, poolings: dict[str, dict[str, Any]], texts: list[str] = TEXTS) -> Fit:
+def fitted(backbone: Backbone, poolings: Poolings, texts: list[str] = TEXTS) -> NetworkFit:
     tokens = encoded(backbone, texts)
-    return fit(
-        backbone=backbone,
-        poolings=poolings,
-        training=TRAINING,
-        task="multiclass",
-        columns=["a", "b", "c"],
-        classes=["a", "b", "c"],
+    data = FitData(
         tokens=tokens,
         truth=np.arange(len(texts)) % 3,
         row_weights=np.ones(len(texts)),
         train_rows=np.arange(len(texts) - 1),
         valid_rows=np.array([len(texts) - 1]),
         test=tokens,
-        seed=7,
+        columns=["a", "b", "c"],
+        classes=["a", "b", "c"],
         score=lambda truth, predictions: None,
     )
+    return fit(design_of(backbone, poolings), data, seed=7)
 
 
 def batch(backbone: Backbone, texts: list[str]) -> dict[str, torch.Tensor]:
-    return collate(encoded(backbone, texts), np.arange(len(texts)), torch.device("cpu"), pad_id(backbone))
+    return collate(encoded(backbone, texts), np.arange(len(texts)), torch.device("cpu"), backbone.pad_id)
 
 
 def backward(network: Network, backbone: Backbone, texts: list[str]) -> None:
     inputs, targets = batch(backbone, texts), torch.arange(len(texts)) % 3
-    losses = [LOSSES["multiclass"].rows(o[0], targets, 0.0, torch.ones(3)).mean() for o in network(inputs).values()]
+    losses = [LOSSES["multiclass"].compute(o[0], targets, 0.0, torch.ones(3)).mean() for o in network(inputs).values()]
     torch.stack(losses).sum().backward()
 
 
@@ -128,10 +132,10 @@ def test_every_pool_and_every_mix_is_covered() -> None:
 @each_family
 def test_every_pool_and_mix_trains_and_moves_the_encoder(family: str, backbone: Backbone) -> None:
     poolings = every_pool(family) | {f"mix_{kind}": mix for kind, mix in EVERY_MIX.items()}
-    check_variant(backbone, poolings, {**TRAINING, "max_length": 64})
+    check_design(design_of(backbone, poolings, max_length=64))
     before = load_encoder(backbone).state_dict()
     result = fitted(backbone, poolings)
-    assert np.isfinite(result.epochs[0]["loss"])
+    assert np.isfinite(result.epochs[0].loss)
     for name in poolings:
         assert result.test[name].shape == (len(TEXTS), 3)
         np.testing.assert_allclose(result.test[name].sum(1), 1)
@@ -143,8 +147,8 @@ def test_every_pool_and_mix_trains_and_moves_the_encoder(family: str, backbone: 
 def test_cls_is_refused_on_a_causal_decoder(tiny_backbone: TinyBackbone, family: str) -> None:
     backbone = open_backbone(tiny_backbone(family))
     with pytest.raises(ModelError, match=r"pooling cls .* causal decoder .*: use last, mean or attention$"):
-        check_variant(backbone, {"": pooling("cls")}, TRAINING)
-    check_variant(backbone, {"": pooling("last")}, TRAINING)
+        check_design(design_of(backbone, {"": pooling("cls")}))
+    check_design(design_of(backbone, {"": pooling("last")}))
 
 
 @each_family
@@ -160,9 +164,9 @@ def test_every_parameter_of_the_encoder_is_used(family: str, backbone: Backbone)
 def test_company_in_a_batch_does_not_change_a_prediction(family: str, backbone: Backbone) -> None:
     network = network_of(backbone, every_pool(family) | {f"mix_{kind}": mix for kind, mix in EVERY_MIX.items()})
     tokens = encoded(backbone, TEXTS)
-    together = predict(network, tokens, np.arange(len(TEXTS)), TRAINING, backbone)
+    together = predict(network, tokens, np.arange(len(TEXTS)))
     for row in range(len(TEXTS)):
-        alone = predict(network, tokens, np.array([row]), TRAINING, backbone)
+        alone = predict(network, tokens, np.array([row]))
         for name in network.names:
             np.testing.assert_allclose(alone[name][0], together[name][row], atol=1e-5, err_msg=name)
     assert all(np.ptp(values, axis=0).min() > 1e-4 for values in together.values()), "the rows should differ"
@@ -192,9 +196,9 @@ def test_is_causal_tells_whether_the_first_token_sees_the_last(family: str, back
 
 @each_family
 def test_segments_reach_only_a_backbone_that_has_them(family: str, backbone: Backbone) -> None:
-    tokens = encode(backbone.tokenizer, [("a cat", "a dog")], max_length=64, keep="head", names=["1"])
+    tokens = encode_texts(backbone.tokenizer, [("a cat", "a dog")], max_length=64, keep="head", names=["1"])
     assert (tokens.types is not None) is (family in SEGMENTED)
-    inputs = collate(tokens, np.array([0]), torch.device("cpu"), pad_id(backbone))
+    inputs = collate(tokens, np.array([0]), torch.device("cpu"), backbone.pad_id)
     assert load_encoder(backbone)(**inputs).last_hidden_state.isfinite().all()
     if tokens.types is not None:
         assert set(tokens.types) == {0, 1}
@@ -218,12 +222,12 @@ def test_layer_decay_finds_every_layer(family: str, backbone: Backbone) -> None:
 @each_family
 def test_extra_tokens_get_an_id_and_an_embedding_each(family: str, backbone: Backbone) -> None:
     extended = open_backbone(str(backbone.folder), ("[TITLE]", "[BODY]"))
-    ids = [encoded(extended, [text]).row(0).tolist() for text in ("[TITLE] dog [BODY] cat", "dog cat")]
+    ids = [encoded(extended, [text]).get_row(0).tolist() for text in ("[TITLE] dog [BODY] cat", "dog cat")]
     added = [extended.tokenizer.convert_tokens_to_ids(token) for token in ("[TITLE]", "[BODY]")]
     assert added == [len(backbone.tokenizer), len(backbone.tokenizer) + 1]
     assert [ids[0].count(token) for token in added] == [1, 1]
     assert not set(ids[1]) & set(added)
-    for encoder in (load_encoder(extended), empty_encoder(extended)):
+    for encoder in (load_encoder(extended), create_empty_encoder(extended)):
         assert encoder.get_input_embeddings().num_embeddings == len(extended.tokenizer)
     assert extended.config.vocab_size == backbone.config.vocab_size == len(backbone.tokenizer)
     network = network_of(extended, {"": pooling("mean")})
@@ -242,15 +246,15 @@ def test_a_saved_fit_predicts_the_same_without_the_original(
     opened = open_backbone(str(original), extra)
     poolings = every_pool(family)
     result = fitted(opened, poolings, [*TEXTS, "[TITLE] the movie"])
-    save_file(plain_weights(result.weights, "fp32"), tmp_path / "weights.safetensors")
+    save_file(convert_weights(result.weights, "fp32"), tmp_path / "weights.safetensors")
     write_backbone(tmp_path / "backbone", opened)
     shutil.rmtree(original)
 
     saved = read_backbone(tmp_path / "backbone", "renamed")
     assert not list((tmp_path / "backbone").glob("*.safetensors"))
-    network = load_network(tmp_path / "weights.safetensors", saved, poolings, TRAINING, "multiclass", 3)
+    network = load_network(tmp_path / "weights.safetensors", design_of(saved, poolings))
     tokens = encoded(saved, [*TEXTS, "[TITLE] the movie"])
-    again = predict(network, tokens, np.arange(len(tokens)), TRAINING, saved)
+    again = predict(network, tokens, np.arange(len(tokens)))
     for name in poolings:
         np.testing.assert_array_equal(again[name], result.test[name], err_msg=name)
 
@@ -269,19 +273,19 @@ def test_a_cut_text_keeps_its_ends_and_its_special_tokens(family: str, backbone:
     first, last = [tokenizer.cls_token_id] * (family not in CAUSAL), [tokenizer.sep_token_id] * (family not in CAUSAL)
     middle = last * (2 if tokenizer.cls_token == "<s>" else 1)
     room = 12 - len(first + last)
-    single = encode(tokenizer, [(long,)], max_length=12, keep=keep, names=["1"])
-    assert single.row(0).tolist() == first + cut(body, room) + last
+    single = encode_texts(tokenizer, [(long,)], max_length=12, keep=keep, names=["1"])
+    assert single.get_row(0).tolist() == first + cut(body, room) + last
     room = 16 - len(first + middle + last)
     pairs = [(long, short), (short, long), (long, long)]
-    both = encode(tokenizer, pairs, max_length=16, keep=keep, names=["1", "2", "3"])
+    both = encode_texts(tokenizer, pairs, max_length=16, keep=keep, names=["1", "2", "3"])
     rest = cut(body, room - len(pair))
-    assert both.row(0).tolist() == first + rest + middle + pair + last
-    assert both.row(1).tolist() == first + pair + middle + rest + last
+    assert both.get_row(0).tolist() == first + rest + middle + pair + last
+    assert both.get_row(1).tolist() == first + pair + middle + rest + last
     halves = {len(cut(body, room // 2)), len(cut(body, room - room // 2))}
-    assert {both.row(2).tolist().index(i) for i in last} <= {len(first) + half for half in halves}
-    assert len(both.row(2)) == 16
+    assert {both.get_row(2).tolist().index(i) for i in last} <= {len(first) + half for half in halves}
+    assert len(both.get_row(2)) == 16
     if both.types is not None:
-        assert both.types[both.offsets[1] :][: len(both.row(1))].sum() == len(rest + last)
+        assert both.types[both.offsets[1] :][: len(both.get_row(1))].sum() == len(rest + last)
 
 
 def test_a_tokenizer_that_cuts_or_pads_of_itself_is_not_let(tmp_path: Path) -> None:
@@ -303,17 +307,17 @@ def test_a_text_longer_than_the_table_of_positions_is_refused(
     tiny_backbone: TinyBackbone, family: str, longest: int | None
 ) -> None:
     backbone = open_backbone(tiny_backbone(family))
-    assert longest_text(backbone) == longest
+    assert find_longest_text(backbone) == longest
     ids = torch.full((1, longest or 200), 9)
     encoder = load_encoder(backbone)
     assert encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.isfinite().all()
-    check_variant(backbone, {"": pooling("mean")}, {**TRAINING, "max_length": longest or 200})
+    check_design(design_of(backbone, {"": pooling("mean")}, max_length=longest or 200))
     if longest is not None:
         more = torch.full((1, longest + 1), 9)
         with pytest.raises((IndexError, RuntimeError)):
             encoder(input_ids=more, attention_mask=torch.ones_like(more))
         with pytest.raises(ModelError, match=f"max_length is {longest + 1}, but .* reads {longest} tokens at most"):
-            check_variant(backbone, {"": pooling("mean")}, {**TRAINING, "max_length": longest + 1})
+            check_design(design_of(backbone, {"": pooling("mean")}, max_length=longest + 1))
 
 
 def test_sizes_under_other_names_are_found(tiny_backbone: TinyBackbone) -> None:
@@ -339,11 +343,11 @@ def test_loading_is_quiet(tiny_backbone: TinyBackbone) -> None:
     code = (
         "import sys\n"
         "from models.encoder.backbone import open_backbone\n"
-        "from models.encoder.pretrained import empty_encoder, is_causal, load_encoder\n"
+        "from models.encoder.pretrained import create_empty_encoder, is_causal, load_encoder\n"
         "for name in sys.argv[1:]:\n"
         "    for extra in ((), ('[NEW]',)):\n"
         "        backbone = open_backbone(name, extra)\n"
-        "        load_encoder(backbone), empty_encoder(backbone), is_causal(backbone)\n"
+        "        load_encoder(backbone), create_empty_encoder(backbone), is_causal(backbone)\n"
     )
     names = ["minilm", *(tiny_backbone(family) for family in FAMILIES)]
     done = subprocess.run(

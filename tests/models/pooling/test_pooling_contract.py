@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from models import ModelError
 from models.pooling import masked_pooling as door
-from models.pooling.layer_mixes import LAYER_MIXES, layer_mix
+from models.pooling.layer_mixes import LAYER_MIXES, build_layer_mix
 from models.pooling.masked_pooling import Pooling
-from models.pooling.token_pools import TOKEN_POOLS, inverse_document_frequency, token_pool
+from models.pooling.token_pools import TOKEN_POOLS, build_token_pool, compute_idf
+from models.settings import PoolingPart, PoolingSettings
 
 DEPTH, WIDTH, VOCABULARY = 4, 8, 30
 SETTINGS: dict[str, dict[str, Any]] = {"concat": {"count": 3}, "lstm": {"state": 12}}  # other than the defaults
@@ -36,13 +37,16 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def part_of(kind: str) -> PoolingPart:
+    return PoolingPart(kind, SETTINGS.get(kind, {}))
+
+
 def build(mix: str, pool: str, seed: int = 0) -> Pooling:
     """A pooling in float64 whose parameters have moved from where they start, so that none is hidden by a zero."""
     torch.manual_seed(seed)
     kinds = LISTS.get(pool, [pool])
     pooling = Pooling(
-        layers={"kind": mix, **SETTINGS.get(mix, {})},
-        tokens=[{"kind": kind, **SETTINGS.get(kind, {})} for kind in kinds],
+        PoolingSettings(part_of(mix), tuple(part_of(kind) for kind in kinds)),
         depth=DEPTH,
         width=WIDTH,
         idf=torch.rand(VOCABULARY) + 0.5,
@@ -393,7 +397,8 @@ def test_every_kind_has_a_reference_and_no_reference_is_idle() -> None:
 
 def pooled(mix: dict[str, Any], pool: dict[str, Any], batch: Batch) -> Tensor:
     torch.manual_seed(0)
-    pooling = Pooling(layers=mix, tokens=[pool], depth=DEPTH, width=WIDTH, idf=torch.ones(VOCABULARY)).double()
+    settings = PoolingSettings.from_json({"layers": mix, "tokens": [pool]})
+    pooling = Pooling(settings, depth=DEPTH, width=WIDTH, idf=torch.ones(VOCABULARY)).double()
     out: Tensor = pooling(*batch)
     return out.detach()
 
@@ -456,14 +461,32 @@ def test_a_mix_of_the_last_layer_needs_no_other_one() -> None:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: layer_mix("first", layers=4, width=8), "unknown layer mix 'first'; known ones: last, weighted"),
-        (lambda: token_pool("median", width=8, idf=torch.ones(3)), "unknown token pool 'median'; known ones: cls, "),
-        (lambda: layer_mix("weighted", layers=4, width=8, start=3), "start is 3 .* and weighted needs 2 or more"),
-        (lambda: layer_mix("lstm", layers=4, width=8, start=3), "start is 3 .* 0 to 3, and lstm needs 2 or more"),
-        (lambda: layer_mix("max", layers=4, width=8, start=4), "start is 4 .* 0 to 3, and max needs 1 or more"),
-        (lambda: layer_mix("concat", layers=4, width=8, count=5), "layers.count is 5 but the backbone has only 4"),
         (
-            lambda: token_pool("multi_head_attention", width=8, idf=torch.ones(3), heads=3),
+            lambda: build_layer_mix(PoolingPart("first"), layers=4, width=8),
+            "unknown layer mix 'first'; known ones: last, weighted",
+        ),
+        (
+            lambda: build_token_pool(PoolingPart("median"), width=8, idf=torch.ones(3)),
+            "unknown token pool 'median'; known ones: cls, ",
+        ),
+        (
+            lambda: build_layer_mix(PoolingPart("weighted", {"start": 3}), layers=4, width=8),
+            "start is 3 .* and weighted needs 2 or more",
+        ),
+        (
+            lambda: build_layer_mix(PoolingPart("lstm", {"start": 3}), layers=4, width=8),
+            "start is 3 .* 0 to 3, and lstm needs 2 or more",
+        ),
+        (
+            lambda: build_layer_mix(PoolingPart("max", {"start": 4}), layers=4, width=8),
+            "start is 4 .* 0 to 3, and max needs 1 or more",
+        ),
+        (
+            lambda: build_layer_mix(PoolingPart("concat", {"count": 5}), layers=4, width=8),
+            "layers.count is 5 but the backbone has only 4",
+        ),
+        (
+            lambda: build_token_pool(PoolingPart("multi_head_attention", {"heads": 3}), width=8, idf=torch.ones(3)),
             "heads is 3 but must divide the width of the states, 8",
         ),
     ],
@@ -476,7 +499,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(act: Callable[[], object],
 
 def test_inverse_document_frequency_counts_texts_and_leaves_no_token_without_weight() -> None:
     texts = [np.array([1, 2, 2, 2]), np.array([1, 3]), np.array([1])]
-    weights = inverse_document_frequency(iter(texts), 5).double().numpy()
+    weights = compute_idf(iter(texts), 5).double().numpy()
     expected = [math.log((1 + 3) / (1 + seen)) + 1 for seen in (0, 3, 1, 1, 0)]
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
     assert weights[1] == weights.min() == 1
@@ -607,7 +630,7 @@ def test_every_check_is_seen_to_fail() -> None:
 
 @pytest.mark.parametrize("pool", ["mean", "attention", "gem", "idf"])
 def test_without_its_door_a_pooling_is_poisoned(pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "_zero_masked", lambda states, real: states)
+    monkeypatch.setattr(door, "_set_masked_to_zero", lambda states, real: states)
     with pytest.raises(AssertionError):
         check_masked_places(build("last", pool), "last", pool)
 

@@ -14,21 +14,23 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from models import ModelError
-from models.device import pick_precision
+from models.device import choose_precision
 from models.encoder.backbone import Backbone
-from models.network import Network, check_variant
+from models.network import Network, NetworkDesign, check_design
 from models.predict import predict
-from models.saved import load_network, plain_weights
-from models.spec import NeuralVariantSpec, TrainingSpec, plain_poolings
-from models.tokens import Tokens, encode
+from models.saved import convert_weights, load_network
+from models.spec import TrainingSpec
+from models.store import EpochLog
+from models.tokens import Tokens, encode_texts
 from models.training import fit as fit_module
-from models.training.fit import Fit, updates_per_epoch
+from models.training.fit import NetworkFit, count_steps_per_epoch
 
-Run = Callable[..., Fit]
+Run = Callable[..., NetworkFit]
+MakeDesign = Callable[..., NetworkDesign]
 TASKS = ("binary", "multiclass", "multilabel", "regression", "ordinal")
 
 
-def same(left: Fit, right: Fit) -> bool:
+def same(left: NetworkFit, right: NetworkFit) -> bool:
     """Whether two fits are the same to the last bit, weights and predictions."""
     weights = left.weights.keys() == right.weights.keys() and all(
         torch.equal(tensor, right.weights[name]) for name, tensor in left.weights.items()
@@ -37,7 +39,14 @@ def same(left: Fit, right: Fit) -> bool:
     return weights and all(np.array_equal(a[name], b[name]) for a, b in parts for name in a)
 
 
-def moved(left: Fit, right: Fit, part: str) -> float:
+def get_loss(result: NetworkFit, epoch: int) -> float:
+    """The mean training loss of an epoch."""
+    loss = result.epochs[epoch].loss
+    assert loss is not None
+    return loss
+
+
+def moved(left: NetworkFit, right: NetworkFit, part: str) -> float:
     """The largest difference between two fits' weights whose names hold `part`."""
     found = [n for n in left.weights if part in n]
     assert found
@@ -127,14 +136,14 @@ def test_frozen_layers_stay_and_the_rest_learns(pooling: Any, run: Run, tiny: Ba
 def test_a_frozen_trunk_trains_as_the_whole_encoder_would(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"freeze_layers": 1, "epochs": 2, "pooling": {"layers": {"kind": "concat", "count": 3}, "tokens": "max"}}
     states = run(**options)
-    made = fit_module.fresh_network
+    create_network = fit_module.create_network
 
     def whole(*given: Any) -> Network:
-        network = made(*given)
-        network.trunk = None
+        network = create_network(*given)
+        network.frozen_layers = None
         return network
 
-    monkeypatch.setattr(fit_module, "fresh_network", whole)
+    monkeypatch.setattr(fit_module, "create_network", whole)
     np.testing.assert_allclose(run(**options).valid[""], states.valid[""], rtol=1e-5)
 
 
@@ -157,7 +166,7 @@ def test_two_half_batches_accumulated_are_one_batch(run: Run) -> None:
     halves = run(batch_size=4, accumulation=2, **rows)
     assert moved(whole, halves, "heads.") < 1e-5  # elsewhere Adam blows up the rounding noise of biases that cancel
     np.testing.assert_allclose(whole.valid[""], halves.valid[""], atol=1e-5)
-    assert whole.epochs[0]["loss"] == pytest.approx(halves.epochs[0]["loss"], rel=1e-5)
+    assert whole.epochs[0].loss == pytest.approx(halves.epochs[0].loss, rel=1e-5)
     assert moved(whole, run(batch_size=4, **rows), "heads.") > 1e-4
 
 
@@ -200,27 +209,27 @@ def test_gradient_checkpointing_of_an_encoder_without_it_is_refused(run: Run, mo
 
 def test_bf16_stays_near_fp32(run: Run) -> None:
     exact, rough = run(), run(precision="bf16")
-    assert (exact.provenance["precision"], rough.provenance["precision"]) == ("float32", "bfloat16")
+    assert (exact.provenance.precision, rough.provenance.precision) == ("float32", "bfloat16")
     assert 0 < np.abs(exact.valid[""] - rough.valid[""]).max() < 0.1
 
 
 def test_fp16_trains_with_a_loss_scale(run: Run) -> None:
     rough = run(precision="fp16", epochs=2)
-    assert rough.provenance["precision"] == "float16"
+    assert rough.provenance.precision == "float16"
     assert np.isfinite(rough.valid[""]).all()
 
 
 def test_precision_is_fp32_on_a_cpu_unless_asked() -> None:
     cpu = torch.device("cpu")
     expected = {"auto": None, "fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    assert {name: pick_precision(name, cpu) for name in expected} == expected
+    assert {name: choose_precision(name, cpu) for name in expected} == expected
 
 
-def test_one_step_counter_tick_per_optimizer_step(run: Run) -> None:
+def test_one_step_counter_tick_per_optimizer_step(run: Run, make_design: MakeDesign) -> None:
     ticks: list[int] = []
-    settings = {"batch_size": 3, "accumulation": 2, "epochs": 2}
+    settings: dict[str, Any] = {"batch_size": 3, "accumulation": 2, "epochs": 2}
     run(**settings, on_step=lambda step: ticks.append(1))
-    assert len(ticks) == 2 * updates_per_epoch(16, settings) == 2 * 3
+    assert len(ticks) == 2 * count_steps_per_epoch(16, make_design(None, **settings).settings) == 2 * 3
 
 
 def test_weights_of_rows_weigh(run: Run) -> None:
@@ -241,7 +250,7 @@ def poisoned(tokens: Tokens, rows: np.ndarray) -> Tokens:
     """The same tokens, but for these rows' ids, reversed and shifted."""
     ids = tokens.ids.copy()
     for row in rows:
-        ids[tokens.offsets[row] : tokens.offsets[row + 1]] = (tokens.row(row)[::-1] + 3) % 20 + 5
+        ids[tokens.offsets[row] : tokens.offsets[row + 1]] = (tokens.get_row(row)[::-1] + 3) % 20 + 5
     return replace(tokens, ids=ids)
 
 
@@ -269,7 +278,7 @@ def test_regression_targets_are_standardised_on_the_training_rows(run: Run) -> N
     result = run("regression", truth=truth, learning_rate=1e-5)
     np.testing.assert_allclose(result.weights["location"], truth[:16].mean(0), rtol=1e-5)
     np.testing.assert_allclose(result.weights["scale"], truth[:16].std(0), rtol=1e-4)
-    assert result.epochs[0]["loss"] == pytest.approx(1, abs=0.7)
+    assert result.epochs[0].loss == pytest.approx(1, abs=0.7)
     assert (np.abs(result.valid[""] - truth[:16].mean(0)) < 2 * truth[:16].std(0)).all()
 
 
@@ -304,7 +313,7 @@ def test_every_task_gives_valid_predictions(task: str, run: Run) -> None:
 def test_every_task_learns_what_a_word_says(task: str, run: Run, tiny: Backbone) -> None:
     word = np.arange(24) % 4
     texts = [("the " * (row % 3) + ["cat", "dog", "tree", "river"][w],) for row, w in enumerate(word)]
-    tokens = encode(tiny.tokenizer, texts, max_length=40, keep="head", names=list(map(str, range(24))))
+    tokens = encode_texts(tiny.tokenizer, texts, max_length=40, keep="head", names=list(map(str, range(24))))
     truth = {
         "binary": word % 2,
         "multiclass": np.minimum(word, 2),
@@ -313,7 +322,7 @@ def test_every_task_learns_what_a_word_says(task: str, run: Run, tiny: Backbone)
         "ordinal": word,
     }[task]
     result = run(task, tokens=tokens, truth=truth, epochs=15, learning_rate=3e-3, schedule="constant")
-    assert result.epochs[-1]["loss"] < 0.3 * result.epochs[0]["loss"]
+    assert get_loss(result, -1) < 0.3 * get_loss(result, 0)
     told = result.valid[""]
     if task in ("multiclass", "ordinal"):
         assert (told.argmax(1) == truth[16:]).all()
@@ -340,7 +349,7 @@ def test_a_test_row_is_predicted_as_if_it_were_a_validation_row(run: Run, tokens
 def test_no_validation_rows_give_no_rows_and_no_scores(run: Run) -> None:
     result = run("multiclass", valid_rows=np.arange(0), score=lambda truth, predictions: 1 / 0)
     assert result.valid[""].shape == (0, 3)
-    assert result.epochs[0]["scores"] == {}
+    assert result.epochs[0].scores == {}
 
 
 def test_one_training_row_is_enough(run: Run) -> None:
@@ -348,19 +357,19 @@ def test_one_training_row_is_enough(run: Run) -> None:
 
 
 def test_scores_are_told_for_each_epoch_and_pooling_and_choose_nothing(run: Run) -> None:
-    heard: list[dict[str, Any]] = []
+    reported: list[EpochLog] = []
     poolings = {"cls": "cls", "mean": "mean"}
     result = run(
         epochs=3,
         poolings=poolings,
         score=lambda truth, predictions: float(np.abs(truth - predictions[:, 0]).mean()),
-        on_epoch=heard.append,
+        on_epoch=reported.append,
     )
-    assert heard == result.epochs
-    assert [entry["epoch"] for entry in heard] == [1, 2, 3]
-    assert all(set(entry["scores"]) == {"cls", "mean"} for entry in heard)
+    assert reported == result.epochs
+    assert [log.epoch for log in reported] == [1, 2, 3]
+    assert all(set(log.scores) == {"cls", "mean"} for log in reported)
     last = float(np.abs(np.arange(16, 24) % 2 - result.valid["cls"][:, 0]).mean())
-    assert heard[-1]["scores"]["cls"] == pytest.approx(last)
+    assert reported[-1].scores["cls"] == pytest.approx(last)
     assert same(result, run(epochs=3, poolings=poolings))
 
 
@@ -377,16 +386,15 @@ def test_several_poolings_train_at_once_and_differ(run: Run) -> None:
 
 
 def test_each_head_weighs_the_same_in_the_loss_of_several(run: Run) -> None:
-    alone = run(poolings={"mean": "mean"}).epochs[0]["loss"]
-    assert run(poolings={"mean": "mean", "max": "max"}).epochs[0]["loss"] == pytest.approx(alone, rel=0.5)
+    alone = run(poolings={"mean": "mean"}).epochs[0].loss
+    assert run(poolings={"mean": "mean", "max": "max"}).epochs[0].loss == pytest.approx(alone, rel=0.5)
 
 
-def test_poolings_that_do_not_fit_are_refused_before_training(tiny: Backbone) -> None:
-    settings = TrainingSpec(max_length=16).model_dump()
-    variant = NeuralVariantSpec(pooling={"layers": {"kind": "concat", "count": 4}, "tokens": "mean"})
+def test_poolings_that_do_not_fit_are_refused_before_training(tiny: Backbone, make_design: MakeDesign) -> None:
+    pooling = {"layers": {"kind": "concat", "count": 4}, "tokens": "mean"}
     with pytest.raises(ModelError, match=r"layers\.count is 4 but the backbone has only 3 hidden states"):
-        check_variant(tiny, plain_poolings(variant), settings)
-    check_variant(tiny, plain_poolings(NeuralVariantSpec(pooling=["idf", "cls"])), settings)
+        check_design(make_design(tiny, max_length=16, pooling=pooling))
+    check_design(make_design(tiny, max_length=16, pooling=["idf", "cls"]))
 
 
 # What goes wrong.
@@ -413,34 +421,35 @@ def test_a_fit_leaves_the_settings_of_torch_alone(run: Run) -> None:
 
 def test_a_fit_tells_where_and_how_it_ran(run: Run) -> None:
     provenance = run().provenance
-    assert provenance["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert provenance["threads"] == 1
-    assert provenance["seconds"] > 0
-    assert provenance["train_tokens_per_second"] > 0
-    assert provenance["torch"] == torch.__version__
+    assert provenance.device == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert provenance.threads == 1
+    assert provenance.seconds > 0
+    assert (provenance.train_tokens_per_second or 0) > 0
+    assert provenance.torch == torch.__version__
 
 
 # Weights on disk and back.
 
 
-def loaded(path: Path, backbone: Backbone, task: str, columns: int, **pooling: Any) -> tuple[Network, dict[str, Any]]:
-    variant = NeuralVariantSpec(**pooling)
-    settings = variant.model_dump() | {"precision": "fp32"}
-    return load_network(path, backbone, plain_poolings(variant), settings, task, columns), settings
-
-
 @pytest.mark.parametrize("frozen", [None, 1])
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
 def test_saved_weights_predict_the_same(
-    task: str, frozen: int | None, run: Run, tiny: Backbone, tokens_of: Callable[..., Tokens], tmp_path: Path
+    task: str,
+    frozen: int | None,
+    run: Run,
+    tiny: Backbone,
+    make_design: MakeDesign,
+    tokens_of: Callable[..., Tokens],
+    tmp_path: Path,
 ) -> None:
     poolings = {"idf": "idf", "deep": {"layers": "lstm", "tokens": ["attention", "multi_head_attention"]}}
     result = run(task, poolings=poolings, freeze_layers=frozen)
     for precision in ("fp32", "fp16"):
         path = tmp_path / f"{precision}.safetensors"
-        save_file(plain_weights(result.weights, precision), path)
-        network, settings = loaded(path, tiny, task, result.test["idf"].shape[1], poolings=poolings)
-        told = predict(network, tokens_of(5, seed=9), np.arange(5), settings, tiny)
+        save_file(convert_weights(result.weights, precision), path)
+        columns = result.test["idf"].shape[1]
+        network = load_network(path, make_design(tiny, task, columns, poolings=poolings, precision="fp32"))
+        told = predict(network, tokens_of(5, seed=9), np.arange(5))
         for name, expected in result.test.items():
             if precision == "fp32":
                 np.testing.assert_allclose(told[name], expected, rtol=1e-6 if frozen else 0)
@@ -450,41 +459,48 @@ def test_saved_weights_predict_the_same(
 
 
 def test_half_precision_keeps_the_scale_of_a_regression(
-    run: Run, tiny: Backbone, tokens_of: Callable[..., Tokens], tmp_path: Path
+    run: Run, tiny: Backbone, make_design: MakeDesign, tokens_of: Callable[..., Tokens], tmp_path: Path
 ) -> None:
     truth = np.random.default_rng(0).normal(size=(24, 2)) * [1e-6, 1e3] + [0, 1e6]  # beyond float16 on both ends
     result = run("regression", truth=truth)
-    save_file(plain_weights(result.weights, "fp16"), tmp_path / "w.safetensors")
-    network, settings = loaded(tmp_path / "w.safetensors", tiny, "regression", 2, pooling="mean")
-    told = predict(network, tokens_of(5, seed=9), np.arange(5), settings, tiny)[""]
+    save_file(convert_weights(result.weights, "fp16"), tmp_path / "w.safetensors")
+    design = make_design(tiny, "regression", 2, precision="fp32")
+    network = load_network(tmp_path / "w.safetensors", design)
+    told = predict(network, tokens_of(5, seed=9), np.arange(5))[""]
     assert (np.abs(told - result.test[""]) < 0.05 * truth.std(0)).all()
 
 
-def test_weights_that_are_missing_damaged_or_foreign_are_refused(run: Run, tiny: Backbone, tmp_path: Path) -> None:
+def test_weights_that_are_missing_damaged_or_foreign_are_refused(
+    run: Run, tiny: Backbone, make_design: MakeDesign, tmp_path: Path
+) -> None:
     path = tmp_path / "w.safetensors"
+    design = make_design(tiny)
     with pytest.raises(ModelError, match="does not exist: this fit was trained with save_weights none"):
-        loaded(path, tiny, "binary", 1, pooling="mean")
-    save_file(plain_weights(run().weights, "fp32"), path)
+        load_network(path, design)
+    save_file(convert_weights(run().weights, "fp32"), path)
     with pytest.raises(ModelError, match="holds the weights of another network") as caught:
-        loaded(path, tiny, "binary", 1, pooling="attention")
+        load_network(path, make_design(tiny, pooling="attention"))
     assert "\n" not in str(caught.value)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match="is damaged"):
-        loaded(path, tiny, "binary", 1, pooling="mean")
+        load_network(path, design)
 
 
-def test_updates_per_epoch_counts_the_last_partial_step() -> None:
+def test_steps_per_epoch_count_the_last_partial_step(make_design: MakeDesign) -> None:
     for rows, batch_size, accumulation in ((1, 8, 1), (16, 8, 1), (17, 8, 1), (17, 8, 2), (1000, 3, 4)):
         batches = math.ceil(rows / batch_size)
         expected = len(range(0, batches, accumulation))
-        assert updates_per_epoch(rows, {"batch_size": batch_size, "accumulation": accumulation}) == expected
+        settings = make_design(None, batch_size=batch_size, accumulation=accumulation).settings
+        assert count_steps_per_epoch(rows, settings) == expected
 
 
 @pytest.mark.parametrize("setting", ["hidden_dropout", "attention_dropout"])
-def test_a_dropout_that_the_backbone_does_not_have_is_refused(setting: str, tiny: Backbone) -> None:
+def test_a_dropout_that_the_backbone_does_not_have_is_refused(
+    setting: str, tiny: Backbone, make_design: MakeDesign
+) -> None:
     class Bare(transformers.PreTrainedConfig):
         hidden_size = num_hidden_layers = 2
 
     bare = replace(tiny, config=Bare())
     with pytest.raises(ModelError, match=f"training.{setting} has no effect on backbone"):
-        check_variant(bare, {}, TrainingSpec(max_length=16).model_dump() | {setting: 0.2})
+        check_design(make_design(bare, max_length=16, **{setting: 0.2}))

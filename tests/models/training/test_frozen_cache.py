@@ -1,4 +1,4 @@
-"""The states of a frozen trunk are those of each text alone, are made once, and leave no file behind."""
+"""The states of a frozen frozen are those of each text alone, are made once, and leave no file behind."""
 
 import os
 import shutil
@@ -13,11 +13,11 @@ import torch
 
 from models import ModelError
 from models.encoder.backbone import Backbone, open_backbone
-from models.encoder.frozen_layers import Trunk, cut
+from models.encoder.frozen_layers import FrozenLayers, freeze_lower_layers
 from models.encoder.pretrained import load_encoder
-from models.tokens import States, Tokens, encode
+from models.tokens import StoredStates, Tokens, encode_texts
 from models.training import frozen_cache
-from models.training.frozen_cache import TrunkCache
+from models.training.frozen_cache import FrozenStateCache
 
 TinyBackbone = Callable[[str], str]
 CPU = torch.device("cpu")
@@ -30,24 +30,26 @@ def backbone(tiny_backbone: TinyBackbone) -> Backbone:
 
 
 @pytest.fixture
-def trunk(backbone: Backbone) -> Trunk:
-    return cut(load_encoder(backbone), 1, backbone)
+def frozen(backbone: Backbone) -> FrozenLayers:
+    return freeze_lower_layers(load_encoder(backbone), 1, backbone)
 
 
 def tokens_of(backbone: Backbone, texts: list[str] = TEXTS, max_length: int = 16) -> Tokens:
     names = [str(i) for i in range(len(texts))]
     pairs = [(text, "a very good movie") for text in texts]
-    return encode(backbone.tokenizer, pairs, max_length=max_length, keep="head", names=names)
+    return encode_texts(backbone.tokenizer, pairs, max_length=max_length, keep="head", names=names)
 
 
-def asked(cache: TrunkCache, trunk: Trunk, backbone: Backbone, tokens: Tokens, **changes: Any) -> States:
-    return cache.states(trunk, backbone, tokens, **{"all_layers": False, "precision": None, **changes})
+def asked(
+    cache: FrozenStateCache, frozen: FrozenLayers, backbone: Backbone, tokens: Tokens, **changes: Any
+) -> StoredStates:
+    return cache.get(frozen, backbone, tokens, **{"all_layers": False, "precision": None, **changes})
 
 
 @pytest.mark.parametrize("at_once", [1, 20, 8192])
 @pytest.mark.parametrize("all_layers", [False, True])
 def test_rows_are_what_the_trunk_gives_for_each_text_alone(
-    trunk: Trunk,
+    frozen: FrozenLayers,
     backbone: Backbone,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -56,24 +58,24 @@ def test_rows_are_what_the_trunk_gives_for_each_text_alone(
 ) -> None:
     monkeypatch.setattr(frozen_cache, "AT_ONCE", {"cpu": at_once})
     tokens = tokens_of(backbone)
-    kept = asked(TrunkCache(tmp_path), trunk, backbone, tokens, all_layers=all_layers)
+    kept = asked(FrozenStateCache(tmp_path), frozen, backbone, tokens, all_layers=all_layers)
     rows = np.array([2, 0, 3])
-    batch = kept.rows(rows, 18, CPU)
+    batch = kept.take(rows, 18, CPU)
     assert batch.shape == (2 if all_layers else 1, 3, 18, 32)
     assert batch.dtype == torch.float32
     for place, row in enumerate(rows):
         length, inputs = int(tokens.lengths[row]), frozen_cache.collate(tokens, np.array([row]), CPU, 0)
-        alone = trunk.lower(inputs, all_layers)[:, 0]
+        alone = frozen.run_lower(inputs, all_layers)[:, 0]
         torch.testing.assert_close(batch[:, place, :length], alone, rtol=1e-5, atol=1e-6)
         assert not batch[:, place, length:].any()
 
 
 def test_states_are_made_once_for_equal_texts_and_anew_for_whatever_changes_them(
-    trunk: Trunk, backbone: Backbone, tiny_backbone: TinyBackbone, tmp_path: Path
+    frozen: FrozenLayers, backbone: Backbone, tiny_backbone: TinyBackbone, tmp_path: Path
 ) -> None:
-    cache, first = TrunkCache(tmp_path), asked(TrunkCache(tmp_path), trunk, backbone, tokens_of(backbone))
-    kept = asked(cache, trunk, backbone, tokens_of(backbone))
-    again = cut(load_encoder(backbone), 1, backbone)  # the next fit's
+    cache, first = FrozenStateCache(tmp_path), asked(FrozenStateCache(tmp_path), frozen, backbone, tokens_of(backbone))
+    kept = asked(cache, frozen, backbone, tokens_of(backbone))
+    again = freeze_lower_layers(load_encoder(backbone), 1, backbone)  # the next fit's
     assert asked(cache, again, backbone, tokens_of(backbone)) is kept
     assert kept is not first
     swapped = tokens_of(backbone)
@@ -83,60 +85,60 @@ def test_states_are_made_once_for_equal_texts_and_anew_for_whatever_changes_them
     moved.offsets[1] += 1
     electra = open_backbone(tiny_backbone("electra"))
     others = [
-        asked(cache, trunk, backbone, tokens_of(backbone, max_length=12)),
-        asked(cache, trunk, backbone, swapped),
-        asked(cache, trunk, backbone, moved),
-        asked(cache, trunk, backbone, tokens_of(backbone), all_layers=True),
-        asked(cache, trunk, backbone, tokens_of(backbone), precision=torch.bfloat16),
-        asked(cache, cut(load_encoder(backbone), 0, backbone), backbone, tokens_of(backbone)),
-        asked(cache, cut(load_encoder(electra), 1, electra), electra, tokens_of(backbone)),
+        asked(cache, frozen, backbone, tokens_of(backbone, max_length=12)),
+        asked(cache, frozen, backbone, swapped),
+        asked(cache, frozen, backbone, moved),
+        asked(cache, frozen, backbone, tokens_of(backbone), all_layers=True),
+        asked(cache, frozen, backbone, tokens_of(backbone), precision=torch.bfloat16),
+        asked(cache, freeze_lower_layers(load_encoder(backbone), 0, backbone), backbone, tokens_of(backbone)),
+        asked(cache, freeze_lower_layers(load_encoder(electra), 1, electra), electra, tokens_of(backbone)),
     ]
     assert len({id(other) for other in [kept, *others]}) == 8
     assert not any(np.array_equal(kept.values, other.values) for other in others)
-    assert asked(cache, trunk, backbone, tokens_of(backbone)) is kept
+    assert asked(cache, frozen, backbone, tokens_of(backbone)) is kept
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows shows the file's name until the last handle is closed")
-def test_the_file_has_no_name_even_while_it_is_used(trunk: Trunk, backbone: Backbone, tmp_path: Path) -> None:
-    kept = asked(TrunkCache(tmp_path), trunk, backbone, tokens_of(backbone))
+def test_the_file_has_no_name_even_while_it_is_used(frozen: FrozenLayers, backbone: Backbone, tmp_path: Path) -> None:
+    kept = asked(FrozenStateCache(tmp_path), frozen, backbone, tokens_of(backbone))
     assert isinstance(kept.values.base, np.memmap)
     assert list(tmp_path.iterdir()) == []
     assert kept.values.any()
 
 
-def test_a_table_without_rows_has_states_too(trunk: Trunk, backbone: Backbone, tmp_path: Path) -> None:
-    kept = asked(TrunkCache(tmp_path), trunk, backbone, tokens_of(backbone, []))
+def test_a_table_without_rows_has_states_too(frozen: FrozenLayers, backbone: Backbone, tmp_path: Path) -> None:
+    kept = asked(FrozenStateCache(tmp_path), frozen, backbone, tokens_of(backbone, []))
     assert kept.values.shape == (1, 0, 32)
 
 
 def test_a_disk_without_room_is_told_before_anything_runs(
-    trunk: Trunk, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frozen: FrozenLayers, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = tokens_of(backbone)
     size = int(tokens.offsets[-1]) * 32 * 4
     monkeypatch.setattr(frozen_cache, "GIB", 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=size))
-    asked(TrunkCache(tmp_path), trunk, backbone, tokens)
+    asked(FrozenStateCache(tmp_path), frozen, backbone, tokens)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=size - 1))
-    monkeypatch.setattr(Trunk, "lower", None)
+    monkeypatch.setattr(FrozenLayers, "run_lower", None)
     message = (
         rf"^training.freeze_layers needs {size / 1000:.1f} GiB in .*, which has {(size - 1) / 1000:.1f} GiB free: "
         "make room, lower max_length or leave freeze_layers out$"
     )
     with pytest.raises(ModelError, match=message):
-        asked(TrunkCache(tmp_path), trunk, backbone, tokens)
+        asked(FrozenStateCache(tmp_path), frozen, backbone, tokens)
     with pytest.raises(ModelError, match=r"lower max_length, pool the last layer alone or leave freeze_layers out$"):
-        asked(TrunkCache(tmp_path), trunk, backbone, tokens, all_layers=True)
+        asked(FrozenStateCache(tmp_path), frozen, backbone, tokens, all_layers=True)
 
 
 def test_states_not_asked_for_lately_make_room_for_others(
-    trunk: Trunk, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frozen: FrozenLayers, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, tables = TrunkCache(tmp_path), [tokens_of(backbone, [text, *TEXTS]) for text in ("dog", "cat", "film")]
-    kept = [asked(cache, trunk, backbone, tokens) for tokens in tables[:2]]
-    assert asked(cache, trunk, backbone, tables[0]) is kept[0]
+    cache, tables = FrozenStateCache(tmp_path), [tokens_of(backbone, [text, *TEXTS]) for text in ("dog", "cat", "film")]
+    kept = [asked(cache, frozen, backbone, tokens) for tokens in tables[:2]]
+    assert asked(cache, frozen, backbone, tables[0]) is kept[0]
     answers = iter([0])  # full until one is let go
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=next(answers, 2**40)))
-    asked(cache, trunk, backbone, tables[2])
-    assert asked(cache, trunk, backbone, tables[0]) is kept[0]
-    assert asked(cache, trunk, backbone, tables[1]) is not kept[1]
+    asked(cache, frozen, backbone, tables[2])
+    assert asked(cache, frozen, backbone, tables[0]) is kept[0]
+    assert asked(cache, frozen, backbone, tables[1]) is not kept[1]

@@ -1,4 +1,4 @@
-"""A training that is left anywhere and taken up again ends byte for byte as one that was never left."""
+"""A training that is interrupted anywhere and resumed ends byte for byte as one that never was."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from models import ModelError
-from models.checkpoint import Checkpoint, read_checkpoint, share_done, write_checkpoint
-from models.training.fit import Fit
-from models.training.loop import LeftError
+from models.checkpoint import Checkpoint, read_checkpoint, read_share_done, write_checkpoint
+from models.training.fit import NetworkFit
+from models.training.loop import TrainingInterruptedError
 
-Run = Callable[..., Fit]
+Run = Callable[..., NetworkFit]
 STEPS = 3 * 2  # epochs, and steps of two batches of five rows in each
-LOOKS = STEPS + 3 + 1  # each step, each epoch's validation rows, the test rows: a batch each
+DECISIONS = STEPS + 3 + 1  # each step, each epoch's validation rows, the test rows: a batch each
 SETTINGS: dict[str, Any] = {
     "epochs": 3,
     "batch_size": 5,
@@ -27,32 +27,32 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Leaving:
-    """Asks to leave at the look of that number, and keeps the checkpoint in a file, as a run does."""
+class Interruption:
+    """Stops at the decision of that number, and keeps the checkpoint in a file, as a run does."""
 
     def __init__(self, path: Path, at: int) -> None:
-        self.path, self.at, self.looks = path, at, 0
+        self.path, self.at, self.decisions = path, at, 0
 
-    def pause(self) -> str:
-        self.looks += 1
-        return "leave" if self.looks == self.at else "go on"
+    def decide(self) -> str:
+        self.decisions += 1
+        return "stop" if self.decisions == self.at else "continue"
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         write_checkpoint(self.path, checkpoint, "f")
 
 
-def left_and_taken_up(run: Run, task: str, path: Path, *places: int, **given: Any) -> Fit:
-    """A fit that is left at each of these looks in turn, each time in another call."""
+def interrupt_and_resume(run: Run, task: str, path: Path, *places: int, **given: Any) -> NetworkFit:
+    """A fit that is interrupted at each of these decisions in turn, each time in another call."""
     start = None
     for at in places:
-        leaving = Leaving(path, at)
-        with pytest.raises(LeftError):
-            run(task, pause=leaving.pause, save=leaving.save, start=start, **given)
+        interruption = Interruption(path, at)
+        with pytest.raises(TrainingInterruptedError):
+            run(task, decide=interruption.decide, save_checkpoint=interruption.save_checkpoint, start=start, **given)
         start = read_checkpoint(path, "f")
     return run(task, start=start, **given)
 
 
-def assert_same(found: Fit, wanted: Fit) -> None:
+def assert_same(found: NetworkFit, wanted: NetworkFit) -> None:
     assert found.epochs == wanted.epochs
     for one, other in ((found.valid, wanted.valid), (found.test, wanted.test)):
         assert {name: values.tobytes() for name, values in one.items()} == {
@@ -63,9 +63,9 @@ def assert_same(found: Fit, wanted: Fit) -> None:
     }
 
 
-@pytest.mark.parametrize("at", range(1, LOOKS + 1))
+@pytest.mark.parametrize("at", range(1, DECISIONS + 1))
 def test_wherever_it_is_left_it_ends_the_same(run: Run, tmp_path: Path, at: int) -> None:
-    assert_same(left_and_taken_up(run, "binary", tmp_path / "c", at, **SETTINGS), run("binary", **SETTINGS))
+    assert_same(interrupt_and_resume(run, "binary", tmp_path / "c", at, **SETTINGS), run("binary", **SETTINGS))
 
 
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
@@ -81,28 +81,28 @@ def test_wherever_it_is_left_it_ends_the_same(run: Run, tmp_path: Path, at: int)
 )
 def test_every_kind_of_training_can_be_left(run: Run, tmp_path: Path, task: str, given: dict[str, Any]) -> None:
     given = {**SETTINGS, **given}
-    assert_same(left_and_taken_up(run, task, tmp_path / "c", 2, 4, **given), run(task, **given))
+    assert_same(interrupt_and_resume(run, task, tmp_path / "c", 2, 4, **given), run(task, **given))
 
 
 def test_saving_on_the_way_changes_nothing(run: Run, tmp_path: Path) -> None:
     saved: list[Checkpoint] = []
-    found = run("binary", pause=lambda: "save", save=saved.append, **SETTINGS)
-    assert len(saved) == LOOKS
+    found = run("binary", decide=lambda: "save", save_checkpoint=saved.append, **SETTINGS)
+    assert len(saved) == DECISIONS
     assert_same(found, run("binary", **SETTINGS))
 
 
 def kept(run: Run, path: Path, at: int = 3, **given: Any) -> Path:
-    leaving = Leaving(path, at)
-    with pytest.raises(LeftError):
-        run("binary", pause=leaving.pause, save=leaving.save, **{**SETTINGS, **given})
+    interruption = Interruption(path, at)
+    with pytest.raises(TrainingInterruptedError):
+        run("binary", decide=interruption.decide, save_checkpoint=interruption.save_checkpoint, **{**SETTINGS, **given})
     return path
 
 
 def test_a_checkpoint_says_how_far_it_came(run: Run, tmp_path: Path) -> None:
-    path = kept(run, tmp_path / "c", at=4)  # the third look is at the validation rows
-    assert share_done(path, "f") == pytest.approx(3 / STEPS)
-    assert share_done(path, "g") == 0.0
-    assert share_done(tmp_path / "none", "f") == 0.0
+    path = kept(run, tmp_path / "c", at=4)  # the third decision is in the validation rows
+    assert read_share_done(path, "f") == pytest.approx(3 / STEPS)
+    assert read_share_done(path, "g") == 0.0
+    assert read_share_done(tmp_path / "none", "f") == 0.0
     assert read_checkpoint(path, "g") is None
     assert read_checkpoint(tmp_path / "none", "f") is None
 
@@ -115,7 +115,7 @@ def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed(run: Run, tmp_path: P
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(ModelError, match="c is damaged"):
             read_checkpoint(path, "f")
-        share_done(path, "f")
+        read_share_done(path, "f")
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match="c is damaged"):
         read_checkpoint(path, "f")
@@ -134,8 +134,8 @@ def test_a_diverging_loss_is_never_saved_and_says_where(run: Run) -> None:
     with pytest.raises(ModelError, match=r"became \S+ at step (\d) of 6 \(epoch \d\), at learning rate \S+, after"):
         run(
             "regression",
-            pause=lambda: "save",
-            save=saved.append,
+            decide=lambda: "save",
+            save_checkpoint=saved.append,
             **{**SETTINGS, "clip_norm": None},
             unchecked={"learning_rate": 1e30},
         )

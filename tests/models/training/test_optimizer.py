@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -8,24 +9,14 @@ from torch import nn
 
 from models.encoder.backbone import Backbone
 from models.encoder.pretrained import load_encoder
-from models.network import Network
-from models.spec import NeuralVariantSpec, plain_poolings
-from models.training.optimizer import build_optimizer, rate_factor, set_rates
+from models.network import Network, NetworkDesign
+from models.training.optimizer import build_optimizer, compute_rate_factor, set_rates
 
 
 @pytest.fixture
-def network(tiny: Backbone) -> Network:
-    variant = NeuralVariantSpec(poolings={"a": "attention", "w": {"layers": "weighted", "tokens": "gem"}})
-    return Network(
-        load_encoder(tiny),
-        poolings=plain_poolings(variant),
-        task="multiclass",
-        columns=3,
-        depth=tiny.layers,
-        dropout=0.0,
-        dropout_samples=1,
-        idf=torch.ones(30),
-    )
+def network(tiny: Backbone, make_design: Callable[..., NetworkDesign]) -> Network:
+    poolings = {"a": "attention", "w": {"layers": "weighted", "tokens": "gem"}}
+    return Network(load_encoder(tiny), make_design(tiny, "multiclass", 3, poolings=poolings), torch.ones(30))
 
 
 def groups_of(network: Network, **given: Any) -> dict[str, dict[str, Any]]:
@@ -74,32 +65,32 @@ def test_without_decay_all_learn_alike_and_heads_have_their_own_rate(network: Ne
 
 def test_the_rate_rises_over_the_warm_up_and_then_falls_to_nearly_zero() -> None:
     for schedule in ("linear", "cosine"):
-        course = [rate_factor(step, 100, 0.1, schedule) for step in range(100)]
+        course = [compute_rate_factor(step, 100, 0.1, schedule) for step in range(100)]
         assert all(a < b for a, b in pairwise(course[:11]))
         assert all(a > b for a, b in pairwise(course[10:]))
         assert course[10] == max(course) == 1.0
         assert 0 < course[0] < 0.1
         assert 0 < course[99] < 0.02
-    assert rate_factor(55, 100, 0.1, "linear") == pytest.approx(0.5)
-    assert rate_factor(55, 100, 0.1, "cosine") == pytest.approx(0.5)
-    assert rate_factor(32, 100, 0.1, "cosine") == pytest.approx(0.5 * (1 + math.cos(math.pi * 22 / 90)))
+    assert compute_rate_factor(55, 100, 0.1, "linear") == pytest.approx(0.5)
+    assert compute_rate_factor(55, 100, 0.1, "cosine") == pytest.approx(0.5)
+    assert compute_rate_factor(32, 100, 0.1, "cosine") == pytest.approx(0.5 * (1 + math.cos(math.pi * 22 / 90)))
 
 
 def test_a_constant_rate_stays_after_the_warm_up() -> None:
-    course = [rate_factor(step, 20, 0.25, "constant") for step in range(20)]
+    course = [compute_rate_factor(step, 20, 0.25, "constant") for step in range(20)]
     assert course[:5] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6])
     assert course[5:] == [1.0] * 15
 
 
 def test_without_warm_up_the_first_step_is_at_full_rate() -> None:
     for schedule in ("linear", "cosine", "constant"):
-        assert rate_factor(0, 10, 0.0, schedule) == 1.0
+        assert compute_rate_factor(0, 10, 0.0, schedule) == 1.0
 
 
 def test_a_warm_up_of_few_steps_still_moves() -> None:
     for steps in (1, 2, 3):
         for warmup in (0.0, 0.1, 0.9):
-            assert all(0 < rate_factor(step, steps, warmup, "linear") <= 1 for step in range(steps))
+            assert all(0 < compute_rate_factor(step, steps, warmup, "linear") <= 1 for step in range(steps))
 
 
 def test_rates_are_set_as_shares_of_each_peak(network: Network) -> None:

@@ -15,10 +15,10 @@ from models.training.speedups import (
     NAME,
     CompactEmbedding,
     Dropout,
-    cheapen_dropout,
     choose_attention,
-    compact,
-    restore,
+    compact_embedding,
+    replace_dropout,
+    restore_embedding,
 )
 
 TinyBackbone = Callable[[str], str]
@@ -76,7 +76,7 @@ def test_every_dropout_of_a_network_is_replaced_and_follows_the_seed() -> None:
     def network(seed: int) -> nn.Module:
         torch.manual_seed(seed)
         made = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.ReLU(), nn.Dropout(0.25)))
-        cheapen_dropout(made)
+        replace_dropout(made)
         return made
 
     first = network(1)
@@ -109,7 +109,7 @@ def test_the_attention_without_dropout_is_the_familys_own(
     for module in ours.modules():
         if isinstance(module, nn.Dropout):
             module.p = 1e-9
-    cheapen_dropout(ours)
+    replace_dropout(ours)
     choose_attention(ours)
     inputs = batch_of(ours, padded)
     real = inputs["attention_mask"].bool()
@@ -132,7 +132,7 @@ def test_families_with_choosable_attention_use_ours(tiny_backbone: TinyBackbone)
 def test_attention_dropout_drops_attention_and_nothing_in_evaluation(tiny: Backbone) -> None:
     plain, dropping = (load_encoder(tiny, {**DROPOUTS, "attention_dropout": p}) for p in (0.0, 0.4))
     for encoder in (plain, dropping):
-        cheapen_dropout(encoder)
+        replace_dropout(encoder)
         choose_attention(encoder)
     inputs = batch_of(plain, padded=True)
     expected = plain.train()(**inputs).last_hidden_state
@@ -156,7 +156,7 @@ def test_a_compact_vocabulary_trains_to_the_same_embeddings(family: str, tiny_ba
             module.p = 0.0
     small = copy.deepcopy(encoder)
     ids = torch.randint(5, 15, (4, 6))
-    compact(small, np.unique(ids.numpy()))
+    compact_embedding(small, np.unique(ids.numpy()))
     assert isinstance(small.get_input_embeddings(), CompactEmbedding)
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in encoder.parameters())
     for network in (encoder, small):
@@ -164,7 +164,7 @@ def test_a_compact_vocabulary_trains_to_the_same_embeddings(family: str, tiny_ba
     inputs = {"input_ids": torch.randint(0, 25, (3, 7))}  # other tokens too
     expected = encoder.eval()(**inputs).last_hidden_state
     torch.testing.assert_close(small.eval()(**inputs).last_hidden_state, expected, rtol=1e-3, atol=1e-4)
-    restore(small)
+    restore_embedding(small)
     torch.testing.assert_close(small(**inputs).last_hidden_state, expected, rtol=1e-3, atol=1e-4)
     left, right = encoder.state_dict(), small.state_dict()
     assert left.keys() == right.keys()
@@ -174,7 +174,7 @@ def test_a_compact_vocabulary_trains_to_the_same_embeddings(family: str, tiny_ba
 
 def test_in_training_a_token_outside_of_the_vocabulary_is_an_error(tiny: Backbone) -> None:
     encoder: Any = load_encoder(tiny)
-    compact(encoder, np.array([2, 3, 7]))
+    compact_embedding(encoder, np.array([2, 3, 7]))
     encoder.train()
     with pytest.raises(IndexError):
         encoder(input_ids=torch.tensor([[2, 8, 3]]))
@@ -184,5 +184,5 @@ def test_in_training_a_token_outside_of_the_vocabulary_is_an_error(tiny: Backbon
 def test_frozen_embeddings_stay_whole(tiny: Backbone) -> None:
     encoder: Any = load_encoder(tiny)
     encoder.embeddings.requires_grad_(False)
-    compact(encoder, np.array([2, 3]))
+    compact_embedding(encoder, np.array([2, 3]))
     assert isinstance(encoder.get_input_embeddings(), nn.Embedding)

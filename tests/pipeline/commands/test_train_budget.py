@@ -4,12 +4,13 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import run
-from models.training.loop import Step
+from models.training.loop import FitHooks, StepReport
 from pipeline.commands.train import train
 from pipeline.config.run_config import read_config
 from pipeline.fits import run_fit
@@ -25,18 +26,18 @@ class Clock:
     """Time that moves by `fit` seconds with each fit and by `step` seconds with each step."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fit: float = 0.0, step: float = 0.0) -> None:
-        self.now, self.fit, do_fit = 1000.0, fit, run_fit.train_job
+        self.now = 1000.0
+        self.fit = fit
+        train_job = run_fit.train_job
 
-        def timed(*arguments: Any, **more: Any) -> Any:
-            *first, on_step, on_epoch, pause = arguments
-
-            def slow_step(taken: Step) -> None:
+        def timed(job: Any, inputs: Any, hooks: FitHooks, **more: Any) -> Any:
+            def slow_step(report: StepReport) -> None:
                 self.now += step
-                on_step(taken)
+                hooks.on_step(report)
 
-            outcome = do_fit(*first, slow_step, on_epoch, pause, **more)
+            result = train_job(job, inputs, replace(hooks, on_step=slow_step), **more)
             self.now += self.fit
-            return outcome
+            return result
 
         monkeypatch.setattr(run_fit, "train_job", timed)
 

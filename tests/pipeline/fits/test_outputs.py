@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from benchmarks.sites import contents
 from models.encoder.backbone import open_backbone
 from models.store import CHECKPOINT, FAILURE
-from models.training.loop import Stepper
+from models.training.loop import FitHooks, OptimizerStep, StepReport
 from pipeline.fits import run_fit
 from pipeline.storage.files import PREFIX
 
@@ -45,17 +46,17 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the first fit of `mean` raise, at its second step."""
     real = run_fit.train_job
 
-    def do_fit(job: Any, shared: Any, on_step: Callable[[Any], None], *more: Any, **kept: Any) -> Any:
+    def train_job(job: Any, inputs: Any, hooks: FitHooks, **more: Any) -> Any:
         steps = itertools.count(1)
 
-        def step(taken: Any) -> None:
-            on_step(taken)
+        def fail_in_second_step(step: StepReport) -> None:
+            hooks.on_step(step)
             if (job.variant, job.fold, next(steps)) == ("mean", 0, 2):
                 raise error
 
-        return real(job, shared, step, *more, **kept)
+        return real(job, inputs, replace(hooks, on_step=fail_in_second_step), **more)
 
-    monkeypatch.setattr(run_fit, "train_job", do_fit)
+    monkeypatch.setattr(run_fit, "train_job", train_job)
 
 
 def finish(site: Any) -> None:
@@ -90,7 +91,7 @@ def test_a_loss_that_is_no_number_fails_that_fit_in_a_sentence(
     site: Any, whole: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(Stepper, "__call__", lambda stepper, rows: torch.tensor(torch.nan))
+        patched.setattr(OptimizerStep, "__call__", lambda stepper, rows: torch.tensor(torch.nan))
         done = site.run("train")
     assert done.code == 1
     assert "failed: mean, seed 42, fold 0: the training loss became nan at step" in done.out

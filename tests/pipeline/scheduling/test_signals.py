@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 
 from benchmarks.sites import contents
 from models.store import CHECKPOINT
+from models.training.loop import FitHooks, StepReport
 from pipeline.fits import run_fit
-from pipeline.scheduling.signals import SAID, StopRequest, stoppable
+from pipeline.scheduling.signals import STOP_MESSAGE, StopRequest, handle_stop_signals
 
 EPOCHS, AT = 2, 4
 STEPS = EPOCHS * 24 // 8  # half of 48 rows are trained on, 8 at once
@@ -27,12 +29,17 @@ class Steps:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *signals: signal.Signals, at: int = AT) -> None:
         self.signals, self.at, self.taken = signals, at, 0
         self.real = run_fit.train_job
-        monkeypatch.setattr(run_fit, "train_job", self.do_fit)
+        monkeypatch.setattr(run_fit, "train_job", self.train_job)
 
-    def do_fit(self, job: Any, shared: Any, on_step: Any, *more: Any, **kept: Any) -> Any:
+    def train_job(self, job: Any, inputs: Any, hooks: FitHooks, **more: Any) -> Any:
         if job.is_linear:
             self.step()
-        return self.real(job, shared, lambda step: (on_step(step), self.step()), *more, **kept)
+
+        def count_step(step: StepReport) -> None:
+            hooks.on_step(step)
+            self.step()
+
+        return self.real(job, inputs, replace(hooks, on_step=count_step), **more)
 
     def step(self) -> None:
         self.taken += 1
@@ -63,10 +70,10 @@ def test_the_first_signal_saves_the_running_fit_and_the_next_call_goes_on_from_i
         Steps(patched, number)
         done = site.run("train")
     assert done.code == 128 + number
-    assert capfd.readouterr().err == SAID.decode()
+    assert capfd.readouterr().err == STOP_MESSAGE.decode()
     assert f"saved at {AT / STEPS:.0%} of its steps" in done.out
     assert "stopped as asked: 0 of 4 fits are done" in done.out
-    assert f"go on: python run.py train --config {site.folder / 'config.yaml'}" in done.out
+    assert f"resume: python run.py train --config {site.folder / 'config.yaml'}" in done.out
     [checkpoint] = site.root.rglob(CHECKPOINT)
     assert f"interrupted: mean, seed 42, fold 0 at {AT / STEPS:.0%}" in site.ok("status")
     steps = Steps(monkeypatch)
@@ -134,7 +141,7 @@ def test_what_was_ignored_stays_ignored_and_what_was_heeded_comes_back() -> None
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     heeded = signal.getsignal(signal.SIGTERM)
     try:
-        with stoppable() as request:
+        with handle_stop_signals() as request:
             assert signal.getsignal(signal.SIGTERM) is not heeded
             signal.raise_signal(signal.SIGHUP)
         assert request == StopRequest(None)
@@ -146,8 +153,8 @@ def test_what_was_ignored_stays_ignored_and_what_was_heeded_comes_back() -> None
 
 DEEP = """
 import hashlib
-from pipeline.scheduling.signals import stoppable
-with stoppable():
+from pipeline.scheduling.signals import handle_stop_signals
+with handle_stop_signals():
     print("in", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2 * 10**9)  # minutes in C code, where Python hears of no signal
 """

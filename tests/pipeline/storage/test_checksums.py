@@ -36,9 +36,9 @@ def left(make_site: Callable[..., Any]) -> Any:
     with pytest.MonkeyPatch.context() as patched:
         real = run_fit.train_job
 
-        def stopped(job: Any, shared: Any, *more: Any, **kept: Any) -> Any:
+        def stopped(*arguments: Any, **more: Any) -> Any:
             signal.raise_signal(signal.SIGINT)
-            return real(job, shared, *more, **kept)
+            return real(*arguments, **more)
 
         patched.setattr(run_fit, "train_job", stopped)
         assert site.run("train").code == 128 + signal.SIGINT
