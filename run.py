@@ -1,6 +1,7 @@
 """Poolblend: `python run.py COMMAND`; exit code 2 and one sentence for bad input."""
 
 import argparse
+import logging
 import os
 import re
 import shlex
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.config.run_config import RunConfig
-    from pipeline.engines.select import Choice
+    from pipeline.engines.select import EngineOptions
 
 OVERRIDE = "change a key of the config for this call: training.epochs=2"
 
@@ -33,15 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         top.error(f"unrecognized arguments: {' '.join(rest)}; see python run.py {args.verb} --help")
     if rest:  # key=value may stand on both sides of an option
         args.overrides = [*args.overrides, *rest]
-    from pipeline.display import escape_controls
+    from pipeline.display import configure_terminal, print_error
     from pipeline.errors import OUT_OF_MEMORY, PROBLEMS, describe_machine_error
 
+    configure_terminal(logging.WARNING if args.quiet else logging.DEBUG if args.verbose else logging.INFO)
     try:
         code = VERBS[args.verb](args) or 0
         sys.stdout.flush()  # so that a closed pipe shows here and not at exit
         return code
     except PROBLEMS as error:
-        print(f"error: {escape_controls(str(error))}", file=sys.stderr)
+        print_error(str(error))
         return 2
     except BrokenPipeError:  # the reader, `head` for one, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -49,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("stopped: standard output is closed; finished fits are kept", file=sys.stderr)
         return 1
     except OSError as error:  # disk full, no permission: one sentence, without a traceback
-        print(f"error: {describe_machine_error(error)}", file=sys.stderr)
+        print_error(describe_machine_error(error))
         return 2
     except MemoryError:
-        print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
+        print_error(OUT_OF_MEMORY)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; finished fits are kept: the same command continues", file=sys.stderr)
@@ -128,9 +130,13 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_command(
     verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, does: str, example: str
 ) -> argparse.ArgumentParser:
-    return verbs.add_parser(
+    added = verbs.add_parser(
         name, help=does, description=does, epilog=f"example: python run.py {example}", allow_abbrev=False
     )
+    voice = added.add_mutually_exclusive_group()
+    voice.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+    voice.add_argument("--verbose", action="store_true", help="print details too, such as versions")
+    return added
 
 
 def _add_config(add: argparse.ArgumentParser) -> None:
@@ -200,17 +206,17 @@ def _parse_size(text: str) -> int:
     return int(match[1]) * {"MB": 10**6, "GB": 10**9}[match[2]]
 
 
-def _build_choice(args: argparse.Namespace) -> "Choice":
-    from pipeline.engines.ray_cluster import Needs
-    from pipeline.engines.select import Choice
+def _build_choice(args: argparse.Namespace) -> "EngineOptions":
+    from pipeline.engines.ray_cluster import Resources
+    from pipeline.engines.select import EngineOptions
     from pipeline.errors import PipelineError
 
     for_ray = {f"--{name}": getattr(args, name) for name in ("address", "gpus", "cpus", "memory")}
     if args.engine != "ray" and (named := [option for option, value in for_ray.items() if value is not None]):
         raise PipelineError(f"{named[0]} is for --engine ray: leave it out, or name that engine")
-    needs = Needs(args.cpus, args.gpus, args.memory)
+    needs = Resources(args.cpus, args.gpus, args.memory)
     needs.check()
-    return Choice(args.engine, args.workers, args.address, needs)
+    return EngineOptions(args.engine, args.workers, args.address, needs)
 
 
 def _drop_options(command: str, flag: str, option: str) -> str:
@@ -310,8 +316,9 @@ def _run_grade(args: argparse.Namespace) -> None:
 
 def _print_schema(args: argparse.Namespace) -> None:
     from pipeline.config.run_config import build_schema
+    from pipeline.display import print_line
 
-    print(build_schema())
+    print_line(build_schema())
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel
 
-from models.encoder.backbone import PACKAGED, open_backbone, quiet
+from models.encoder.backbone import PACKAGED, open_backbone, silence_transformers
 
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 DISENTANGLED = {
@@ -39,6 +39,6 @@ def write_encoder(folder: Path, name: str) -> None:
     if not config.type_vocab_size:
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     torch.manual_seed(0)
-    with quiet():
+    with silence_transformers():
         AutoModel.from_config(config, dtype=torch.float32).save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -36,10 +36,10 @@ from benchmarks.fuzz_plain import number, plain_table, same, same_table
 from pipeline.blending.run_members import gather_members
 from pipeline.config.run_config import read_config
 from pipeline.data.competition import load_competition
-from pipeline.fits.open_run import open_run
 from pipeline.data.tables import read_table
 from pipeline.display import format_table
 from pipeline.errors import PROBLEMS
+from pipeline.fits.open_run import open_run
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 TASKS = ("binary", "multiclass", "regression", "ordinal", "multilabel")

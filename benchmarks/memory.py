@@ -109,10 +109,10 @@ def write_encoder(folder: Path) -> str:
     """Leave a tiny encoder with random weights and the packaged MiniLM's tokenizer in `folder`; returns its name."""
     from transformers import BertConfig, BertModel
 
-    from models.encoder.backbone import PACKAGED, open_backbone, quiet
+    from models.encoder.backbone import PACKAGED, open_backbone, silence_transformers
 
     tokenizer = open_backbone(PACKAGED).tokenizer
-    with quiet():
+    with silence_transformers():
         BertModel(BertConfig(vocab_size=len(tokenizer), **TINY)).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return str(folder)

@@ -4,7 +4,7 @@ usage: python benchmarks/scale.py --fits 1000 [--engine ray] [--workers 2] [--me
        python benchmarks/scale.py --simulate 1000 --fits 5000 [--seconds 600] [--extra .005] [--megabytes 0]
 
 The competition is made up and small. Its fits are fakes: they sleep so many seconds and give predictions and so many
-megabytes of weights. All else is real: the plan, the agenda with its estimates, the engine, and what is written.
+megabytes of weights. All else is real: the plan, the queue with its estimates, the engine, and what is written.
 `--simulate` puts the engine's place on a clock that jumps to the next end of a fit, while all that the driver does
 takes the time that it takes; lengths vary by a tenth, and `--extra` adds seconds of driver to each fit, for what
 Ray's own hand-out takes. What `train` says goes to stderr.
@@ -28,21 +28,22 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from models.store import EpochLog, Provenance
 from pipeline.commands import train as verb
 from pipeline.config.run_config import read_config
 from pipeline.engines import multiprocess, ray_engine
-from pipeline.engines.ray_cluster import Needs
-from pipeline.engines.select import Choice
-from pipeline.fits.events import FitStarted, Event, FitFinished, FitRequest, FitResult, StepsTaken
+from pipeline.engines.ray_cluster import Resources
+from pipeline.engines.select import EngineOptions
+from pipeline.fits.events import Event, FitFinished, FitRequest, FitResult, FitStarted, StepsTaken
 from pipeline.fits.inputs import FitInputs
 from pipeline.fits.job import Job
 from pipeline.fits.outputs import save_result
 from pipeline.fits.timing import Pace
 from pipeline.scheduling.budget import Budget
-from pipeline.scheduling.scheduler import Work
+from pipeline.scheduling.scheduler import Scheduler
 
 FOLDS, ROWS, TESTS = 5, 100, 20
-TELL = 5.0  # simulated seconds between reports of a running fit, as on a cluster of 1,000
+REPORT_SECONDS = 5.0  # simulated, between reports of a running fit, as on a cluster of 1,000
 SPREAD = 0.1  # of the lengths of fits
 
 
@@ -60,11 +61,12 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
     """Fits that do nothing, through a real engine: milliseconds for each."""
     fake = {"seconds": args.seconds or 0.0, "megabytes": args.megabytes}
     workers = args.workers if args.engine == "local" else None  # a cluster takes what it holds
-    choice = Choice(args.engine, workers, needs=Needs(1.0, 0.0, None))
-    hear, ends = Work.hear, list[float]()
+    choice = EngineOptions(args.engine, workers, resources=Resources(1.0, 0.0, None))
+    handle_event = Scheduler.handle_event
+    ends: list[float] = []
 
-    def heard(work: Work, place: int, event: Event) -> None:
-        hear(work, place, event)
+    def handle_and_time(scheduler: Scheduler, number: int, event: Event) -> None:
+        handle_event(scheduler, number, event)
         if isinstance(event, FitFinished):
             ends.append(time.perf_counter())
 
@@ -76,9 +78,9 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
     if args.engine == "ray":
         register()
     with (
-        patch.object(Work, "hear", heard),
-        patch.object(multiprocess, "_serve", partial(serve, fake)),
-        patch.object(ray_engine, "_task", task_of(fake)),
+        patch.object(Scheduler, "handle_event", handle_and_time),
+        patch.object(multiprocess, "_serve_requests", partial(serve, fake)),
+        patch.object(ray_engine, "_run_task", make_task(fake)),
         patch("pipeline.fits.run_fit.train_job", partial(do_nothing, **fake)),
     ):
         started = time.perf_counter()
@@ -93,109 +95,114 @@ def measure(site: Path, args: argparse.Namespace) -> list[str]:
         f"before the first came back {ends[0] - started:.1f} s, {whole:.1f} s in all",
     ]
     if args.megabytes:
-        lines.append(f"brought home: {args.megabytes / apart:,.0f} MB/s")
+        lines.append(f"results saved: {args.megabytes / apart:,.0f} MB/s")
     return lines
 
 
-def do_nothing(job: Job, shared: FitInputs, *_: Any, seconds: float, megabytes: int, **__: Any) -> FitResult:
-    """A fit that only takes time."""
+def do_nothing(job: Job, inputs: FitInputs, *_: Any, seconds: float, megabytes: int, **__: Any) -> FitResult:
+    """Do a fit that only takes time."""
     time.sleep(seconds)
-    return outcome_of(job, shared, megabytes, seconds)
+    return make_result(job, inputs, megabytes, seconds)
 
 
-def outcome_of(job: Job, shared: FitInputs, megabytes: int, seconds: float) -> FitResult:
-    """What a fake fit gives."""
-    valid, test = (np.full((rows, 1), 0.5) for rows in (len(shared.folds.valid(job.fold)), len(shared.test.ids)))
+def make_result(job: Job, inputs: FitInputs, megabytes: int, seconds: float) -> FitResult:
+    """Return the result of a fake fit."""
+    valid = np.full((len(inputs.folds.valid(job.fold)), 1), 0.5)
+    test = np.full((len(inputs.test.ids), 1), 0.5)
     weights = {"w": np.zeros(megabytes * 250_000, np.float32)} if megabytes else {}
-    about = {"seconds": seconds, "predict_seconds": 0.0, "device": "none"}
-    return FitResult({"": valid}, {"": test}, [{"epoch": 1, "scores": {"": 0.5}}], about, weights=weights)
+    provenance = Provenance(seconds=seconds, device="none", predict_seconds=0.0)
+    return FitResult({"": valid}, {"": test}, [EpochLog(1, {"": 0.5})], provenance, weights=weights)
 
 
 def serve(fake: dict[str, Any], *given: Any) -> None:
-    """What a process of the local engine does, with fakes for fits."""
+    """Run what a process of the local engine runs, with fake fits."""
     with patch("pipeline.fits.run_fit.train_job", partial(do_nothing, **fake)):
-        multiprocess._serve(*given)
+        multiprocess._serve_requests(*given)
 
 
-def task_of(fake: dict[str, Any]) -> Callable[..., Any]:
-    """What a task on a node does, with fakes for fits."""
+def make_task(fake: dict[str, Any]) -> Callable[..., Any]:
+    """Return what a node runs as a task, with fake fits."""
 
-    def task(*given: Any) -> Any:
+    def run_task(*given: Any) -> Any:
         with patch("pipeline.fits.run_fit.train_job", partial(do_nothing, **fake)):
-            return ray_engine._task(*given)
+            return ray_engine._run_task(*given)
 
-    return task
+    return run_task
 
 
-class Simulated:
-    """So many workers on a clock that jumps. The driver writes what they give, as on a cluster."""
+class SimulatedEngine:
+    """Workers on a clock that jumps. The driver writes their results, as on a cluster."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.at_once, self.rng = args, args.simulate, random.Random(0)
-        self.began, self.jumped = time.perf_counter(), 0.0
-        self.queue: list[tuple[float, str, int]] = []  # when, what, place
-        self.orders: dict[int, tuple[FitRequest, float, float]] = {}  # with length and start
+        self.args = args
+        self.slots = args.simulate
+        self.rng = random.Random(0)
+        self.began = time.perf_counter()
+        self.jumped = 0.0
+        self.queue: list[tuple[float, str, int]] = []  # time, "end" or "report", number
+        self.requests: dict[int, tuple[FitRequest, float, float]] = {}  # with length and start
         self.spans: list[tuple[float, float]] = []  # of fits
         self.full = 0.0  # when as many fits as workers remained
 
-    def connect(self, shared: FitInputs, fits: int, hear: Any, wish: Any, clock: Any) -> "Simulated":
-        """Take the place of what `make_engine` would make."""
-        self.shared, self.hear = shared, hear
+    def connect(self, inputs: FitInputs, fits: int, on_event: Any, should_stop: Any, clock: Any) -> "SimulatedEngine":
+        """Return this engine in place of the one that `make_engine` would make."""
+        self.inputs = inputs
+        self.on_event = on_event
         return self
 
     def clock(self) -> float:
-        """Seconds: those that went by, and those that were skipped."""
+        """Return the seconds that have passed and those that were skipped."""
         return time.perf_counter() - self.began + self.jumped
 
     @property
-    def room(self) -> int:
-        """As on a cluster, where as many fits wait as run; here waiting ones need no place."""
-        return self.at_once - len(self.orders)
+    def free_slots(self) -> int:
+        """The number of idle workers."""
+        return self.slots - len(self.requests)
 
-    def nodes(self) -> dict[str, str]:
-        """One for each worker would be a long list."""
+    def describe_nodes(self) -> dict[str, str]:
+        """Return no nodes: one for each worker would be a long list."""
         return {}
 
-    def start(self, place: int, order: FitRequest) -> None:
-        """Begin a fit, whose end is known."""
+    def start(self, number: int, request: FitRequest) -> None:
+        """Start a fit, whose end is known."""
         self.jumped += self.args.extra
         now, length = self.clock(), self.args.seconds * self.rng.uniform(1 - SPREAD, 1 + SPREAD)
-        self.orders[place] = (order, length, now)
-        heapq.heappush(self.queue, (now + length, "end", place))
-        heapq.heappush(self.queue, (now + TELL, "tell", place))
-        self.hear(place, FitStarted("somewhere"))
+        self.requests[number] = (request, length, now)
+        heapq.heappush(self.queue, (now + length, "end", number))
+        heapq.heappush(self.queue, (now + REPORT_SECONDS, "report", number))
+        self.on_event(number, FitStarted("worker"))
 
     def wait(self) -> None:
-        """Jump to the next thing that happens."""
-        when, what, place = heapq.heappop(self.queue)
+        """Jump to the next event."""
+        when, kind, number = heapq.heappop(self.queue)
         self.jumped += max(0.0, when - self.clock())
-        if place not in self.orders or when > self.orders[place][1] + self.orders[place][2]:
+        if number not in self.requests or when > self.requests[number][1] + self.requests[number][2]:
             return
-        order, length, start = self.orders[place]
-        if what == "tell":
-            self.hear(place, StepsTaken(1, 1000, [], Pace(order.load, 100, start)))
-            heapq.heappush(self.queue, (when + TELL, "tell", place))
+        request, length, start = self.requests[number]
+        if kind == "report":
+            self.on_event(number, StepsTaken(1, 1000, [], Pace(request.load, 100, start)))
+            heapq.heappush(self.queue, (when + REPORT_SECONDS, "report", number))
             return
-        del self.orders[place]
+        del self.requests[number]
         self.spans.append((start, start + length))
-        if self.args.fits - len(self.spans) >= self.at_once:
+        if self.args.fits - len(self.spans) >= self.slots:
             self.full = self.clock()
-        marker = save_result(order.job, outcome_of(order.job, self.shared, self.args.megabytes, length), self.shared)
-        self.hear(place, FitFinished(marker, length, 0.0))
+        result = make_result(request.job, self.inputs, self.args.megabytes, length)
+        self.on_event(number, FitFinished(save_result(request.job, self.inputs, result), length, 0.0))
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing: nothing runs."""
 
 
 def simulate(site: Path, args: argparse.Namespace) -> list[str]:
     """The share of the workers' time that fits take while there are more of them than workers."""
     args.seconds = args.seconds or 600.0
-    engine = Simulated(args)
+    engine = SimulatedEngine(args)
 
-    def make(choice: Choice, models: Path, **given: Any) -> Simulated:
+    def make_engine(options: EngineOptions, models: Path, **given: Any) -> SimulatedEngine:
         return engine.connect(**given)
 
-    with patch.object(verb, "make_engine", make):
+    with patch.object(verb, "make_engine", make_engine):
         verb.train(read_config(site / "config.yaml"), site, budget=Budget(clock=engine.clock))
     assert len(list(site.rglob("fit.json"))) == args.fits
     driver, first = time.perf_counter() - engine.began, min(start for start, _ in engine.spans)

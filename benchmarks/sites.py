@@ -22,8 +22,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import run
-from models.encoder.backbone import quiet
+from models.encoder.backbone import silence_transformers
 from pipeline.storage.files import PREFIX
+from pipeline.storage.run_directory import LOG
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = {"train": ["--checkpoint", "1s"], "blend": [], "submit": []}
@@ -150,7 +151,7 @@ def _write_encoder(folder: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     sizes |= {"vocab_size": tokenizer.get_vocab_size(), "max_position_embeddings": 32}
     torch.manual_seed(0)
-    with quiet():
+    with silence_transformers():
         BertModel(BertConfig(**sizes)).save_pretrained(folder)
         PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL).save_pretrained(folder)
 
@@ -160,7 +161,8 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
 
     No bytes: what differs between two runs should be read in a line of a test's output.
     """
-    held = {path.relative_to(folder).as_posix(): _bytes(path) for path in sorted(folder.rglob("*"))}
+    paths = [path for path in sorted(folder.rglob("*")) if path.name != LOG]  # it holds times
+    held = {path.relative_to(folder).as_posix(): _bytes(path) for path in paths}
     return {name: (len(data), hashlib.sha256(data).hexdigest()[:12]) for name, data in held.items()}
 
 

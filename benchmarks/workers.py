@@ -21,14 +21,14 @@ from safetensors.numpy import save_file
 from benchmarks import products, steps
 from benchmarks.encoders import write_encoder
 from benchmarks.job import Job, Table, variant
-from models.device import pick_device
-from models.encoder.backbone import open_backbone, quiet
+from models.device import choose_device
+from models.encoder.backbone import open_backbone, silence_transformers
 from models.predict import predict
-from models.saved import load_network, plain_weights
+from models.saved import convert_weights, load_network
 from models.spec import plain_poolings
-from models.tokens import encode
-from models.training.fit import fit, updates_per_epoch
-from models.training.frozen_cache import TrunkCache
+from models.tokens import encode_texts
+from models.training.fit import count_steps_per_epoch, fit
+from models.training.frozen_cache import FrozenStateCache
 from pipeline.storage.files import write_atomically
 
 WARM_UP = 32  # rows that the network of the predictions is trained on
@@ -55,7 +55,7 @@ def whole_fit(job: Job) -> dict[str, Any]:
     table = Table(job)
     started = time.perf_counter()
     given = _arguments(job, table)
-    clock = steps.StepClock(updates_per_epoch(len(given["train_rows"]), given["training"]))
+    clock = steps.StepClock(count_steps_per_epoch(len(given["train_rows"]), given["training"]))
     tokenised = clock.last
     with steps.watched_batches() as batches:
         result = fit(**given, on_step=clock.on_step, on_epoch=clock.on_epoch)
@@ -82,7 +82,7 @@ def whole_fit(job: Job) -> dict[str, Any]:
 def inside(job: Job) -> dict[str, Any]:
     """FLOPs of the steady steps, the rates that the machine reaches with products alone, and where the time goes."""
     given = _arguments(job, Table(job))
-    number = updates_per_epoch(len(given["train_rows"]), given["training"])
+    number = count_steps_per_epoch(len(given["train_rows"]), given["training"])
     with steps.watched_batches() as batches, torch.compiler.set_stance("force_eager"):  # compiled, products are hidden
         count = steps.FlopCount(number, lambda: _padded(batches, given))
         _until_enough(given, count)
@@ -92,8 +92,8 @@ def inside(job: Job) -> dict[str, Any]:
         _until_enough(given, profile)
     return {
         "flops_per_padded": count.flops / steady_padded,
-        "products_per_second": products.replayed_rate(count.products, pick_device()),
-        "plain_per_second": products.plain_rate(count.products[0][0][-1], pick_device()),
+        "products_per_second": products.replayed_rate(count.products, choose_device()),
+        "plain_per_second": products.plain_rate(count.products[0][0][-1], choose_device()),
         "groups": profile.groups,
         "largest_others": profile.largest_others,
     }
@@ -107,7 +107,7 @@ def predictions(job: Job, repeats: int) -> dict[str, Any]:
     backbone, training, columns = given["backbone"], given["training"], len(given["columns"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
-        save_file(plain_weights(fit(**given).weights, "fp32"), path)
+        save_file(convert_weights(fit(**given).weights, "fp32"), path)
         network = load_network(path, backbone, given["poolings"], training, given["task"], columns)
     pipe = _pipeline(job, columns)
     texts = [text[0] if len(text) == 1 else dict(zip(("text", "text_pair"), text, strict=True)) for text in table.texts]
@@ -119,7 +119,9 @@ def predictions(job: Job, repeats: int) -> dict[str, Any]:
         pipe(texts, **how)
         seconds["pipeline"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        tokens = encode(backbone.tokenizer, table.texts, names=table.ids, max_length=job["max_length"], keep="head")
+        tokens = encode_texts(
+            backbone.tokenizer, table.texts, names=table.ids, max_length=job["max_length"], keep="head"
+        )
         predict(network, tokens, np.arange(len(tokens)), training, backbone)
         seconds["ours"].append(time.perf_counter() - started)
     return {"rows": len(texts), "seconds": seconds}
@@ -137,14 +139,14 @@ def _arguments(job: Job, table: Table) -> dict[str, Any]:
         "task": job["task"],
         "columns": table.classes or [job["target"]],
         "classes": table.classes,
-        "tokens": encode(backbone.tokenizer, table.texts, names=table.ids, **read),
+        "tokens": encode_texts(backbone.tokenizer, table.texts, names=table.ids, **read),
         "truth": table.truth,
         "row_weights": np.ones(len(table.ids)),
         "train_rows": table.train,
         "valid_rows": table.valid,
-        "test": encode(backbone.tokenizer, [], names=[], **read),
+        "test": encode_texts(backbone.tokenizer, [], names=[], **read),
         "seed": job["seed"],
-        "trunks": TrunkCache(Path(tempfile.gettempdir())),
+        "trunks": FrozenStateCache(Path(tempfile.gettempdir())),
         "score": lambda truth, predicted: None,
     }
 
@@ -165,19 +167,19 @@ def _save_seconds(weights: dict[str, torch.Tensor]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         with write_atomically(Path(folder) / "weights.safetensors") as temporary:
-            save_file(plain_weights(weights, "fp32"), temporary)
+            save_file(convert_weights(weights, "fp32"), temporary)
         return time.perf_counter() - started
 
 
 def _pipeline(job: Job, columns: int) -> Any:
     half = job["precision"] == "bf16" and torch.cuda.is_available()  # on a CPU we, too, predict in float32
     dtype = torch.bfloat16 if half else torch.float32
-    with quiet():
+    with silence_transformers():
         model = transformers.AutoModelForSequenceClassification.from_pretrained(
             job["backbone"], num_labels=columns, dtype=dtype
         )
     tokenizer = transformers.AutoTokenizer.from_pretrained(job["backbone"])
-    return transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, device=pick_device())
+    return transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, device=choose_device())
 
 
 def _peak_mib() -> float:

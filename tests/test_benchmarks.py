@@ -154,7 +154,7 @@ def test_the_groups_name_what_a_step_does() -> None:
         "aten::baddbmm": "matrix products",
         "aten::_softmax_backward_data": "attention, softmax",
         "aten::native_dropout": "dropout",
-        "models.training.speedups.kept": "dropout",
+        "models.training.speedups.draw_kept": "dropout",
         "aten::native_layer_norm": "elementwise, layer norm",
         "aten::add_": "elementwise, layer norm",
         "aten::linalg_vector_norm": "clipping",

@@ -12,7 +12,7 @@ def test_fits_that_do_nothing_are_timed(workers: str, capsys: pytest.CaptureFixt
     assert scale.main(["--fits", "10", "--workers", workers, "--megabytes", "1"]) == 0
     out = capsys.readouterr().out
     assert re.match(r"10 fits through local: \d+\.\d ms a fit beside its own time\n", out)
-    assert re.search(r"^brought home: \d+ MB/s$", out, re.MULTILINE)
+    assert re.search(r"^results saved: \d+ MB/s$", out, re.MULTILINE)
 
 
 def test_simulated_workers_are_busy_but_for_the_driver(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,10 +5,11 @@ rows; it is None where too few draws can be scored.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from oof import OOFError
 from oof.comparison.diversity import Ambiguity
@@ -77,7 +78,7 @@ class ControlResult:
 
 @dataclass(frozen=True)
 class CostPoint:
-    """The best equal mean of so many members: cross-fitted score, seconds for 1,000 rows and megabytes, if known."""
+    """The best equal mean of a number of members: cross-fitted score; seconds for 1,000 rows, megabytes, if known."""
 
     members: list[str]
     score: float
@@ -111,51 +112,21 @@ class Comparison:
     fits: dict[str, str] = field(default_factory=dict)
     missing_control: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the JSON object."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, entries: Mapping[str, Any]) -> "Comparison":
+    def from_json(cls, entries: Mapping[str, object]) -> "Comparison":
         """Return the comparison of a JSON object; other keys are ignored. Raises OOFError if one is missing."""
         try:
-            known = {key.name: entries[key.name] for key in fields(cls)}
-            noise = known["seed_noise"]
-            return cls(
-                **{
-                    **known,
-                    "members": [_read_member(entry) for entry in known["members"]],
-                    "seed_noise": noise and SeedNoise(**noise),
-                    "verdicts": [Verdict(**_read_interval(entry)) for entry in known["verdicts"]],
-                    "ambiguity": Ambiguity(**known["ambiguity"]),
-                    "adds": [AddedValue(**_read_interval(entry)) for entry in known["adds"]],
-                    "control": [_read_control(entry) for entry in known["control"]],
-                    "front": [CostPoint(**entry) for entry in known["front"]],
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise OOFError(f"this is no comparison that this version wrote ({error}): compare again") from error
+            return TypeAdapter(cls).validate_python(entries)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(map(str, problem["loc"]))
+            raise OOFError(f"this is no comparison that this version wrote ({where}): compare again") from error
 
 
-def write_comparison(path: Path, entries: Mapping[str, Any]) -> None:
+def write_comparison(path: Path, entries: Mapping[str, object]) -> None:
     """Write `Comparison.to_json()`, with any more keys, as JSON."""
     path.write_text(json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _read_member(entry: Mapping[str, Any]) -> MemberComparison:
-    gains = {key: _read_gain(entry[key]) for key in ("over_best", "over_mean_pooling")}
-    return MemberComparison(**{**entry, **gains})
-
-
-def _read_gain(entry: Mapping[str, Any] | None) -> ReferenceGain | None:
-    return None if entry is None else ReferenceGain(**_read_interval(entry))
-
-
-def _read_control(entry: Mapping[str, Any]) -> ControlResult:
-    return ControlResult(**{**_read_interval(entry), "choices": tuple(entry["choices"])})
-
-
-def _read_interval(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry with its interval as a tuple, which JSON holds as a list."""
-    ends: Sequence[float] | None = entry["interval"]
-    return {**entry, "interval": None if ends is None else tuple(ends)}

@@ -82,8 +82,8 @@ def check_external_members(
             test,
             problem.truth,
             problem.task,
-            others=others,
-            others_test=others_test,
+            peers=others,
+            peers_test=others_test,
             component=problem.component,
         )
         if reason and own and name not in trusted:

@@ -1,4 +1,4 @@
-"""The blend as it stands in a run: whether it is whole, and whether it is still that of the config and its fits."""
+"""The files of a run's blend, and checks that it is complete and still of the config and its fits."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,12 +14,13 @@ from pipeline.storage.checksums import check_file, compute_checksum, verify_seal
 from pipeline.storage.run_directory import RunDirectory
 from submissions.files import read_record
 
-BLEND, TEST = "blend.json", "blend.test.parquet"
+BLEND = "blend.json"
+TEST = "blend.test.parquet"
 COMPARISON = "compare.json"
 
 
 def read_saved_blend(run: RunDirectory) -> SavedBlend:
-    """The blend of a run, with the checksums of its `files`. Raises OOFError or PipelineError if it is no whole one."""
+    """Read the blend of a run, with the checksums of its `files`. Raises OOFError or PipelineError if it is damaged."""
     path = run.oof / BLEND
     blend = read_blend(path)
     verify_sealed(blend.to_json(), path, "blend again")
@@ -27,11 +28,11 @@ def read_saved_blend(run: RunDirectory) -> SavedBlend:
 
 
 def check_blend_file(run: RunDirectory, blend: SavedBlend, name: str) -> Path:
-    """A file that the blend vouches for. Raises PipelineError if it is missing or not as it was written."""
+    """Return the path of a file of the blend. Raises PipelineError if it is missing or was changed."""
     return check_file(run.oof / name, name, blend.files or {}, "blend again")
 
 
-def describe_request(run: OpenRun) -> dict[str, Any]:
+def describe_request(run: OpenRun) -> dict[str, object]:
     """Return the settings that a blend is asked for with, as plain values."""
     return {"metric": run.competition.spec.model_dump()["metric"], **run.blend.model_dump()}
 
@@ -47,7 +48,7 @@ def hash_source(run: OpenRun, member: str, folds: Sequence[int]) -> str:
 
 
 def find_changed_source(run: OpenRun, blend: SavedBlend) -> str | None:
-    """Return what the blend was made of that has changed since ("fits of mean than this config's"); None if nothing has.
+    """Return what has changed that the blend was made of ("fits of mean than this config's"), or None.
 
     A teammate's files may be gone: the blend holds their predictions.
     """

@@ -1,8 +1,7 @@
-"""The verb `blend`: members to one prediction per row, with scores called by their names."""
+"""The verb `blend`: combine members into one prediction per row, with in-sample and cross-fitted scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -20,7 +19,7 @@ from pipeline.blending.level_one import build_limits, build_problem, check_exter
 from pipeline.blending.run_members import RunMembers, gather_members
 from pipeline.blending.saved_blend import BLEND, TEST, describe_request, read_saved_blend
 from pipeline.config.run_config import RunConfig
-from pipeline.display import escape_controls, print_warnings
+from pipeline.display import escape_controls, print_line, print_warnings
 from pipeline.errors import PROBLEMS
 from pipeline.fits.open_run import OpenRun, open_run
 from pipeline.storage.checksums import compute_checksums, write_sealed
@@ -30,9 +29,9 @@ from pipeline.storage.run_directory import RunDirectory
 
 
 def blend(config: RunConfig, folder: Path, *, folds: Sequence[int] | None = None, trusted: Sequence[str] = ()) -> None:
-    """Score every member and every rung, choose a blend, and write OOF, test predictions and `blend.json`.
+    """Score every member and every candidate, select a blend, and write OOF, test predictions and `blend.json`.
 
-    `trusted` members from files take part though they do not look out of fold.
+    `trusted` members from files are used although they do not look out of fold.
     """
     run = open_run(config, folder, folds=folds)
     with hold_lock(run.directory.root, "blend"):
@@ -50,57 +49,57 @@ def _blend(run: OpenRun, trusted: Sequence[str]) -> None:
     selection = _select(run.blend, problem, build_limits(run, gathered))
     _write(run, gathered, tests, selection, problem)
     if run.is_restricted:
-        print(
+        print_line(
             f"restricted to folds {', '.join(map(str, run.folds))}: members, scores and test means are of these alone\n"
         )
-    print(escape_controls(describe_blend(selection, gathered, problem, run.split.kind)))
-    print(f"look at it: {run.commands.format('report', run.folds_option)}\nsubmit next: {run.commands.format('submit')}")
+    print_line(escape_controls(describe_blend(selection, gathered, problem, run.split.kind)))
+    print_line(
+        f"look at it: {run.commands.format('report', run.folds_option)}\nsubmit next: {run.commands.format('submit')}"
+    )
 
 
 def _select(spec: BlendSpec, problem: Problem, limits: Limits | None) -> Selection:
     methods = len(METHODS_OF_AUTO) if spec.method == "auto" else 1
     with tqdm(total=methods + 1, desc="blending", unit="step", leave=False, disable=None) as bar:
 
-        def on_rung(method: str) -> None:
+        def show_method(method: str) -> None:
             bar.set_postfix_str(method)
             bar.update()
 
-        if spec.method == "auto":
-            return select_blend("auto", problem, finish=spec.finish, limits=limits, on_method=on_rung)
-        return select_blend(spec.method, problem, finish=spec.finish, limits=limits, on_method=on_rung)
+        return select_blend(spec.method, problem, finish=spec.finish, limits=limits, on_method=show_method)
 
 
 def _write(
-    run: OpenRun, gathered: RunMembers, tests: Sequence[np.ndarray], climb: Selection, problem: Problem
+    run: OpenRun, gathered: RunMembers, tests: Sequence[np.ndarray], selection: Selection, problem: Problem
 ) -> None:
     directory, competition = run.directory, run.competition
-    columns, held = competition.targets.columns, climb.selected
-    chosen, numbers = get_used_members(held.fitted.numbers[0], len(gathered.members))
-    members = [gathered.members[at] for at in chosen]
+    columns, selected = competition.targets.columns, selection.selected
+    used, numbers = get_used_members(selected.fitted.numbers[0], len(gathered.members))
+    members = [gathered.members[number] for number in used]
     blend = SavedBlend(
-        method=held.method,
+        method=selected.method,
         members=[member.name for member in members],
         numbers=numbers,
-        finish=held.fitted.finishes[0],
-        thresholds=held.fitted.thresholds[0],
+        finish=selected.fitted.finishes[0],
+        thresholds=selected.fitted.thresholds[0],
         scores=BlendScores(
-            in_sample=held.in_sample.pooled,
-            cross_fitted=held.cross_fitted.pooled if held.cross_fitted else None,
-            interval=held.interval,
-            corrected=climb.corrected_score,
+            in_sample=selected.in_sample.pooled,
+            cross_fitted=selected.cross_fitted.pooled if selected.cross_fitted else None,
+            interval=selected.interval,
+            corrected=selection.corrected_score,
         ),
-        rungs=[_describe_candidate(candidate) for candidate in climb.candidates],
+        rungs=[_describe_candidate(candidate) for candidate in selection.candidates],
         metric=competition.metric.name,
         task=competition.spec.task,
         columns=columns,
         folds=list(run.folds),
-        sentence=climb.sentence,
+        sentence=selection.sentence,
         test_table=competition.test.sha256,
         fits={name: fits for name, fits in gathered.fits.items() if name in {member.name for member in members}},
         offered=gathered.offered,
         asked=describe_request(run),
     )
-    blended = apply_blend(blend, [tests[at] for at in chosen])
+    blended = apply_blend(blend, [tests[number] for number in used])
     named = [name for member in gathered.members for name in (f"{member.name}.parquet", f"{member.name}.test.parquet")]
     names = [*named, "blend.parquet", TEST, BLEND]
     former = _list_former_files(directory)
@@ -108,16 +107,16 @@ def _write(
         for member, oof, test in zip(gathered.members, files[0::2], files[1::2], strict=False):
             write_member(oof, test, member)
         *written, oof, test, record = files
-        # what the blend's OOF file holds is cross-fitted where it can be: a row's own target had no say in it
-        crossed = held.out_of_fold or held.fitted
+        # cross-fitted if possible: a row's own target must not influence its prediction
+        crossed = selected.out_of_fold or selected.fitted
         write_predictions(oof, members[0].ids, columns, crossed.predictions, problem.fold)
         write_predictions(test, competition.test.ids, columns, blended)
         write_sealed(record, _write_entries, blend.to_json(), compute_checksums([*written, oof, test]))
-    for name in former - set(names):  # of members that the config no longer has
+    for name in former - set(names):  # of members that are no longer in the config
         (directory.oof / name).unlink(missing_ok=True)
 
 
-def _write_entries(path: Path, entries: Mapping[str, Any]) -> None:
+def _write_entries(path: Path, entries: Mapping[str, object]) -> None:
     write_blend(path, SavedBlend.from_json(entries))
 
 
@@ -134,7 +133,7 @@ def _describe_candidate(candidate: Candidate) -> TriedBlend:
 
 
 def _list_former_files(directory: RunDirectory) -> set[str]:
-    """The files of the blend that is replaced."""
+    """Return the files of the blend that is replaced."""
     try:
         return set(read_saved_blend(directory).files or {})
     except PROBLEMS:

@@ -21,14 +21,14 @@ from pipeline.blending.provenance import MemberSource, trace_members
 from pipeline.blending.run_members import RunMembers, gather_members
 from pipeline.blending.saved_blend import COMPARISON
 from pipeline.config.run_config import RunConfig
-from pipeline.display import escape_controls, format_duration, print_warnings
+from pipeline.display import escape_controls, format_duration, print_line, print_warnings
 from pipeline.fits.open_run import OpenRun, open_run
 from pipeline.storage.checksums import write_sealed
 from pipeline.storage.files import write_atomically
 from pipeline.storage.locks import hold_lock
 
 MANY_ROWS = 20_000  # above which draws take long
-FEW_DRAWS = 300  # of so many rows
+FEW_DRAWS = 300  # of that many rows
 MOST_SEEDS = 3  # that the control proposes to train
 
 
@@ -57,8 +57,8 @@ def compare(config: RunConfig, folder: Path, *, folds: Sequence[int] | None = No
     with hold_lock(run.directory.root, "blend"), write_atomically(run.directory.oof / COMPARISON) as temporary:
         write_sealed(temporary, write_comparison, comparison.to_json(), {})
     if run.is_restricted:
-        print(f"restricted to folds {', '.join(map(str, run.folds))}\n")
-    print(escape_controls(describe_comparison(comparison)))
+        print_line(f"restricted to folds {', '.join(map(str, run.folds))}\n")
+    print_line(escape_controls(describe_comparison(comparison)))
 
 
 def _compute_front(problem: Problem, gathered: RunMembers, sources: Sequence[MemberSource]) -> list[CostPoint]:

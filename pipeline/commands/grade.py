@@ -7,7 +7,7 @@ from pipeline.blending.saved_blend import read_submission_record
 from pipeline.config.run_config import RunConfig
 from pipeline.data.competition import load_competition
 from pipeline.data.tables import read_ids, read_table, require_columns
-from pipeline.display import format_score
+from pipeline.display import format_score, print_line
 from pipeline.storage.run_directory import locate_run
 from submissions.grade import align_solution, read_truth, recover_predictions
 
@@ -28,4 +28,4 @@ def grade(config: RunConfig, folder: Path, *, solution: Path, submission: Path |
     truth = read_truth(answers, id=spec.id, task=spec.task, targets=spec.targets, classes=targets.classes)
     predictions = recover_predictions(aligned, competition.submission_format)
     value = metric.function(truth, prepare_for_metric(metric, spec.task, predictions))
-    print(f"{path}: submitted {metric.name} {format_score(value)} on {len(truth)} rows")
+    print_line(f"{path}: submitted {metric.name} {format_score(value)} on {len(truth)} rows")

@@ -12,6 +12,7 @@ import pandas as pd
 from oof.metrics.metric_registry import get_default_metric
 from pipeline.data.table_readers import READERS
 from pipeline.data.tables import read_table
+from pipeline.display import print_line
 from pipeline.errors import PipelineError
 from pipeline.storage.files import write_atomically
 
@@ -56,7 +57,7 @@ blend:
 
 
 @dataclass(frozen=True)
-class Guess:
+class CompetitionGuess:
     """What a folder looks like."""
 
     id: str
@@ -77,7 +78,11 @@ def init(folder: Path) -> None:
     path = folder / "config.yaml"
     if path.exists():
         raise PipelineError(f"{path} exists already; move it away to have another one written")
-    train, test, sample = (_find(folder, "train"), _find(folder, "test"), _find(folder, "sample", ".csv"))
+    train, test, sample = (
+        _find_table(folder, "train"),
+        _find_table(folder, "test"),
+        _find_table(folder, "sample", ".csv"),
+    )
     named = {"training table": train, "test table": test, "sample submission": sample}
     frames = [read_table(path, what) for what, path in named.items()]
     guess = guess_competition(*frames)
@@ -96,18 +101,18 @@ def init(folder: Path) -> None:
         task=guess.task,
         metric=guess.metric,
         folds="multilabel" if guess.task == "multilabel" else "stratified",
-        max_length=_max_length(words),
+        max_length=_choose_max_length(words),
     )
     with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    print(f"{path} written; guessed:")
-    print(f"  id {guess.id}, text {guess.text}, target {guess.target}, task {guess.task}, metric {guess.metric}")
-    for note in guess.notes + _script_notes(words):
-        print(f"  {note}")
-    print(f"check it, then: python run.py train --config {path}")
+    print_line(f"{path} written; guessed:")
+    print_line(f"  id {guess.id}, text {guess.text}, target {guess.target}, task {guess.task}, metric {guess.metric}")
+    for note in guess.notes + _describe_script(words):
+        print_line(f"  {note}")
+    print_line(f"check it, then: python run.py train --config {path}")
 
 
-def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame) -> Guess:
+def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame) -> CompetitionGuess:
     """Infer columns, task and metric from the three tables. Raises PipelineError where they give no hold."""
     shared = [str(c) for c in train.columns if c in test.columns]
     named = [c for c in sample.columns if c in shared] or shared
@@ -116,7 +121,7 @@ def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFr
         raise PipelineError(
             "no column is in train, test and sample submission and names each row: an id column is needed"
         )
-    text = _texts(train, [c for c in shared if c != id_column])
+    text = _guess_text_columns(train, [c for c in shared if c != id_column])
     outputs = [str(c) for c in sample.columns if c != id_column]
     if not outputs:
         raise PipelineError(f"the sample submission has no column besides {id_column}: nothing to predict")
@@ -124,7 +129,9 @@ def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFr
     if len(present) == len(outputs) > 1:
         labels = all(set(train[c]) <= {"0", "1"} for c in outputs)
         task = "multilabel" if labels else "regression"
-        return Guess(id_column, text, outputs, task, get_default_metric(task).name, [f"{len(outputs)} target columns"])
+        return CompetitionGuess(
+            id_column, text, outputs, task, get_default_metric(task).name, [f"{len(outputs)} target columns"]
+        )
     candidates = present or [str(c) for c in train.columns if c not in test.columns]
     if len(outputs) > 1:  # one column per class: the target's values are the sample's columns
         candidates = [c for c in candidates if set(train[c]) <= set(outputs)] or candidates
@@ -133,13 +140,15 @@ def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFr
             unseen = sorted(set(outputs) - seen) if seen < set(outputs) else []
             notes = [note, *([f"no training row has {', '.join(unseen)}: classes lists all"] if unseen else [])]
             listed = outputs if unseen else None
-            return Guess(id_column, text, candidates[0], "multiclass", "log_loss", notes, listed)
+            return CompetitionGuess(id_column, text, candidates[0], "multiclass", "log_loss", notes, listed)
     if not candidates:
         raise PipelineError("the sample submission's columns match no column of the training table: no target found")
-    return _single(id_column, text, candidates[0], train[candidates[0]], sample[outputs[0]])
+    return _guess_single_target(id_column, text, candidates[0], train[candidates[0]], sample[outputs[0]])
 
 
-def _single(id_column: str, text: str | list[str], target: str, values: pd.Series, shown: pd.Series) -> Guess:
+def _guess_single_target(
+    id_column: str, text: str | list[str], target: str, values: pd.Series, shown: pd.Series
+) -> CompetitionGuess:
     distinct = sorted(set(values) - {""})
     numbers = pd.to_numeric(pd.Series(distinct), errors="coerce")
     whole = bool(numbers.notna().all() and (numbers % 1 == 0).all())
@@ -155,10 +164,10 @@ def _single(id_column: str, text: str | list[str], target: str, values: pd.Serie
     note = f"{len(distinct)} distinct values in {target}"
     if task == "ordinal":
         note += ", taken for grades in order; if they are mere names, task is multiclass"
-    return Guess(id_column, text, target, task, metric, [note])
+    return CompetitionGuess(id_column, text, target, task, metric, [note])
 
 
-def _texts(train: pd.DataFrame, columns: list[str]) -> str | list[str]:
+def _guess_text_columns(train: pd.DataFrame, columns: list[str]) -> str | list[str]:
     """The columns that read like text: long, and seldom the same; one or two."""
     lengths = {c: float(train[c].str.len().mean()) for c in columns}
     texts = [c for c in columns if lengths[c] >= 10 and train[c].nunique() > 0.2 * len(train)]
@@ -171,13 +180,13 @@ def _texts(train: pd.DataFrame, columns: list[str]) -> str | list[str]:
     return longest[0] if len(longest) == 1 else longest
 
 
-def _max_length(words: pd.Series) -> int:
+def _choose_max_length(words: pd.Series) -> int:
     """Tokens for 95 % of the texts, at about four characters a token, as a multiple of 32 up to 512."""
     tokens = float(words.str.len().quantile(0.95)) / 3.5
     return int(min(512, max(32, -(-tokens // 32) * 32)))
 
 
-def _script_notes(words: pd.Series) -> list[str]:
+def _describe_script(words: pd.Series) -> list[str]:
     letters = [c for text in words.head(500) for c in text if c.isalpha()]
     if letters and sum(not c.isascii() for c in letters) > 0.3 * len(letters):
         return [
@@ -186,7 +195,7 @@ def _script_notes(words: pd.Series) -> list[str]:
     return []
 
 
-def _find(folder: Path, what: str, *suffixes: str) -> Path:
+def _find_table(folder: Path, what: str, *suffixes: str) -> Path:
     allowed = suffixes or tuple(READERS)
     found = sorted(p for p in folder.iterdir() if p.stem.lower().startswith(what) and p.suffix in allowed)
     if not found:

@@ -16,7 +16,7 @@ from pipeline.blending.saved_blend import TEST, check_fresh, read_saved_blend
 from pipeline.commands.submit import fill_checked
 from pipeline.config.run_config import RunConfig
 from pipeline.data.competition import Competition, TestTable, check_fillable, load_sample, load_test
-from pipeline.display import print_warnings
+from pipeline.display import print_line, print_warnings
 from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.fits.job import Job
 from pipeline.fits.open_run import OpenRun, open_run
@@ -61,9 +61,9 @@ def predict(config: RunConfig, folder: Path, *, test: Path, output: Path, sample
         filled = fill_checked(replaced, run.submission, table.ids, blended, blend.thresholds)
     predictions = {f"{name}.test.parquet": values for name, values in members.items()} | {TEST: blended}
     _write(output, run, table, blend, predictions, filled)
-    print(f"{output}: {len(table.ids)} rows predicted by {len(members)} members and their blend")
+    print_line(f"{output}: {len(table.ids)} rows predicted by {len(members)} members and their blend")
     if filled is not None:
-        print(f"{output / run.submission.file}: checked against the sample submission")
+        print_line(f"{output / run.submission.file}: checked against the sample submission")
 
 
 def _write(
@@ -100,7 +100,7 @@ def _check_output(output: Path, run: RunDirectory, names: Sequence[str]) -> None
 
 
 def _list_former_files(output: Path) -> set[str]:
-    """Return the unchanged files of an earlier call: its submission must not stay beside another table's predictions."""
+    """Return unchanged files of an earlier call: its submission must not stay beside predictions of another table."""
     try:
         files = verify_sealed(read_record(output / RECORD), output / RECORD, "")["files"]
     except PROBLEMS:

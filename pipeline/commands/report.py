@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from models.store import read_json, write_json
 from oof.blends.blend_registry import BLENDS
 from pipeline.config.run_config import RunConfig, write_effective_yaml
+from pipeline.display import print_line
 from pipeline.errors import PROBLEMS
 from pipeline.fits.open_run import open_run
 from pipeline.reporting import (
@@ -31,7 +31,7 @@ from pipeline.storage.files import remove_temporaries, write_together
 from pipeline.storage.locks import hold_lock
 from pipeline.storage.run_directory import REPORT_FOLDER, REPORT_PAGE, REPORT_RECORD, RunDirectory
 
-Facts = dict[str, Any]  # by the names that the template uses
+Facts = dict[str, object]  # by the names that the template uses
 MOST_CONFUSIONS = 10
 
 
@@ -47,7 +47,7 @@ def report(config: RunConfig, folder: Path, *, folds: Sequence[int] | None = Non
             facts.update(compute_section(inputs))
     with hold_lock(root, "report"):
         _write(run.directory, render(facts), [value for value in facts.values() if isinstance(value, Figure)])
-    print(f"{root / REPORT_PAGE}: open it in a browser; its figures are in {root / REPORT_FOLDER}")
+    print_line(f"{root / REPORT_PAGE}: open it in a browser; its figures are in {root / REPORT_FOLDER}")
 
 
 def _compute_members(inputs: ReportInputs) -> Facts:

@@ -4,7 +4,6 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ruamel.yaml import YAML
@@ -14,7 +13,7 @@ from models.store import MARKER, describe_differences, read_json, write_json
 from oof.blends.blend_file import SavedBlend
 from pipeline.blending.saved_blend import BLEND, read_saved_blend
 from pipeline.config.messages import suggest_nearest
-from pipeline.display import format_score, format_table, print_warnings
+from pipeline.display import format_score, format_table, print_line, print_warnings
 from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.fits.recipes import list_recipes
 from pipeline.storage.checksums import read_sealed, write_sealed
@@ -41,11 +40,11 @@ def list_runs(folder: Path, *, command: str, differing: Sequence[str] = (), note
     for name in differing:
         _check_run_name(name, names)
     if differing:
-        print(describe_run_differences(*(summaries[names.index(name)] for name in differing)))
+        print_line(describe_run_differences(*(summaries[names.index(name)] for name in differing)))
         return
     header = ["run", "metric", "members", "blend", "in-sample", "cross-fitted", "leaderboard"]
-    print(format_table(header, _tabulate_runs(summaries)))
-    print("\n".join(_describe_runs(root, summaries, command)))
+    print_line(format_table(header, _tabulate_runs(summaries)))
+    print_line("\n".join(_describe_runs(root, summaries, command)))
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class RunSummary:
     """A run: its config as plain values, its finished fits in words by variant, its blend, its leaderboard score."""
 
     name: str
-    config: dict[str, Any]
+    config: Mapping[str, object]
     fits: dict[str, str]
     blend: SavedBlend | None
     leaderboard: float | None
@@ -129,7 +128,7 @@ def _describe_fits(root: Path) -> str:
     return f"{len(found)}, fold{'' if len(folds) == 1 else 's'} {', '.join(folds)}" if found else ""
 
 
-def _flatten(value: Any, path: str = "") -> dict[str, Any]:
+def _flatten(value: object, path: str = "") -> dict[str, object]:
     if not isinstance(value, dict) or not value:
         return {path: value}
     return {k: v for key, inner in value.items() for k, v in _flatten(inner, f"{path}.{key}" if path else key).items()}

@@ -50,10 +50,10 @@ def write_sample(folder: Path, *, train_rows: int, test_rows: int, seed: int) ->
     test: list[Row] = []
     taken: set[str] = set()
     for position, library in enumerate(tqdm(LIBRARIES, desc="docstrings", unit="library", delay=2, leave=False)):
-        sources = _sources(library, seed)
+        sources = _list_sources(library, seed)
         for rows, count in ((test, test_rows), (train, train_rows)):
             share = len(range(position, count, len(LIBRARIES)))
-            texts = _take(sources, share, taken)
+            texts = _take_texts(sources, share, taken)
             if len(texts) < share:
                 raise PipelineError(
                     f"The docstrings of {library} fill only {len(texts)} of its {share} rows; ask for fewer than"
@@ -63,7 +63,7 @@ def write_sample(folder: Path, *, train_rows: int, test_rows: int, seed: int) ->
     _write_tables(folder, train, test, seed)
 
 
-def clean(docstring: str) -> str | None:
+def clean_docstring(docstring: str) -> str | None:
     """Return the opening sentences of a docstring as plain prose of 20 to 45 words, or None where there is none.
 
     Sections, lists and examples are cut off, markup is removed. A text that still looks like code is left out, and
@@ -86,7 +86,7 @@ def clean(docstring: str) -> str | None:
     return None if len(kept) not in WORDS or CODE.search(text) or GIVEAWAY.search(text) else text
 
 
-def _sources(library: str, seed: int) -> Iterator[Path]:
+def _list_sources(library: str, seed: int) -> Iterator[Path]:
     """Return the source files of an installed library in an order drawn by the seed."""
     spec = importlib.util.find_spec(library)
     if spec is None or spec.submodule_search_locations is None:
@@ -98,7 +98,7 @@ def _sources(library: str, seed: int) -> Iterator[Path]:
     return (root / name for name in names)
 
 
-def _take(sources: Iterator[Path], count: int, taken: set[str]) -> list[str]:
+def _take_texts(sources: Iterator[Path], count: int, taken: set[str]) -> list[str]:
     """Read whole files until `count` texts are found. `taken` holds the openings so far, and grows.
 
     Two texts are duplicates if their first eight words are equal, case and punctuation folded away: model files
@@ -106,21 +106,21 @@ def _take(sources: Iterator[Path], count: int, taken: set[str]) -> list[str]:
     """
     texts: list[str] = []
     while len(texts) < count and (source := next(sources, None)) is not None:
-        fresh = {" ".join(re.findall(r"\w+", text.lower())[:8]): text for text in _texts(source)}
+        fresh = {" ".join(re.findall(r"\w+", text.lower())[:8]): text for text in _read_docstrings(source)}
         new = [opening for opening in fresh if opening not in taken][:TEXTS_PER_FILE]
         taken.update(new)
         texts += [fresh[opening] for opening in new]
     return texts[:count]
 
 
-def _texts(source: Path) -> Iterator[str]:
+def _read_docstrings(source: Path) -> Iterator[str]:
     """Yield the clean docstrings of a module and of its public classes, functions and methods."""
     nodes: list[ast.AST] = [ast.parse(source.read_bytes())]
     for node in nodes:  # grows while it is walked
         if isinstance(node, ast.Module) or (
             isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
         ):
-            text = clean(ast.get_docstring(node) or "")
+            text = clean_docstring(ast.get_docstring(node) or "")
             if text is not None:
                 yield text
             if isinstance(node, ast.Module | ast.ClassDef):
@@ -142,5 +142,8 @@ def _write_tables(folder: Path, train: list[Row], test: list[Row], seed: int) ->
         "solution": [("id", "library"), *((name, library) for name, (_, library) in zip(tested, test, strict=True))],
     }
     for table, lines in tables.items():
-        with write_atomically(folder / f"{table}.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with (
+            write_atomically(folder / f"{table}.csv") as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
             csv.writer(file, lineterminator="\n").writerows(lines)

@@ -18,13 +18,13 @@ from pipeline.commands.verify import verify_run
 from pipeline.config.run_config import RunConfig
 from pipeline.data.competition import load_competition
 from pipeline.data.fold_assignment import FOLDS
-from pipeline.display import format_duration, format_table
+from pipeline.display import format_duration, format_table, print_line
 from pipeline.fits.job import Job
 from pipeline.fits.open_run import OpenRun, format_folds_option, open_run
 from pipeline.fits.outputs import read_failure
 from pipeline.fits.plan import select_jobs
 from pipeline.fits.timing import learn_from_finished, measure_loads
-from pipeline.scheduling.live_status import read_live, sentences
+from pipeline.scheduling.live_status import describe_status, read_live_status
 from pipeline.storage.run_directory import locate_run
 
 
@@ -33,29 +33,29 @@ def print_status(config: RunConfig, folder: Path, *, deep: bool = False) -> None
     directory = locate_run(folder, config.run)
     if not (directory.folds / FOLDS).exists():
         load_competition(config.competition, config.submission, folder)
-        print(f"run {config.run} has not started: {config.command_line.format('train')}")
+        print_line(f"run {config.run} has not started: {config.command_line.format('train')}")
         return
     if deep:
         summary = verify_run(directory)
         open_run(config, folder)  # the folds are complete, and of this table and config
-        print(summary)
+        print_line(summary)
         return
     run = open_run(config, folder)
-    live = read_live(directory)
+    live = read_live_status(directory)
     if live is not None:
-        print("\n".join(sentences(live)) + "\n")
+        print_line("\n".join(describe_status(live)) + "\n")
     jobs = select_jobs(run.jobs, None)
     progress = _measure_progress(run, jobs)
-    print(format_table(["variant", "fits done", "training", "time left"], progress.rows))
+    print_line(format_table(["variant", "fits done", "training", "time left"], progress.rows))
     if live is not None:
         return
-    print("".join(f"{line}\n" for line in _list_unfinished(jobs)), end="")
-    print("\n".join(_list_next_steps(run, jobs, progress)))
+    for line in [*_list_unfinished(jobs), *_list_next_steps(run, jobs, progress)]:
+        print_line(line)
 
 
 @dataclass(frozen=True)
 class _Progress:
-    """A row of the table for each variant, the seconds left, and whether some variant has no timed fit to learn from."""
+    """A row of the table for each variant, the seconds left, and whether a variant has no timed fit to learn from."""
 
     rows: list[list[str]]
     seconds_left: float

@@ -12,7 +12,7 @@ from oof.metrics.thresholds import decide_labels
 from pipeline.blending.saved_blend import TEST, check_blend_file, check_fresh, read_saved_blend
 from pipeline.config.run_config import RunConfig
 from pipeline.data.competition import Competition
-from pipeline.display import print_warnings
+from pipeline.display import print_line, print_warnings
 from pipeline.errors import PipelineError
 from pipeline.fits.open_run import open_run
 from pipeline.storage.checksums import compute_checksums, write_sealed
@@ -52,7 +52,7 @@ def submit(config: RunConfig, folder: Path, *, member: str | None = None) -> Non
         )
     if len(blend.folds) < len(run.split.numbers):
         print_warnings([f"the blend is restricted to the models of folds {', '.join(map(str, blend.folds))}"])
-    print(f"{path}: {len(ids)} rows, {competition.kind}, checked against the sample submission")
+    print_line(f"{path}: {len(ids)} rows, {competition.kind}, checked against the sample submission")
 
 
 def fill_checked(

@@ -1,29 +1,41 @@
 """The command `train`: every variant x fold, resumable; and `train --dry-run`, which writes nothing."""
 
+import platform
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from math import inf
 from pathlib import Path
 
 from models.settings import TfidfSettings, Variant
 from models.store import CHECKPOINT, FAILURE, MARKER, Recipe
 from pipeline.config.run_config import RunConfig, write_effective_yaml
-from pipeline.display import format_duration, format_table, print_warnings
-from pipeline.engines.select import CLOSING, Choice, make_engine, resources
+from pipeline.display import (
+    format_duration,
+    format_table,
+    print_detail,
+    print_line,
+    print_warnings,
+    write_log,
+)
+from pipeline.engines.select import CLOSING_SECONDS, EngineOptions, describe_resources, make_engine
 from pipeline.errors import PipelineError
 from pipeline.fits.job import Job
 from pipeline.fits.open_run import OpenRun, format_folds_option, open_run
 from pipeline.fits.plan import explain_plan, make_jobs, select_jobs, select_variants
 from pipeline.fits.recipes import build_wanted_recipe, note_use
 from pipeline.fits.timing import FitLoad, TimeEstimates, learn_from_finished
-from pipeline.scheduling.budget import Budget, time_for
-from pipeline.scheduling.forecast import check_jobs, loads_to_do, stopped
-from pipeline.scheduling.scheduler import CHECKPOINT_SECONDS, Terms, do_jobs
-from pipeline.scheduling.signals import stoppable
+from pipeline.scheduling.budget import Budget, estimate_time
+from pipeline.scheduling.forecast import check_jobs, describe_stop, list_remaining_loads
+from pipeline.scheduling.scheduler import CHECKPOINT_SECONDS, RunLimits, run_jobs
+from pipeline.scheduling.signals import handle_stop_signals
 from pipeline.storage.files import remove_temporaries
 from pipeline.storage.locks import hold_lock
-from pipeline.storage.run_directory import RunDirectory, locate_run, save_config
+from pipeline.storage.run_directory import LOG, RunDirectory, locate_run, save_config
+
+LIBRARIES = ("torch", "transformers", "scikit-learn", "pandas", "numpy")  # whose versions the log keeps
 
 
 def train(
@@ -35,7 +47,7 @@ def train(
     budget: Budget | None = None,
     interval: float = CHECKPOINT_SECONDS,
     log: Path | None = None,
-    choice: Choice = Choice(),  # noqa: B008 - frozen
+    choice: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
     command: str = "",
 ) -> int:
     """Do every fit of the config that is not done, restricted to some variants and folds, and to a time, where asked.
@@ -45,48 +57,66 @@ def train(
     number of the signal that stopped it.
     """
     if log is not None:
-        from models.training.tensorboard import need_board
+        from models.training.tensorboard import require_tensorboard
 
-        need_board()
+        require_tensorboard()
     directory = locate_run(folder, config.run)
-    with hold_lock(directory.root, "train"), stoppable() as stop:
+    command = command or config.command_line.format("train")
+    with ExitStack() as stack:
+        stack.enter_context(hold_lock(directory.root, "train"))
+        stop = stack.enter_context(handle_stop_signals())
         remove_temporaries(directory.root, below=False)
         remove_temporaries(directory.folds)
         remove_temporaries(directory.models)
         run = open_run(config, folder, folds=folds, fold_source="make")
-        competition = run.competition
-        print_warnings(competition.warnings + run.split.warnings)
+        stack.enter_context(write_log(directory.root / LOG))
+        print_detail(f"{command}\n{describe_environment()}")
+        print_warnings(run.competition.warnings + run.split.warnings)
         save_config(directory, write_effective_yaml(config))
         jobs = [check_predictions(job) for job in plan_fits(run, only)]
-        columns = len(competition.targets.columns)
-        outputs = f", {columns} outputs" if columns > 1 else ""
-        print(f"run {run.name}: {len(competition.ids)} training rows, {len(competition.test.ids)} test rows{outputs}")
-        print("\n".join(f"  {line}" for line in explain_plan(directory, jobs)), flush=True)
-        check_jobs(jobs, competition)
+        print_line(f"run {run.name}: {_describe_tables(run)}")
+        print_line("\n".join(f"  {line}" for line in explain_plan(directory, jobs)))
+        check_jobs(jobs, run.competition)
         record_recipes(jobs)
         remove_leftovers(directory)
         if all(job.state == "done" for job in jobs):
-            print(f"nothing to do; blend next: {run.commands.format('blend')}")
+            print_line(f"nothing to do; blend next: {run.commands.format('blend')}")
             return 0
         engine = partial(make_engine, choice, directory.models)
-        budget = replace(budget, closing=CLOSING[choice.engine]) if budget else Budget()
-        done = do_jobs(jobs, competition, run.split, budget, Terms(stop, interval, log), engine)
-    command = command or run.commands.format("train")
-    blend = run.commands.format("blend")
-    if done.left:
-        limit = f"by the budget of {format_duration(budget.seconds)}" if budget.seconds < inf else ""
-        reason = "as asked" if stop.number else limit
-        print("\n".join(stopped(jobs, done, reason, command, blend, asked=stop.number is not None)))
-    if done.failed:
-        failures = "".join(f"\n  {line}" for line in done.failed)
-        summary = f"{len(done.failed)} of {len(jobs)} fits failed; the same command tries them again: {command}"
-        print_warnings([summary + failures])
-    elif not done.left:
-        fits = "all fits" if only is None and folds is None else "the fits asked for are"
-        print(f"{fits} done; blend next: {blend}{'' if folds is None else format_folds_option(folds)}")
+        budget = replace(budget, closing=CLOSING_SECONDS[choice.engine]) if budget else Budget()
+        limits = RunLimits(stop, interval, log)
+        result = run_jobs(jobs, run.competition, run.split, budget, limits, engine)
+        if result.left:
+            limit = f"by the budget of {format_duration(budget.seconds)}" if budget.seconds < inf else ""
+            reason = "as asked" if stop.number else limit
+            blend = run.commands.format("blend")
+            lines = describe_stop(jobs, result, reason, command, blend, requested=stop.number is not None)
+            print_line("\n".join(lines))
+        if result.failures:
+            failures = "".join(f"\n  {line}" for line in result.failures)
+            summary = f"{len(result.failures)} of {len(jobs)} fits failed; the same command tries them again: {command}"
+            print_warnings([summary + failures])
+        elif not result.left:
+            fits = "all fits" if only is None and folds is None else "the fits asked for are"
+            option = "" if folds is None else format_folds_option(folds)
+            print_line(f"{fits} done; blend next: {run.commands.format('blend', option)}")
     if stop.number:
         return 128 + stop.number
-    return 1 if done.failed else 0
+    return 1 if result.failures else 0
+
+
+def describe_environment() -> str:
+    """Return the versions of Python and of the libraries that a training depends on, without importing them."""
+    versions = [f"{name} {metadata.version(name)}" for name in LIBRARIES]
+    return f"Python {platform.python_version()} on {platform.platform()}: {', '.join(versions)}"
+
+
+def _describe_tables(run: OpenRun) -> str:
+    """Return the sizes of the tables."""
+    competition = run.competition
+    columns = len(competition.targets.columns)
+    outputs = f", {columns} outputs" if columns > 1 else ""
+    return f"{len(competition.ids)} training rows, {len(competition.test.ids)} test rows{outputs}"
 
 
 def plan_fits(run: OpenRun, only: Sequence[str] | None) -> list[Job]:
@@ -136,7 +166,7 @@ def print_forecast(
     *,
     only: Sequence[str] | None = None,
     folds: Sequence[int] | None = None,
-    choice: Choice,
+    choice: EngineOptions,
     price: float | None = None,
     command: str = "",
 ) -> None:
@@ -144,19 +174,19 @@ def print_forecast(
     run = open_run(config, folder, folds=folds, fold_source="forecast")
     jobs = plan_fits(run, only)
     print_warnings(run.competition.warnings + run.split.warnings)
-    print(f"run {run.name}, as train would continue it:")
-    print("\n".join(f"  {line}" for line in explain_plan(run.directory, jobs)))
+    print_line(f"run {run.name}, as train would continue it:")
+    print_line("\n".join(f"  {line}" for line in explain_plan(run.directory, jobs)))
     check_jobs(jobs, run.competition)
-    loads, to_do = loads_to_do(jobs, run.competition, run.split)
+    loads, to_do = list_remaining_loads(jobs, run.competition, run.split)
     if not to_do:
-        print(f"nothing to do; blend next: {run.commands.format('blend')}")
+        print_line(f"nothing to do; blend next: {run.commands.format('blend')}")
         return
-    workers, place = resources(choice, len(to_do))
+    workers, place = describe_resources(choice, len(to_do))
     estimates = learn_from_finished(jobs, loads)
-    print(f"{len(to_do)} fits, {workers} at a time {place}")
+    print_line(f"{len(to_do)} fits, {workers} at a time {place}")
     repeat = command or run.commands.format("train")
     remaining = [load for _, load in to_do]
-    print("\n".join(_describe_forecast(remaining, estimates, workers, price, repeat, _describe_device(jobs))))
+    print_line("\n".join(_describe_forecast(remaining, estimates, workers, price, repeat, _describe_device(jobs))))
 
 
 def _describe_forecast(
@@ -172,7 +202,7 @@ def _describe_forecast(
     unknown = []
     for variant in dict.fromkeys(load.variant for load in loads):
         own = [load for load in loads if load.variant == variant]
-        seconds = time_for(own, estimates)
+        seconds = estimate_time(own, estimates)
         if seconds is None:
             unknown.append(variant)
         rows.append([variant, str(len(own)), "unknown" if seconds is None else format_duration(seconds)])
@@ -181,8 +211,8 @@ def _describe_forecast(
         first = f"{command} --only {unknown[0]} --folds 0"
         no_price = "" if price is None else ", and without a time there is no price"
         return [*lines, f"no fit like those of {', '.join(unknown)} was timed yet{no_price}; this times one: {first}"]
-    busy = time_for(loads, estimates) or 0.0
-    whole = time_for(loads, estimates, workers) or 0.0
+    busy = estimate_time(loads, estimates) or 0.0
+    whole = estimate_time(loads, estimates, workers) or 0.0
     lines.append(f"about {format_duration(whole)}, by the fits timed so far{device}")
     if price is not None:
         paid = min(workers, len(loads)) * whole

@@ -16,13 +16,11 @@ from pipeline.data.fold_assignment import PROVENANCE, REMEDY, read_fold_provenan
 from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.fits.job import describe_remedy
 from pipeline.fits.recipes import ORDER, describe_recipe_remedy, read_order, read_recipe
-from pipeline.scheduling.live_status import LIVE
-from pipeline.storage.checksums import check_file, read_sealed
+from pipeline.scheduling.live_status import STATUS_FILE
+from pipeline.storage.checksums import ReadEntries, check_file, read_sealed
 from pipeline.storage.files import PREFIX
-from pipeline.storage.run_directory import CONFIG, REPORT_FOLDER, REPORT_RECORD, RunDirectory, check_config
+from pipeline.storage.run_directory import CONFIG, LOG, REPORT_FOLDER, REPORT_RECORD, RunDirectory, check_config
 from submissions.files import read_record
-
-ReadSealed = Callable[[Path], Mapping[str, Any]]
 
 
 @dataclass
@@ -49,7 +47,7 @@ class SealedFile:
     """A JSON file that lists the checksums of others: how it is read, and what to do about damage."""
 
     path: Path
-    read: ReadSealed
+    read: ReadEntries
     remedy: str
 
 
@@ -60,6 +58,7 @@ def verify_run(directory: RunDirectory) -> str:
     with tqdm(total=len(paths), desc="checking", unit="file", delay=2, leave=False, disable=None) as bar:
         checks = FileChecks(bar)
         checks.run_check(root / CONFIG, lambda: check_config(root / CONFIG))
+        checks.known.add(root / LOG)  # grows with every call of train, so it has no checksum
         for sealed in _list_sealed_files(directory):
             _check_sealed(checks, sealed)
         for folder in directory.models.glob("*/*/seed-*/fold-*"):
@@ -76,7 +75,7 @@ def verify_run(directory: RunDirectory) -> str:
 
 def _is_temporary(path: Path) -> bool:
     """Return True for a lock, a file that is being written, and the status of a running `train`."""
-    return path.suffix == ".lock" or path.name == LIVE or path.parent.name.startswith(PREFIX)
+    return path.suffix == ".lock" or path.name == STATUS_FILE or path.parent.name.startswith(PREFIX)
 
 
 def _list_sealed_files(directory: RunDirectory) -> Iterator[SealedFile]:
@@ -98,11 +97,11 @@ def _list_sealed_files(directory: RunDirectory) -> Iterator[SealedFile]:
         yield _make_sealed(record, read_record, "submit again")
 
 
-def _make_sealed(path: Path, read: ReadSealed, remedy: str) -> SealedFile:
+def _make_sealed(path: Path, read: ReadEntries, remedy: str) -> SealedFile:
     return SealedFile(path, lambda place: read_sealed(place, read, remedy), remedy)
 
 
-def _read_recipe_files(path: Path) -> Mapping[str, Any]:
+def _read_recipe_files(path: Path) -> dict[str, Mapping[str, str]]:
     return {"files": read_recipe(path)[1]}
 
 

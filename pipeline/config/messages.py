@@ -2,11 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from reprlib import Repr
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
 
 CONTROL = r"[\x00-\x1f\x7f-\x9f]"  # refused in ids
@@ -45,7 +46,9 @@ def shorten_to_line(error: object) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
-def describe_problems(error: ValidationError, raw: dict[str, Any], whole: dict[str, Any]) -> dict[str, list[str]]:
+def describe_problems(
+    error: ValidationError, raw: Mapping[str, object], whole: JsonSchemaValue
+) -> dict[str, list[str]]:
     """Return the problems of a config by the path as the user wrote it in `raw`; `whole` is the JSON schema."""
     found: dict[str, list[str]] = {}
     for problem in error.errors(include_url=False)[:MOST_PROBLEMS]:
@@ -54,7 +57,7 @@ def describe_problems(error: ValidationError, raw: dict[str, Any], whole: dict[s
     return {path: said for path, said in found.items() if not any(other.startswith(f"{path}.") for other in found)}
 
 
-def _rebuild_path(problem: ErrorDetails, raw: dict[str, Any]) -> str:
+def _rebuild_path(problem: ErrorDetails, raw: Mapping[str, object]) -> str:
     """Return the path of a problem without the parts that pydantic adds: names of alternatives, keys of a long form."""
     path, last = list[str](), len(problem["loc"]) - 1
     place: Any = raw
@@ -67,7 +70,7 @@ def _rebuild_path(problem: ErrorDetails, raw: dict[str, Any]) -> str:
     return ".".join(path)
 
 
-def _describe_problem(problem: ErrorDetails, whole: dict[str, Any]) -> str:
+def _describe_problem(problem: ErrorDetails, whole: JsonSchemaValue) -> str:
     value, context, kind = problem["input"], problem.get("ctx", {}), problem["type"]
     if kind == "extra_forbidden":
         known = sorted(_list_known_keys(whole, problem["loc"][:-1]))
@@ -84,11 +87,11 @@ def _describe_problem(problem: ErrorDetails, whole: dict[str, Any]) -> str:
     return f"{problem['msg'][0].lower()}{problem['msg'][1:]}{got}"
 
 
-def _list_expected(context: dict[str, Any]) -> list[str]:
+def _list_expected(context: Mapping[str, object]) -> list[str]:
     return str(context.get("expected_tags") or context.get("expected")).replace(" or ", ", ").split(", ")
 
 
-def _list_known_keys(whole: dict[str, Any], loc: Sequence[Any]) -> set[str]:
+def _list_known_keys(whole: JsonSchemaValue, loc: Sequence[Any]) -> set[str]:
     """Return the keys that the schema, in any of its alternatives, allows at a place of the config."""
     places = _expand_alternatives(whole, whole)
     for key in loc:
@@ -103,12 +106,12 @@ def _list_known_keys(whole: dict[str, Any], loc: Sequence[Any]) -> set[str]:
     return {key for place in places for key in place.get("properties", {})}
 
 
-def _matches_title(place: dict[str, Any], tag: Any) -> bool:
+def _matches_title(place: JsonSchemaValue, tag: Any) -> bool:
     kind = place.get("properties", {}).get("kind", {})
     return tag in {kind.get("const"), *kind.get("enum", [])} or place.get("title", "").lower().startswith(str(tag))
 
 
-def _expand_alternatives(place: dict[str, Any], whole: dict[str, Any]) -> list[dict[str, Any]]:
+def _expand_alternatives(place: JsonSchemaValue, whole: JsonSchemaValue) -> list[JsonSchemaValue]:
     if "$ref" in place:
         return _expand_alternatives(whole["$defs"][place["$ref"].split("/")[-1]], whole)
     branches = place.get("anyOf", []) + place.get("oneOf", [])

@@ -179,7 +179,7 @@ def _list_effective(config: RunConfig) -> dict[str, Any]:
     return plain
 
 
-def _apply_override(raw: dict[str, Any], override: str) -> None:
+def _apply_override(raw: dict[str, object], override: str) -> None:
     path, equals, text = override.partition("=")
     keys, named = path.split("."), f"override {quote(override)}"
     if not equals or not all(keys) or len(keys) > DEEPEST or SURROGATE.search(path):

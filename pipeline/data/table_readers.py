@@ -111,7 +111,7 @@ def _parse_json_row(line: str) -> dict[str, str]:
     return {sys.intern(key): _format_cell(value) for key, value in row.items()}  # one copy of each key for all rows
 
 
-def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicate_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     _refuse_duplicates([key for key, _ in pairs])
     return dict(pairs)
 

@@ -35,7 +35,8 @@ def require_columns(frame: pd.DataFrame, columns: list[str], path: Path, what: s
         if column not in frame.columns:
             known = list(frame.columns)
             raise PipelineError(
-                f"{what} {path} has no column {quote(column)}{suggest_nearest(column, known)}; it has {join_names(known)}"
+                f"{what} {path} has no column {quote(column)}{suggest_nearest(column, known)}; "
+                f"it has {join_names(known)}"
             )
 
 

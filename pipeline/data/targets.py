@@ -81,8 +81,8 @@ def _read_classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path:
         )
     if spec.task == "binary" and len(classes) != 2:
         raise PipelineError(
-            f"{path}: column {cells.name} holds {len(classes)} classes, {join_names(classes)}, but task binary takes 2; "
-            "use multiclass or ordinal"
+            f"{path}: column {cells.name} holds {len(classes)} classes, {join_names(classes)}, but task binary takes "
+            "2; use multiclass or ordinal"
         )
     if broken := [name for name in classes if re.search(CONTROL, name)]:
         raise PipelineError(

@@ -4,53 +4,64 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pipeline.engines import Hear, Wish
+from pipeline.engines.protocol import OnEvent, ShouldStop
 from pipeline.fits.events import FitRequest, FitStarted
 from pipeline.fits.inputs import FitInputs
 from pipeline.fits.outputs import FitStorage
 
 
-class Here:
-    """`models` is the folder of the run for frozen layers' states; `clock` gives the time in seconds."""
+class InProcessEngine:
+    """Runs fits one after the other; `models` is the run's folder for states of frozen layers."""
 
-    at_once = 1
+    slots = 1
 
-    def __init__(self, shared: FitInputs, models: Path, hear: Hear, wish: Wish, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        inputs: FitInputs,
+        models: Path,
+        on_event: OnEvent,
+        should_stop: ShouldStop,
+        clock: Callable[[], float],
+    ) -> None:
         from pipeline.fits.caches import Caches
 
         self.caches = Caches(models)
-        self._shared, self._hear, self._wish, self._clock = shared, hear, wish, clock
-        self._taken: tuple[int, FitRequest] | None = None
+        self._inputs = inputs
+        self._on_event = on_event
+        self._should_stop = should_stop
+        self._clock = clock
+        self._next: tuple[int, FitRequest] | None = None
 
     @property
-    def room(self) -> int:
-        """One, if no order is waiting."""
-        return int(self._taken is None)
+    def free_slots(self) -> int:
+        """1, or 0 while a request waits."""
+        return int(self._next is None)
 
-    def nodes(self) -> dict[str, str]:
-        """Nothing that a user would not know."""
+    def describe_nodes(self) -> dict[str, str]:
+        """Return no nodes: there is only this process."""
         return {}
 
-    def start(self, place: int, order: FitRequest) -> None:
-        """Take an order, which the next `wait` follows from beginning to end."""
-        self._taken = (place, order)
+    def start(self, number: int, request: FitRequest) -> None:
+        """Take a request; the next `wait` runs the fit."""
+        self._next = (number, request)
 
     def wait(self) -> None:
-        """Follow the order."""
+        """Run the fit from its beginning to its end."""
         from pipeline.fits.run_fit import run_request
 
-        assert self._taken is not None
-        (place, order), self._taken = self._taken, None
-        self._hear(place, FitStarted("this process"))
+        assert self._next is not None
+        number, request = self._next
+        self._next = None
+        self._on_event(number, FitStarted("this process"))
         run_request(
-            order,
-            self._shared,
+            request,
+            self._inputs,
             self.caches,
-            FitStorage.in_run(order.job, self._shared),
-            on_event=partial(self._hear, place),
-            should_stop=partial(self._wish, place),
+            FitStorage.in_run(request.job, self._inputs),
+            on_event=partial(self._on_event, number),
+            should_stop=partial(self._should_stop, number),
             clock=self._clock,
         )
 
     def close(self) -> None:
-        """Nothing runs between calls of `wait`."""
+        """Do nothing: no fit runs between calls of `wait`."""

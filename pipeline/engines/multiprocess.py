@@ -1,6 +1,6 @@
 """The engine of a machine with several GPUs, or many cores: one fit at a time in each of several processes.
 
-Each process sees one GPU and its share of the cores, and writes its fits into the run directory itself.
+Each process uses one GPU and its share of the cores, and writes its fits into the run directory itself.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.display import format_count
-from pipeline.engines import Hear, Wish
+from pipeline.engines.protocol import OnEvent, ShouldStop
 from pipeline.errors import PipelineError
 from pipeline.fits.events import (
     Event,
@@ -31,189 +31,213 @@ from pipeline.fits.inputs import FitInputs
 from pipeline.fits.outputs import FitStorage
 from pipeline.storage.files import remove_temporaries
 
-ENDS = (FitFinished, FitInterrupted, FitFailed)
-PATIENCE = 1.0  # seconds for a process to end that has closed its pipe
-STILLBORN = 3  # processes one after the other that may end before they begin a fit
+LAST_EVENTS = (FitFinished, FitInterrupted, FitFailed, FitLost)
+EXIT_SECONDS = 1.0  # for a process to exit that has closed its pipe
+MAX_STARTUP_FAILURES = 3  # processes in a row that may end before they start a fit
+STOP = "stop"  # asks a process to save its fit and stop it
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
-class Processes:
-    """As many processes as there are `devices`: the GPU that each of them sees, "" for none. `threads` of a process;
-    `models` is the folder of the run that they write into."""
+class MultiprocessEngine:
+    """Runs a process for each of `devices`: the GPU that it uses, "" for none.
+
+    `threads` is for one process; `models` is the run's folder that the processes write into.
+    """
 
     def __init__(
-        self, shared: FitInputs, models: Path, hear: Hear, wish: Wish, devices: Sequence[str], threads: int
+        self,
+        inputs: FitInputs,
+        models: Path,
+        on_event: OnEvent,
+        should_stop: ShouldStop,
+        devices: Sequence[str],
+        threads: int,
     ) -> None:
-        self._hear, self._wish, self._threads = hear, wish, threads
-        self._given, self._models = (shared, models), models
-        self._idle = [Process(number, device) for number, device in enumerate(devices, 1)]
-        self._busy: dict[int, Process] = {}  # by the place of its fit
-        self._stillborn = 0
-        self.at_once = len(devices)
+        self.slots = len(devices)
+        self._inputs = inputs
+        self._models = models
+        self._on_event = on_event
+        self._should_stop = should_stop
+        self._threads = threads
+        self._idle = [WorkerProcess(number, device) for number, device in enumerate(devices, 1)]
+        self._busy: dict[int, WorkerProcess] = {}  # by the number of the fit
+        self._startup_failures = 0
 
     @property
-    def room(self) -> int:
-        """The processes that do nothing."""
+    def free_slots(self) -> int:
+        """The number of idle processes."""
         return len(self._idle)
 
-    def nodes(self) -> dict[str, str]:
-        """The processes, which are alike but for their GPUs."""
+    def describe_nodes(self) -> dict[str, str]:
+        """Return the processes with their threads."""
         processes = sorted([*self._idle, *self._busy.values()], key=lambda process: process.number)
         return {process.title: format_count(self._threads, "thread") for process in processes}
 
-    def start(self, place: int, order: FitRequest) -> None:
-        """Give an order to a process, which is started for the first one."""
-        process = self._busy[place] = self._idle.pop(0)
+    def start(self, number: int, request: FitRequest) -> None:
+        """Send a request to an idle process, which is started for its first one."""
+        process = self._busy[number] = self._idle.pop(0)
         if process.pipe is None:
-            process.begin(self._given, self._threads)
-        process.tell(order)
+            process.begin(self._inputs, self._models, self._threads)
+        process.send(request)
 
     def wait(self) -> None:
-        """Tell what the processes told, and tell them who is to leave."""
-        places = {process.pipe: place for place, process in self._busy.items()}
-        for pipe in connection.wait([pipe for pipe in places if pipe is not None], timeout=1.0):
-            self._listen(places[pipe])  # type: ignore[index]
-        for place, process in self._busy.items():
-            if self._wish(place) and not process.asked:
-                process.asked = True
-                process.tell("leave")
-
-    def _listen(self, place: int) -> None:
-        process = self._busy[place]
-        assert process.pipe is not None
-        try:
-            event: Event | OSError = process.pipe.recv()
-        except (EOFError, OSError):
-            event = FitLost(process.end(PATIENCE))
-            self._count_stillborn(event)
-        if isinstance(event, OSError):
-            raise event
-        if isinstance(event, FitStarted):
-            self._stillborn = 0
-        if isinstance(event, (*ENDS, FitLost)):
-            self._idle.append(self._busy.pop(place))
-            process.asked = False
-        self._hear(place, event)
-
-    def _count_stillborn(self, lost: FitLost) -> None:
-        """Count processes that end at their start, which none survives. Raises PipelineError after a few."""
-        self._stillborn += 1
-        if self._stillborn == STILLBORN:
-            raise PipelineError(
-                f"a process for fits cannot start: {lost.reason}; what it said stands above; --workers 1 does without"
-            )
+        """Report what the processes sent, and tell those to stop whose fits are to be stopped."""
+        numbers = {process.pipe: number for number, process in self._busy.items() if process.pipe is not None}
+        for pipe in connection.wait(list(numbers), timeout=1.0):
+            self._receive(numbers[pipe])  # type: ignore[index]
+        for number, process in self._busy.items():
+            if self._should_stop(number) and not process.is_stopping:
+                process.is_stopping = True
+                process.send(STOP)
 
     def close(self) -> None:
-        """End all processes; what they have not saved is lost, and what killed ones had begun to write is removed."""
+        """Kill all processes, and remove the files that they were writing; unsaved work is lost."""
         for process in [*self._idle, *self._busy.values()]:
             process.end()
         remove_temporaries(self._models)
 
+    def _receive(self, number: int) -> None:
+        """Report one event of a fit. Raises OSError if the process sent one."""
+        process = self._busy[number]
+        assert process.pipe is not None
+        try:
+            event: Event | OSError = process.pipe.recv()
+        except (EOFError, OSError):
+            event = FitLost(process.end(EXIT_SECONDS))
+            self._count_startup_failure(event)
+        if isinstance(event, OSError):
+            raise event
+        if isinstance(event, FitStarted):
+            self._startup_failures = 0
+        if isinstance(event, LAST_EVENTS):
+            self._idle.append(self._busy.pop(number))
+            process.is_stopping = False
+        self._on_event(number, event)
 
-class Process:
-    """A process that does fits on a device, or will once it has begun."""
+    def _count_startup_failure(self, lost: FitLost) -> None:
+        """Count a process that ended; the next fit that starts resets the count. Raises PipelineError after a few."""
+        self._startup_failures += 1
+        if self._startup_failures == MAX_STARTUP_FAILURES:
+            raise PipelineError(
+                f"worker processes cannot start: {lost.reason}; their messages are above; --workers 1 needs none"
+            )
+
+
+class WorkerProcess:
+    """A process that runs fits on a device; `pipe` is None until it has begun and after it has ended."""
 
     def __init__(self, number: int, device: str) -> None:
-        self.title = f"process {number}" + (f", {gpu(device)}" if device else "")
-        self.number, self.device, self.asked = number, device, False
+        self.number = number
+        self.device = device
+        self.title = f"process {number}" + (f", {name_gpu(device)}" if device else "")
+        self.is_stopping = False
         self.pipe: Connection | None = None
         self._process: Any = None
 
-    def begin(self, given: tuple[FitInputs, Path], threads: int) -> None:
-        """Start it."""
+    def begin(self, inputs: FitInputs, models: Path, threads: int) -> None:
+        """Start the process."""
         context = get_context("spawn")  # a forked one inherits threads and a GPU in an unknown state
-        self.pipe, theirs = context.Pipe()
+        self.pipe, child_pipe = context.Pipe()
         if os.name != "nt":
-            resource_tracker.ensure_running()  # beforehand: its start would let signals through again
-        settings = {"CUDA_VISIBLE_DEVICES": self.device, "TQDM_DISABLE": "1", **dict.fromkeys(THREADS, str(threads))}
-        with environment(settings), deaf():  # before its first import: afterwards libraries no longer look
+            resource_tracker.ensure_running()  # first: its start would unblock signals
+        variables = {
+            "CUDA_VISIBLE_DEVICES": self.device,
+            "TQDM_DISABLE": "1",
+            **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        }
+        with set_environment(variables), block_signals():  # libraries read the variables at their first import
             name = f"fits {self.number}"
-            self._process = context.Process(target=_serve, args=(theirs, self.title), name=name, daemon=True)
+            arguments = (child_pipe, self.title)
+            self._process = context.Process(target=_serve_requests, args=arguments, name=name, daemon=True)
             self._process.start()
-        theirs.close()
-        self.tell(given)  # not among the arguments: a write to a process that died at its start would never end
+        child_pipe.close()
+        self.send((inputs, models))  # not as an argument: a write to a process that died at its start would never end
 
-    def tell(self, what: Any) -> None:
-        """Send it something. If it is gone, listening to it will show that."""
+    def send(self, message: Any) -> None:
+        """Send a message. If the process is gone, the next read from it shows that."""
         assert self.pipe is not None
         with suppress(ConnectionError):
-            self.pipe.send(what)
+            self.pipe.send(message)
 
-    def end(self, patience: float = 0.0) -> str:
-        """Kill it, if it does not end by itself within so many seconds; returns how it ended."""
+    def end(self, seconds: float = 0.0) -> str:
+        """Kill the process unless it ends by itself within some seconds; return how it ended."""
         if self._process is None or self.pipe is None:
             return ""
         self.pipe.close()
-        self._process.join(patience)
+        self._process.join(seconds)
         self._process.kill()
         self._process.join()
-        code, self._process, self.pipe, self.asked = self._process.exitcode, None, None, False
-        memory = ": the machine may be out of memory" if code == -9 else ""
-        return f"its process ended ({f'killed by signal {-code}' if code < 0 else f'exit code {code}'}){memory}"
+        code = self._process.exitcode
+        self._process = None
+        self.pipe = None
+        self.is_stopping = False
+        if code == -9:  # SIGKILL, which Windows does not name
+            return "its process was killed by signal 9, the machine may be out of memory"
+        return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
 
 
-def gpu(device: str) -> str:
-    """What messages call a GPU: by its number, or by its own name."""
+def name_gpu(device: str) -> str:
+    """Return the name of a GPU in messages: its number, or the name that CUDA_VISIBLE_DEVICES gives it."""
     return f"GPU {device}" if device.isdecimal() else device
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
-    """Signals wait for a while; what starts in it hears none, even before it can say so. Windows has no such thing."""
+def block_signals() -> Iterator[None]:
+    """Block signals for a while; a process that starts meanwhile begins with them blocked. Not on Windows."""
     if os.name == "nt":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in SIGNALS})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in SIGNALS})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
-def environment(settings: dict[str, str]) -> Iterator[None]:
-    """Environment variables for a while; what starts in it keeps them."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
+def set_environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for a while; a process that starts meanwhile keeps them."""
+    former = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in former.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
 
 
-def _serve(pipe: Connection, title: str) -> None:
-    """Follow orders until there is nobody to give any."""
-    for name in SIGNALS:  # they go to a whole group of processes; `train` answers for all
+def _serve_requests(pipe: Connection, title: str) -> None:
+    """Run in a worker process: execute requests until the pipe is closed."""
+    for name in SIGNALS:  # a terminal sends them to all processes of a group; only `train` handles them
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     from tqdm import tqdm
 
     from pipeline.fits.caches import Caches
     from pipeline.fits.run_fit import run_request
 
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which outlives a killed process
-    with suppress(EOFError, ConnectionError):  # nobody is left to hear
-        shared, models = pipe.recv()
+    tqdm.set_lock(threading.RLock())  # its default is a semaphore, which outlives a killed process
+    with suppress(EOFError, ConnectionError):  # the parent is gone
+        inputs, models = pipe.recv()
         caches = Caches(models)
         while True:
-            order = pipe.recv()
-            if not isinstance(order, FitRequest):  # it was asked to leave when it was done already
+            request = pipe.recv()
+            if not isinstance(request, FitRequest):  # STOP arrived after the end of its fit
                 continue
             pipe.send(FitStarted(title))
             try:
                 run_request(
-                    order,
-                    shared,
+                    request,
+                    inputs,
                     caches,
-                    FitStorage.in_run(order.job, shared),
+                    FitStorage.in_run(request.job, inputs),
                     on_event=EventThrottle(pipe.send, time.monotonic),
-                    should_stop=pipe.poll,
+                    should_stop=pipe.poll,  # STOP is the only message during a fit
                 )
             except ConnectionError:
                 raise
@@ -221,7 +245,7 @@ def _serve(pipe: Connection, title: str) -> None:
                 pipe.send(OSError(error.errno, error.strerror or str(error), error.filename))
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
     parent.join()

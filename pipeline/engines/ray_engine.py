@@ -1,8 +1,8 @@
-"""The engine of a Ray cluster: each fit is one task, on whichever node has room for it.
+"""The engine of a Ray cluster: each fit is one task, on a node with free resources.
 
-The driver alone touches the run directory, so the nodes share no disk with it: they need the libraries, Ray brings the
-code. A fit tells how it goes to a desk, an actor on the driver's node, and hears there that it is to leave. What is
-large stays in the object store of the node that made it until the driver fetches it.
+Only the driver touches the run directory, so the nodes share no disk with it: they need the libraries, and Ray brings
+the code. Events go through `EventQueue`, an actor on the driver's node. Results stay in the object store of the node
+that made them until the driver fetches them.
 """
 
 import os
@@ -16,9 +16,10 @@ from typing import Any
 
 from models.checkpoint import Checkpoint
 from pipeline.display import print_warnings
-from pipeline.engines import Hear, Wish
-from pipeline.engines.in_process import Here
-from pipeline.engines.ray_cluster import Needs, connect, default_needs, first_line, names_of, nodes_of
+from pipeline.engines.in_process import InProcessEngine
+from pipeline.engines.protocol import OnEvent, ShouldStop
+from pipeline.engines.ray_cluster import Resources, complete_resources, connect, format_error, list_nodes, name_nodes
+from pipeline.engines.ray_events import CheckpointSent, EventQueue, Message
 from pipeline.errors import PipelineError
 from pipeline.fits.events import (
     REPORT_SECONDS,
@@ -35,237 +36,233 @@ from pipeline.fits.events import (
 from pipeline.fits.inputs import FitInputs
 from pipeline.fits.outputs import describe_failure, load_checkpoint, save_checkpoint, save_result
 
-LOOK_SECONDS = 5.0  # between looks at the nodes: which there are, and what they have
-TELLS = 200  # a second that all fits together send to the desk; it takes some six times as many
-DEATHS = {
+NODES_SECONDS = 5.0  # between updates of the list of nodes
+EVENTS_PER_SECOND = 200  # of all fits together; the queue takes about six times as many
+QUEUE_FACTOR = 2  # fits submitted for each that runs: nodes never wait for the driver, and an autoscaler sees demand
+LOSS_REASONS = {
     "NodeDiedError": "its node died",
     "WorkerCrashedError": "its process died",
     "OutOfMemoryError": "memory ran out on its node: give a fit more by --memory",
 }
-AHEAD = 2  # fits handed out for each that runs: nodes never wait for the driver, and an autoscaler sees what waits
-
-
-class Desk:
-    """Takes what fits tell until the driver collects it, and answers each whether it is to leave.
-
-    A list holds the reference to a checkpoint: only the newest of a fit is kept, or they would fill the object store
-    where the driver is slower than the fits.
-    """
-
-    def __init__(self) -> None:
-        self._told: list[tuple[int, Any]] = []
-        self._leaving: set[int] = set()
-
-    def tell(self, turn: int, event: Any) -> bool:
-        """Something happened to the fit of that turn, or for None it only asks."""
-        if isinstance(event, list):
-            self._told = [(by, one) for by, one in self._told if by != turn or not isinstance(one, list)]
-        if event is not None:
-            self._told.append((turn, event))
-        return turn in self._leaving
-
-    def collect(self, leaving: set[int]) -> list[tuple[int, Any]]:
-        """What was told since the last time; from now on the fits of these turns are to leave."""
-        self._leaving = leaving
-        told_since, self._told = self._told, []
-        return told_since
 
 
 @dataclass
-class Task:
-    """A fit that is handed out: its place, its order, its result to come, and its node once it has begun."""
+class RayTask:
+    """An attempt of a fit: the fit's number, its request, the reference to its result, and its node once it started."""
 
-    place: int
-    order: FitRequest
+    number: int
+    request: FitRequest
     result: Any
     node: str | None = None
 
 
-class Cluster:
-    """An engine on the Ray cluster at `address`, or for None on this machine alone.
+class RayEngine:
+    """Runs fits on the Ray cluster at `address`, or for None on a cluster that it starts on this machine.
 
-    `asked` is what a fit takes of a node, as far as somebody said; `most` is how many may run at a time. Raises
-    PipelineError where Ray is missing, the cluster does not answer, or this machine cannot carry a fit.
+    `requested` are the resources of a fit, as far as the user says; at most `workers` fits run at a time. Raises
+    PipelineError where Ray is missing, the cluster does not answer, or this machine cannot run a fit.
     """
 
     def __init__(
         self,
-        shared: FitInputs,
+        inputs: FitInputs,
         models: Path,
-        hear: Hear,
-        wish: Wish,
+        on_event: OnEvent,
+        should_stop: ShouldStop,
         clock: Callable[[], float],
         *,
         address: str | None,
-        asked: Needs,
-        most: int | None,
+        requested: Resources,
+        workers: int | None,
     ) -> None:
         from pipeline.engines.ray_transfer import ObjectStore
 
         self._ray = connect(address)
-        self._shared, self._hear, self._wish, self._most = shared, hear, wish, most
-        self._here = Here(shared, models, hear, wish, clock)
-        self._tasks: dict[int, Task] = {}
-        self._store = ObjectStore(self._ray.put, shared, self._here.caches)
-        self._turn, self._looked = 0, 0.0
-        nodes = self._look()
-        self.needs = default_needs(asked, nodes)
-        self._check_room(nodes, address)
-        node = self._ray.get_runtime_context().get_node_id()
-        beside = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
-        # Where memory runs out Ray may end the desk first. A new one lacks only what was told in the last second.
-        always = {"max_restarts": -1, "max_task_retries": -1}
-        self._desk = self._ray.remote(Desk).options(num_cpus=0, scheduling_strategy=beside, **always).remote()
-        # A retry by Ray would know no newer checkpoint. A process that has used one GPU cannot change to another.
-        self._remote = self._ray.remote(max_retries=0, max_calls=1 if self.needs.gpus else 0)(_task)
+        self._inputs = inputs
+        self._on_event = on_event
+        self._should_stop = should_stop
+        self._workers = workers
+        self._in_process = InProcessEngine(inputs, models, on_event, should_stop, clock)
+        self._store = ObjectStore(self._ray.put, inputs, self._in_process.caches)
+        self._tasks: dict[int, RayTask] = {}  # by attempt
+        self._attempts = 0
+        self._update_nodes()
+        self.resources = complete_resources(requested, self._nodes)
+        self._check_capacity(address)
+        here = self._ray.get_runtime_context().get_node_id()
+        on_this_node = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
+        # Where memory runs out Ray may end the queue first. A restarted one lacks only the events of the last second.
+        restarts = {"max_restarts": -1, "max_task_retries": -1}
+        actor = self._ray.remote(EventQueue).options(num_cpus=0, scheduling_strategy=on_this_node, **restarts)
+        self._queue = actor.remote()
+        # Ray's own retry would start from an old checkpoint. A process that has used one GPU cannot change to another.
+        self._remote = self._ray.remote(max_retries=0, max_calls=1 if self.resources.gpus else 0)(_run_task)
 
     @property
-    def at_once(self) -> int:
-        """What the nodes hold now."""
-        return max(min(self._capacity, self._most or self._capacity), 1)
+    def slots(self) -> int:
+        """The number of fits that the nodes can run now."""
+        return max(min(self._capacity, self._workers or self._capacity), 1)
 
     @property
-    def room(self) -> int:
-        """As many fits wait as run, unless somebody said how many may run."""
-        return (self._most or AHEAD * self.at_once) - len(self._tasks)
+    def free_slots(self) -> int:
+        """The number of fits that can be submitted now: as many wait as run, unless the user limits the workers."""
+        return (self._workers or QUEUE_FACTOR * self.slots) - len(self._tasks)
 
-    def nodes(self) -> dict[str, str]:
-        """The nodes that are alive, and what they have."""
-        return {self._names[node]: str(has) for node, has in self._nodes.items()}
+    def describe_nodes(self) -> dict[str, str]:
+        """Return the nodes that are alive with their resources."""
+        return {self._names[node]: str(resources) for node, resources in self._nodes.items()}
+
+    def start(self, number: int, request: FitRequest) -> None:
+        """Submit a fit as a new attempt; one that only predicts the test table runs here, where its weights are."""
+        job = request.job
+        if job.state == "predict":
+            self._in_process.start(number, request)
+            self._in_process.wait()
+            return
+        try:
+            inputs, tokens, backbone = self._store.put_inputs(job)
+        except Exception as error:  # noqa: BLE001 - a text without a token, say: the other fits continue
+            self._on_event(number, describe_failure(error))
+            return
+        self._attempts += 1
+        checkpoint = load_checkpoint(job)
+        resources = replace(self.resources, gpus=0.0) if job.is_linear else self.resources
+        submit = self._remote.options(
+            name=job.title, num_cpus=resources.cpus, num_gpus=resources.gpus, memory=resources.memory or None
+        ).remote
+        result = submit(
+            replace(request, job=replace(job, marker=None)),
+            checkpoint and self._ray.put(checkpoint),
+            inputs,
+            tokens,
+            backbone,
+            self._queue,
+            self._attempts,
+            max(REPORT_SECONDS, self.slots / EVENTS_PER_SECOND),
+        )
+        self._tasks[self._attempts] = RayTask(number, request, result)
+
+    def wait(self) -> None:
+        """Report all events, and save the results of the fits that ended; waits for an end, at most a second."""
+        attempts = {task.result: attempt for attempt, task in self._tasks.items()}
+        if attempts:
+            self._ray.wait(list(attempts), timeout=1.0, fetch_local=False)
+            ended, _ = self._ray.wait(list(attempts), num_returns=len(attempts), timeout=0, fetch_local=False)
+            self._collect_events()
+            for result in ended:
+                task = self._tasks.pop(attempts[result], None)
+                if task is not None:
+                    self._on_event(task.number, self._fetch_result(task))
+        if time.monotonic() > self._nodes_updated + NODES_SECONDS:
+            self._update_nodes()
+
+    def close(self) -> None:
+        """Disconnect from the cluster, which ends the fits that run there; one that was started here is stopped."""
+        self._ray.shutdown()
 
     @property
     def _capacity(self) -> int:
-        return sum(self.needs.times_in(node) for node in self._nodes.values())
+        return sum(self.resources.count_fits(node) for node in self._nodes.values())
 
-    def start(self, place: int, order: FitRequest) -> None:
-        """Hand out a fit; a finished one that has only the test table to predict is done here, where its weights are.
+    def _collect_events(self) -> None:
+        """Report the events since the last call, save checkpoints, and tell attempts to stop."""
+        stopping = {attempt for attempt, task in self._tasks.items() if self._should_stop(task.number)}
+        for attempt, message in self._ray.get(self._queue.collect.remote(stopping)):
+            task = self._tasks.get(attempt)
+            if task is not None:
+                self._handle_message(task, message)
+        for attempt in stopping:
+            if self._tasks[attempt].node is None:  # it waits for a node, so it cannot ask the queue
+                self._ray.cancel(self._tasks[attempt].result)
 
-        Each time is a turn of its own, so that nobody hears what a lost one may still tell.
-        """
-        if order.job.state == "predict":
-            self._here.start(place, order)
-            self._here.wait()
-            return
+    def _handle_message(self, task: RayTask, message: Message) -> None:
+        match message:
+            case CheckpointSent(reference):
+                with suppress(self._ray.exceptions.RayError):  # lost with its node: the checkpoint before it remains
+                    if save_checkpoint(task.request.job, self._ray.get(reference)):
+                        self._on_event(task.number, CheckpointSaved())
+            case FitStarted(node):
+                task.node = node
+                self._on_event(task.number, FitStarted(self._names.get(node, node)))
+            case _:
+                self._on_event(task.number, message)
+
+    def _fetch_result(self, task: RayTask) -> Event:
+        """Return the last event of a fit, after its result was fetched and saved."""
+        exceptions = self._ray.exceptions
         try:
-            reads = self._store.given(order.job)
-        except Exception as error:  # noqa: BLE001 - a text without a token, say: the other fits go on
-            self._hear(place, describe_failure(error))
-            return
-        self._turn += 1
-        bare = replace(order, job=replace(order.job, marker=None))
-        needs = self.needs if not order.job.is_linear else replace(self.needs, gpus=0.0)
-        options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory or None}
-        start = load_checkpoint(order.job)
-        every = max(REPORT_SECONDS, self.at_once / TELLS)
-        given = (bare, start and self._ray.put(start), *reads, self._desk, self._turn, every)
-        result = self._remote.options(**options, name=order.job.title).remote(*given)
-        self._tasks[self._turn] = Task(place, order, result)
-
-    def wait(self) -> None:
-        """Wait for an end, a second at most, bring it home, and pass on all that was told."""
-        turns = {task.result: turn for turn, task in self._tasks.items()}
-        if turns:
-            self._ray.wait(list(turns), timeout=1.0, fetch_local=False)
-            ended, _ = self._ray.wait(list(turns), num_returns=len(turns), timeout=0, fetch_local=False)
-            self._collect()
-            for result in ended:
-                if (task := self._tasks.pop(turns[result], None)) is not None:
-                    self._hear(task.place, self._end(task))
-        if time.monotonic() > self._looked + LOOK_SECONDS:
-            self._look()
-
-    def close(self) -> None:
-        """Leave the cluster, which ends the fits that run there; one on this machine alone is stopped."""
-        self._ray.shutdown()
-
-    def _collect(self) -> None:
-        leaving = {turn for turn, task in self._tasks.items() if self._wish(task.place)}
-        for turn, event in self._ray.get(self._desk.collect.remote(leaving)):
-            if (task := self._tasks.get(turn)) is None:
-                continue
-            if isinstance(event, list):
-                with suppress(self._ray.exceptions.RayError):  # lost with its node: there is an older one
-                    if save_checkpoint(task.order.job, self._ray.get(event[0])):
-                        self._hear(task.place, CheckpointSaved())
-            elif isinstance(event, FitStarted):
-                task.node = event.where
-                self._hear(task.place, FitStarted(self._names.get(event.where, event.where)))
-            else:
-                self._hear(task.place, event)
-        for turn in leaving:
-            if self._tasks[turn].node is None:  # it waits for a node, so it does not hear the desk
-                self._ray.cancel(self._tasks[turn].result)
-
-    def _end(self, task: Task) -> Event:
-        """How a fit ended; what it gave is brought home first."""
-        problems = self._ray.exceptions
-        try:
-            event, outcome = self._ray.get(task.result)
-        except problems.TaskCancelledError:
+            event, result = self._ray.get(task.result)
+        except exceptions.TaskCancelledError:
             return FitInterrupted(0.0)
-        except (problems.RayTaskError, problems.RuntimeEnvSetupError) as error:
-            if isinstance(getattr(error, "cause", None), ImportError):  # its code is gone: the node is closing down
-                return FitLost(f"its node has not the code for it: {error.cause}")
+        except (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError) as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, ImportError):  # the node removed the code, because it shuts down
+                return FitLost(f"its node has no code for it: {cause}")
             return FitFailed(str(error).strip().splitlines()[-1], str(error))
-        except problems.RayError as error:
-            return FitLost(DEATHS.get(type(error).__name__) or first_line(error))
-        return event if outcome is None else self._bring_home(task.order, event, outcome)
+        except exceptions.RayError as error:
+            return FitLost(LOSS_REASONS.get(type(error).__name__) or format_error(error))
+        return event if result is None else self._save_result(task.request, event, result)
 
-    def _bring_home(self, order: FitRequest, event: FitFinished, outcome: FitResult) -> Event:
+    def _save_result(self, request: FitRequest, event: FitFinished, result: FitResult) -> Event:
         try:
-            return replace(event, marker=save_result(order.job, self._shared, outcome))
+            return replace(event, marker=save_result(request.job, self._inputs, result))
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001 - predictions that are no numbers, say: the other fits go on
+        except Exception as error:  # noqa: BLE001 - predictions that are not finite, say: the other fits continue
             return describe_failure(error)
 
-    def _look(self) -> dict[str, Needs]:
-        """Look at the nodes. Fits on one that is gone are lost: if it went silent, Ray says nothing of its fits."""
-        self._looked, self._nodes, self._names = time.monotonic(), nodes_of(self._ray), names_of(self._ray)
-        for turn, task in list(self._tasks.items()):
+    def _update_nodes(self) -> None:
+        """Update the list of nodes, and report fits on a missing node as lost: Ray reports none of a silent node."""
+        self._nodes_updated = time.monotonic()
+        self._nodes = list_nodes(self._ray)
+        self._names = name_nodes(self._ray)
+        for attempt, task in list(self._tasks.items()):
             if task.node is not None and task.node not in self._nodes:
-                del self._tasks[turn]
-                self._hear(task.place, FitLost("its node is gone"))
-        return self._nodes
+                del self._tasks[attempt]
+                self._on_event(task.number, FitLost("its node is gone"))
 
-    def _check_room(self, nodes: dict[str, Needs], address: str | None) -> None:
+    def _check_capacity(self, address: str | None) -> None:
+        """Warn if no node can run a fit. Raises PipelineError if this machine is the only node."""
         if self._capacity:
             return
         if address is None and not os.environ.get("RAY_ADDRESS"):
-            [machine] = nodes.values()
-            raise PipelineError(f"a fit is to have {self.needs}, but this machine has {machine}: ask for less")
+            [machine] = self._nodes.values()
+            raise PipelineError(f"a fit needs {self.resources}, but this machine has {machine}: ask for less")
         print_warnings(
-            [f"a fit is to have {self.needs}, which no node of the cluster has: fits wait until one joins that does"]
+            [f"a fit needs {self.resources}, which no node of the cluster has: fits wait until one joins that does"]
         )
 
 
-def _task(
-    order: FitRequest,
-    start: Checkpoint | None,
-    shared: FitInputs,
+def _run_task(
+    request: FitRequest,
+    checkpoint: Checkpoint | None,
+    inputs: FitInputs,
     tokens: dict[str, Any],
     backbone: Any,
-    desk: Any,
-    turn: int,
+    queue: Any,
+    attempt: int,
     every: float,
 ) -> tuple[Event, FitResult | None]:
-    """What Ray runs on a node, where references are already what they refer to, but not those inside of arguments."""
+    """Run a fit on a node, as a task of Ray: fetch its references, and connect it to the queue.
+
+    Ray replaces references among the arguments by their values, but not those inside of an argument.
+    """
     import ray
 
-    from pipeline.engines.ray_transfer import do_on_node
+    from pipeline.engines.ray_transfer import run_on_node
 
     # A task that waits for Ray in its main thread gives its CPUs back meanwhile, and another fit takes them.
-    with ThreadPoolExecutor(1) as aside:
+    with ThreadPoolExecutor(1) as thread:
 
-        def get(reference: Any) -> Any:
-            return aside.submit(ray.get, reference).result()
+        def fetch(reference: Any) -> Any:
+            return thread.submit(ray.get, reference).result()
 
-        def tell(event: Any) -> bool:
-            if isinstance(event, FitStarted):
-                event = FitStarted(ray.get_runtime_context().get_node_id())
-            leave: bool = get(desk.tell.remote(turn, event))
-            return leave
+        def send(message: Message | None) -> bool:
+            if isinstance(message, FitStarted):
+                message = FitStarted(ray.get_runtime_context().get_node_id())
+            stop: bool = fetch(queue.send.remote(attempt, message))
+            return stop
 
-        tables = {key: get(reference) for key, reference in tokens.items()}
-        files = backbone and (backbone[0], get(backbone[1]))
-        return do_on_node(order, start, shared, tables, files, tell, ray.put, every)
+        tables = {key: fetch(reference) for key, reference in tokens.items()}
+        files = backbone and (backbone[0], fetch(backbone[1]))
+        return run_on_node(request, checkpoint, inputs, tables, files, send, ray.put, every)

@@ -1,6 +1,7 @@
-"""What is put into a cluster's object store: once for all fits, and fetched once by each node.
+"""The way of a fit's inputs and results through a Ray cluster's object store.
 
-A fit on a node of a cluster: what was put into the object store is unpacked, what it gives travels back.
+On the driver, `ObjectStore` puts inputs there once for all fits, and each node fetches them once. On a node,
+`run_on_node` unpacks them, runs the fit, and returns its result.
 """
 
 import os
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from models.checkpoint import Checkpoint
+from models.encoder.backbone import list_backbone_files
 from models.tokens import Tokens
+from pipeline.engines.ray_events import CheckpointSent, EventChannel, Message
 from pipeline.fits.caches import Caches, list_token_tables
 from pipeline.fits.events import (
     Event,
@@ -33,139 +36,121 @@ from pipeline.fits.job import Job
 from pipeline.fits.outputs import FitStorage, describe_failure
 from pipeline.fits.run_fit import run_request
 
-Files = Mapping[str, np.ndarray]  # bytes of a backbone's files by name
+BackboneFiles = Mapping[str, np.ndarray]  # their bytes by name
 
 
 class ObjectStore:
-    """References to rows, tokens and backbones, each put there by `put` when a fit first needs it."""
+    """References to inputs, tokens and backbones; `put` puts each into the store when a fit first needs it."""
 
-    def __init__(self, put: Callable[[Any], Any], shared: FitInputs, caches: Caches) -> None:
-        self._put, self._shared, self._caches = put, shared, caches
-        self._there: dict[str, Any] = {}
+    def __init__(self, put: Callable[[Any], Any], inputs: FitInputs, caches: Caches) -> None:
+        self._put = put
+        self._inputs = inputs
+        self._caches = caches
+        self._references: dict[str, Any] = {}
 
-    def given(self, job: Job) -> tuple[Any, dict[str, Any], tuple[str, Any] | None]:
-        """What a fit is given: the shared rows, tokens by their keys, and its backbone's hash and files.
+    def put_inputs(self, job: Job) -> tuple[Any, dict[str, Any], tuple[str, Any] | None]:
+        """Return references to a fit's inputs, to its tokens by their keys, and its backbone's hash and reference.
 
-        A linear one needs neither tokens nor a backbone. Texts are Arrow's, which all fits of a node share.
+        A linear fit has no tokens and no backbone. Texts are Arrow arrays, which all fits of a node share.
         """
-        shared = self._once("shared", lambda: self._shared)
+        inputs = self._put_once("inputs", lambda: self._inputs)
         if job.is_linear:
-            return shared, {}, None
-        tokens = {
-            key: self._once(key, make)
-            for key, make in list_token_tables(job.training, self._shared, self._caches).items()
-        }
-        return shared, tokens, self._backbone(job)
+            return inputs, {}, None
+        tables = list_token_tables(job.training, self._inputs, self._caches)
+        tokens = {key: self._put_once(key, make_tokens) for key, make_tokens in tables.items()}
+        return inputs, tokens, self._put_backbone(job)
 
-    def _backbone(self, job: Job) -> tuple[str, Any]:
-        from models.encoder.backbone import files_of
+    def _put_backbone(self, job: Job) -> tuple[str, Any]:
+        backbone = self._caches.open_backbone(job.training)
 
-        found = self._caches.backbone(job.training)
-        files = files_of(found.folder)
-        return found.sha256, self._once(
-            found.sha256, lambda: {path.name: np.fromfile(path, np.uint8) for path in files}
-        )
+        def read_files() -> BackboneFiles:
+            return {path.name: np.fromfile(path, np.uint8) for path in list_backbone_files(backbone.folder)}
 
-    def _once(self, what: str, make: Callable[[], Any]) -> Any:
-        if what not in self._there:
-            self._there[what] = self._put(make())
-        return self._there[what]
+        return backbone.sha256, self._put_once(backbone.sha256, read_files)
+
+    def _put_once(self, key: str, make: Callable[[], Any]) -> Any:
+        if key not in self._references:
+            self._references[key] = self._put(make())
+        return self._references[key]
 
 
-class Line:
-    """The line to the driver's desk: tells events of a fit and hears in answer whether it is to leave."""
-
-    def __init__(self, tell: Callable[[Any], bool], every: float) -> None:
-        self._tell, self._every, self._leave, self._spoke = tell, every, False, time.monotonic()
-
-    def tell(self, event: Any) -> None:
-        """Tell something, None to listen only."""
-        self._leave, self._spoke = self._tell(event), time.monotonic()
-
-    def asked(self) -> bool:
-        """Whether to leave; as of so many seconds ago at most."""
-        if time.monotonic() - self._spoke > self._every:
-            self.tell(None)
-        return self._leave
-
-
-@cache
-def process_caches() -> Caches:
-    """What the fits share that one process of a node does, one after the other."""
-    return Caches(Path(tempfile.gettempdir()))
-
-
-def do_on_node(
-    order: FitRequest,
-    start: Checkpoint | None,
-    shared: FitInputs,
+def run_on_node(
+    request: FitRequest,
+    checkpoint: Checkpoint | None,
+    inputs: FitInputs,
     tokens: Mapping[str, Tokens],
-    backbone: tuple[str, Files] | None,
-    tell: Callable[[Any], bool],
+    backbone: tuple[str, BackboneFiles] | None,
+    send: Callable[[Message | None], bool],
     put: Callable[[Checkpoint], Any],
     every: float,
 ) -> tuple[Event, FitResult | None]:
-    """Do a fit; returns its last event, for a Finished one with what it gave.
+    """Run a fit on a node; return its last event, and its result if it finished.
 
-    `backbone` is the hash and the files of it; `tell` gives an event to the driver's desk, `put` a checkpoint to the
-    object store; the driver hears of steps `every` so many seconds.
+    `backbone` is its hash and its files. `send` gives a message to the queue and returns True if the fit is to stop,
+    `put` puts a checkpoint into the object store; steps are reported every `every` seconds.
     """
-    caches = process_caches()
-    line = Line(tell, every)
+    caches = get_process_caches()
+    channel = EventChannel(send, every)
+    throttle = EventThrottle(channel.send, time.monotonic, every)
     results: list[FitResult] = []
-    last: list[Event] = []
-    throttle = EventThrottle(line.tell, time.monotonic, every)
+    last_events: list[Event] = []
 
-    def on_event(event: Event) -> None:
+    def handle_event(event: Event) -> None:
         if isinstance(event, FitFinished | FitFailed | FitInterrupted):
-            last.append(event)
+            last_events.append(event)  # it is returned together with the result
         else:
             throttle(event)
 
     def send_checkpoint(checkpoint: Checkpoint) -> bool:
-        line.tell([put(checkpoint)])
-        return False  # the driver will have saved it
+        channel.send(CheckpointSent(put(checkpoint)))
+        return False  # the driver saves it
 
     storage = FitStorage(
-        load_checkpoint=lambda: None if start is None else writable(start),
+        load_checkpoint=lambda: None if checkpoint is None else copy_checkpoint(checkpoint),
         save_checkpoint=send_checkpoint,
         save_result=results.append,
     )
-    line.tell(FitStarted(""))
+    channel.send(FitStarted(""))  # `send` knows the node
     try:
-        caches.kept.update(tokens)
+        caches.tokens.update(tokens)
         if backbone is not None:
-            caches.folders[order.job.training.backbone] = unpacked(*backbone)
-        run_request(order, shared, caches, storage, on_event=on_event, should_stop=line.asked)
+            caches.backbone_folders[request.job.training.backbone] = unpack_backbone(*backbone)
+        run_request(request, inputs, caches, storage, on_event=handle_event, should_stop=channel.should_stop)
     except OSError as error:  # of this node, not of the run
         return describe_failure(error), None
-    return last[0], results[0] if results else None
+    return last_events[0], results[0] if results else None
 
 
-def writable(checkpoint: Checkpoint) -> Checkpoint:
-    """A checkpoint whose arrays are its own: those out of the object store are shared, and must not be written to."""
+@cache
+def get_process_caches() -> Caches:
+    """Return the caches that the fits of one process of a node share."""
+    return Caches(Path(tempfile.gettempdir()))
+
+
+def copy_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint that may be written to: arrays from the object store are shared and read-only."""
     return Checkpoint({name: array.copy() for name, array in checkpoint.arrays.items()}, checkpoint.place)
 
 
-def unpacked(sha256: str, files: Files) -> Path:
-    """The folder of a backbone on this node, written by whichever process needs it first."""
+def unpack_backbone(sha256: str, files: BackboneFiles) -> Path:
+    """Return the folder of a backbone on this node, written by the first process that needs it."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     root = Path(tempfile.gettempdir(), f"poolblend-{user}")
     root.mkdir(mode=0o700, exist_ok=True)
-    if root.stat().st_uid != user:  # somebody else made it: whatever lies there is theirs
+    if root.stat().st_uid != user:  # another user made it: its files cannot be trusted
         root = Path(tempfile.mkdtemp(prefix="poolblend-"))
     folder = root / sha256
-    if not _whole(folder, files):
+    if not _is_complete(folder, files):
         with tempfile.TemporaryDirectory(dir=root) as temporary:
-            made = Path(temporary, "backbone")
-            made.mkdir()
+            unpacked = Path(temporary, "backbone")
+            unpacked.mkdir()
             for name, content in files.items():
-                (made / name).write_bytes(content.data)
-            shutil.rmtree(folder, ignore_errors=True)  # half of it, if a cleaner of temporary files was there
+                (unpacked / name).write_bytes(content.data)
+            shutil.rmtree(folder, ignore_errors=True)  # incomplete, if temporary files were cleaned
             with suppress(OSError):  # another process was first
-                made.rename(folder)
+                unpacked.rename(folder)
     return folder
 
 
-def _whole(folder: Path, files: Files) -> bool:
+def _is_complete(folder: Path, files: BackboneFiles) -> bool:
     return all((folder / name).is_file() and (folder / name).stat().st_size == len(files[name]) for name in files)

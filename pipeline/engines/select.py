@@ -1,4 +1,4 @@
-"""The choice of an engine: what the command line asks for, and the engine that gives it."""
+"""Selection of the engine that the command line asks for, and how many fits it runs at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,79 +6,95 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.display import format_count, print_warnings
-from pipeline.engines import Engine, Hear, Wish
-from pipeline.engines.in_process import Here
-from pipeline.engines.multiprocess import Processes, gpu
-from pipeline.engines.ray_cluster import Needs, connect, default_needs, nodes_of
-from pipeline.engines.ray_engine import Cluster
+from pipeline.engines.in_process import InProcessEngine
+from pipeline.engines.multiprocess import MultiprocessEngine, name_gpu
+from pipeline.engines.protocol import Engine, OnEvent, ShouldStop
+from pipeline.engines.ray_cluster import Resources, complete_resources, connect, list_nodes
+from pipeline.engines.ray_engine import RayEngine
 from pipeline.fits.inputs import FitInputs
 
-CLOSING = {"local": 3.0, "ray": 6.0}  # seconds that an engine takes for its own end
+CLOSING_SECONDS = {"local": 3.0, "ray": 6.0}  # that an engine needs to end
 
 
 @dataclass(frozen=True)
-class Choice:
-    """`workers` is how many fits to do at a time; None is one for each GPU, or all that a cluster holds.
+class EngineOptions:
+    """`workers` is the number of fits at a time; None is one for each GPU, or all that a cluster holds.
 
-    `address` is that of a Ray cluster, `needs` what a fit takes of a node there, as far as somebody said.
+    `address` is that of a Ray cluster, `resources` what a fit takes of a node there, as far as the user says.
     """
 
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
     address: str | None = None
-    needs: Needs = Needs()  # noqa: RUF009 - frozen
+    resources: Resources = Resources()  # noqa: RUF009 - frozen
 
 
 def make_engine(
-    choice: Choice, models: Path, *, shared: FitInputs, fits: int, hear: Hear, wish: Wish, clock: Callable[[], float]
+    options: EngineOptions,
+    models: Path,
+    *,
+    inputs: FitInputs,
+    fits: int,
+    on_event: OnEvent,
+    should_stop: ShouldStop,
+    clock: Callable[[], float],
 ) -> Engine:
-    """The engine of a choice for so many fits; `models` is the run's folder, `clock` gives the time in seconds.
+    """Return the engine of the options for a number of fits; `models` is the run's folder, `clock` gives seconds.
 
-    Raises PipelineError where it cannot be had.
+    Raises PipelineError where it cannot be made.
     """
-    if choice.engine == "ray":
-        address, asked, most = choice.address, choice.needs, choice.workers
-        return Cluster(shared, models, hear, wish, clock, address=address, asked=asked, most=most)
-    workers = min(local_workers(choice), fits)
+    if options.engine == "ray":
+        return RayEngine(
+            inputs,
+            models,
+            on_event,
+            should_stop,
+            clock,
+            address=options.address,
+            requested=options.resources,
+            workers=options.workers,
+        )
+    workers = min(count_local_workers(options), fits)
     if workers == 1:
-        return Here(shared, models, hear, wish, clock)
-    from models.device import devices, threads
+        return InProcessEngine(inputs, models, on_event, should_stop, clock)
+    from models.device import count_threads, list_devices
 
-    found = devices() or [""]
-    seen = [found[number % len(found)] for number in range(workers)]
-    return Processes(shared, models, hear, wish, seen, max(threads() // workers, 1))
-
-
-def local_workers(choice: Choice) -> int:
-    """Fits at a time on this machine."""
-    from models.device import devices
-
-    return choice.workers or max(len(devices()), 1)
+    available = list_devices() or [""]
+    used = [available[number % len(available)] for number in range(workers)]
+    return MultiprocessEngine(inputs, models, on_event, should_stop, used, max(count_threads() // workers, 1))
 
 
-def resources(choice: Choice, fits: int) -> tuple[int, str]:
-    """How many of so many fits are done at a time by a choice, and where. Raises PipelineError."""
-    if choice.engine == "ray":
-        return cluster_room(choice, fits)
-    from models.device import devices, threads
+def count_local_workers(options: EngineOptions) -> int:
+    """Return the number of fits at a time on this machine."""
+    from models.device import list_devices
 
-    workers, found = min(local_workers(choice), fits), devices()
-    gpus = f", on {', '.join(gpu(name) for name in found[:workers])}" if found else ""
+    return options.workers or max(len(list_devices()), 1)
+
+
+def describe_resources(options: EngineOptions, fits: int) -> tuple[int, str]:
+    """Return how many of a number of fits run at a time, and where. Raises PipelineError."""
+    if options.engine == "ray":
+        return _describe_cluster(options, fits)
+    from models.device import count_threads, list_devices
+
+    workers = min(count_local_workers(options), fits)
+    used = list_devices()[:workers]
+    gpus = f", on {', '.join(name_gpu(device) for device in used)}" if used else ""
     if workers == 1:
         return 1, f"in this process{gpus}"
-    return workers, f"in {workers} processes of {format_count(max(threads() // workers, 1), 'thread')}{gpus}"
+    return workers, f"in {workers} processes of {format_count(max(count_threads() // workers, 1), 'thread')}{gpus}"
 
 
-def cluster_room(choice: Choice, fits: int) -> tuple[int, str]:
-    """Fits that a cluster carries at a time, at least one, and what each takes."""
-    ray = connect(choice.address)
+def _describe_cluster(options: EngineOptions, fits: int) -> tuple[int, str]:
+    """Return the number of fits that a cluster runs at a time, at least one, and what each takes."""
+    ray = connect(options.address)
     try:
-        nodes = nodes_of(ray)
+        nodes = list_nodes(ray)
     finally:
         ray.shutdown()
-    needs = default_needs(choice.needs, nodes)
-    held = sum(needs.times_in(node) for node in nodes.values())
-    if not held:
-        print_warnings([f"no node has what a fit is to have, {needs}: fits would wait until one joins that does"])
-    told = f"on {format_count(len(nodes), 'node')} with room for {held} now, {needs} for each"
-    return min(choice.workers or held or 1, held or 1, fits), told
+    resources = complete_resources(options.resources, nodes)
+    room = sum(resources.count_fits(node) for node in nodes.values())
+    if not room:
+        print_warnings([f"no node has the resources of a fit, {resources}: fits would wait until one joins that does"])
+    where = f"on {format_count(len(nodes), 'node')} with room for {room} now, {resources} for each"
+    return min(options.workers or room or 1, room or 1, fits), where

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.checkpoint import share_done
+from models.checkpoint import read_share_done
 from models.settings import PoolingSettings, TfidfSettings, TrainingSettings
 from models.store import CHECKPOINT, FitMarker, Recipe, derive_seed, locate_test_part, locate_valid_part
 from pipeline.storage.checksums import check_file
@@ -65,6 +65,11 @@ class Job:
         return self.folder.parent.parent
 
     @property
+    def run_folder(self) -> Path:
+        """The run directory."""
+        return self.folder.parents[4]
+
+    @property
     def seconds(self) -> float | None:
         """Seconds that the finished fit took; None if it is not done."""
         return None if self.marker is None else self.marker.provenance.seconds
@@ -72,7 +77,7 @@ class Job:
     @property
     def share_done(self) -> float:
         """The share of its steps that its checkpoint has taken; 0 without one."""
-        return share_done(self.folder / CHECKPOINT, self.fingerprint)
+        return read_share_done(self.folder / CHECKPOINT, self.fingerprint)
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -84,7 +89,7 @@ class Job:
         return check_file(self.folder / name, name, self.files, describe_remedy(self.folder))
 
     def check_part(self, member: str, table: str | None) -> Path:
-        """Return the predictions of a member, checked: of the test table with that hash, or for None of validation rows."""
+        """Return a member's file of predictions, checked: of the test table with that hash, or of validation rows."""
         folder = self.folder
         path = locate_valid_part(folder, member) if table is None else locate_test_part(folder, member, table)
         return self.check_file(path.name)

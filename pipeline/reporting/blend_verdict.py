@@ -155,8 +155,8 @@ def draw_candidates(blend: SavedBlend, candidates: Sequence[TriedBlend]) -> Figu
 
     text = (
         f"In the order in which they were tried, each learning more than the one before; selected: {selected}. The "
-        "distance between the two scores of a blend is the optimism of choosing its weights on the rows it is scored on. "
-        "A gain is cross-fitted, over the blend selected until then, and positive for the better one."
+        "distance between the two scores of a blend is the optimism of choosing its weights on the rows it is scored "
+        "on. A gain is cross-fitted, over the blend selected until then, and positive for the better one."
     )
     if len(candidates) == 1:
         text = f"No other blend than {selected} was tried."
@@ -197,6 +197,8 @@ def _find_training_steps(inputs: ReportInputs) -> list[Step]:
 
 
 def _format_candidate(candidate: TriedBlend) -> list[str | float | None]:
-    interval = candidate.interval and f"{candidate.interval[0]:.5f} to {candidate.interval[1]:.5f}"
-    scores = [candidate.method, candidate.in_sample, candidate.cross_fitted, interval]
-    return [*scores, candidate.gain, candidate.error]
+    interval = None
+    if candidate.interval:
+        interval = f"{candidate.interval[0]:.5f} to {candidate.interval[1]:.5f}"
+    scores: list[float | None] = [candidate.in_sample, candidate.cross_fitted]
+    return [candidate.method, *scores, interval, candidate.gain, candidate.error]

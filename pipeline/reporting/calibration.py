@@ -146,9 +146,9 @@ def draw_reliability(reliability: Reliability) -> Figure:
             axes.set_axisbelow(True)
 
     text = (
-        f"Shown for {reliability.subject}. Probability and observed share differ by {reliability.error:.3f} on average, "
-        f"weighted by counts (expected calibration error, Guo et al. 2017). Below the dashed line predictions are too "
-        f"high, above it too low."
+        f"Shown for {reliability.subject}. Probability and observed share differ by {reliability.error:.3f} on "
+        f"average, weighted by counts (expected calibration error, Guo et al. 2017). Below the dashed line predictions "
+        f"are too high, above it too low."
     )
     columns = zip(reliability.counts, reliability.predicted, reliability.observed, strict=True)
     rows = [
@@ -173,8 +173,8 @@ def draw_residuals(residuals: Sequence[Residuals]) -> Figure:
         figure.supylabel("truth minus prediction", fontsize=9, color=COLOURS["soft"])
 
     text = (
-        "Light dots are rows, sampled evenly along the predictions where there are many; dark ones are means of all rows "
-        "by tenths. Where the dark line rises, predictions vary too little; where it falls, too much."
+        "Light dots are rows, sampled evenly along the predictions where there are many; dark ones are means of all "
+        "rows by tenths. Where the dark line rises, predictions vary too little; where it falls, too much."
     )
     rows = [[target.name, *map(float, mean)] for target in shown for mean in target.means]
     height = 2.2 * math.ceil(len(shown) / ACROSS) + 0.6 + 0.8 * (len(shown) == 1)

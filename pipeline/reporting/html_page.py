@@ -19,7 +19,7 @@ DASH = "–"
 JOINERS = "\u200c\u200d"  # of Persian letters and of emoji: harmless control characters
 
 
-def render(facts: Mapping[str, Any]) -> str:
+def render(facts: Mapping[str, object]) -> str:
     """Return the page as HTML. `facts` are the names that the template uses; a missing one is an error."""
     environment = Environment(
         loader=FileSystemLoader(HERE),

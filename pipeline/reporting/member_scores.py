@@ -127,8 +127,8 @@ def draw_folds(ranked: Sequence[MemberRow], folds: Sequence[int], metric: str) -
     header = ["member", *(f"fold {fold}" for fold in folds)]
     rows = [[row.name, *row.score.by_fold] for row in ranked]
     text = (
-        "Where one fold stands apart for every member, its rows are harder; where the dots of members cross, their order "
-        "depends on the rows."
+        "Where one fold stands apart for every member, its rows are harder; where the dots of members cross, their "
+        "order depends on the rows."
     )
     if len(folds) == 1:
         text = "One fold does not show how much the order of the members depends on the rows."

@@ -9,6 +9,7 @@ from models.tfidf import NUMBERS, TERMS
 from pipeline.data.fold_assignment import PROVENANCE, read_fold_provenance
 from pipeline.fits.job import Job
 from pipeline.reporting.report_inputs import ReportInputs
+from pipeline.storage.run_directory import LOG
 
 
 @dataclass(frozen=True)
@@ -79,4 +80,5 @@ def _name_kind(path: Path) -> str | None:
         return "backbones: configuration and tokenizer"
     if path.parts[0] == "models":
         return "predictions of fits" if path.suffix == ".parquet" else "markers, recipes and checkpoints"
-    return {"oof": "members and blend", "folds": "folds", "submissions": "submissions"}.get(path.parts[0], "config")
+    kinds = {"oof": "members and blend", "folds": "folds", "submissions": "submissions", LOG: "log"}
+    return kinds.get(path.parts[0], "config")

@@ -85,7 +85,7 @@ def draw_figure(
     header: Sequence[str],
     rows: Sequence[Sequence[Any]],
 ) -> Figure:
-    """Return the figure that `draw` makes on a matplotlib figure, `height` in inches. Equal numbers give equal bytes."""
+    """Return the figure that `draw` makes on a matplotlib figure, `height` in inches. Equal input gives equal bytes."""
     from matplotlib import style
     from matplotlib.figure import Figure as Canvas
 

@@ -1,8 +1,7 @@
-"""The section on token weights: those that poolings give to the tokens of some rows, which fits keep in `looks.json`."""
+"""The section on token weights: those of poolings on the tokens of some rows, which fits keep in `looks.json`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from models.store import LOOKS, read_json
 from pipeline.fits.job import Job
@@ -41,14 +40,20 @@ def read_token_weights(jobs: Sequence[Job]) -> dict[str, list[TokenWeights]]:
             for row in read_json(job.check_file(LOOKS))["rows"]:
                 of_row = by_row.setdefault(str(row["id"]), [])
                 present = {(weights.member, weights.pool) for weights in of_row}
-                of_row += [new for new in _read_row(job, row) if (new.member, new.pool) not in present]
+                of_row += [
+                    new
+                    for new in _read_row(job, row["tokens"], row["weights"])
+                    if (new.member, new.pool) not in present
+                ]
     order = sorted(by_row, key=lambda row: -len(by_row[row]))[:MOST_ROWS]
     return {row: by_row[row] for row in order if by_row[row]}
 
 
-def _read_row(job: Job, row: dict[str, Any]) -> list[TokenWeights]:
+def _read_row(
+    job: Job, tokens: Sequence[str], weights: Mapping[str, Mapping[str, Sequence[float]]]
+) -> list[TokenWeights]:
     return [
-        TokenWeights(job.members[pooling], pool, list(zip(map(str, row["tokens"]), map(float, weights), strict=True)))
-        for pooling, pools in row["weights"].items()
-        for pool, weights in pools.items()
+        TokenWeights(job.members[pooling], pool, list(zip(map(str, tokens), map(float, shares), strict=True)))
+        for pooling, pools in weights.items()
+        for pool, shares in pools.items()
     ]

@@ -54,7 +54,7 @@ class Shift:
 
 
 def compute_shift(train: Sequence[Sequence[str]], test: Sequence[Sequence[str]], seed: int = 0) -> Shift | None:
-    """Fit a classifier of the table on at most 10,000 rows; None if a table has too few rows, or texts share no word."""
+    """Fit a classifier of the table on at most 10,000 rows; None with too few rows, or if texts share no word."""
     rng = np.random.default_rng(seed)
     train_texts, test_texts = _sample_texts(train, rng), _sample_texts(test, rng)
     counts = [len(train_texts), len(test_texts)]

@@ -1,1 +1,1 @@
-"""Which fit comes next, how long the rest takes, what the terminal shows, and how a run is asked to stop."""
+"""Scheduling: the order of the fits, a time budget, the progress that is shown, and requests to stop."""

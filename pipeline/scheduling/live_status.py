@@ -1,9 +1,10 @@
-"""What a running `train` leaves for `status` to read: how far it is, and which fits run where."""
+"""The status file of a running `train`, which `status` reads: how far it is, and which fits run where."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from models import ModelError
 from models.store import read_json, write_json
@@ -12,14 +13,14 @@ from pipeline.storage.files import write_atomically
 from pipeline.storage.locks import is_locked
 from pipeline.storage.run_directory import RunDirectory
 
-LIVE = ".train.json"
-EVERY = 5.0  # seconds between two writings
-MOST = 20  # running fits that are named
+STATUS_FILE = ".train.json"
+WRITE_SECONDS = 5.0  # between two writes
+MAX_FITS = 20  # that are named
 
 
 @dataclass(frozen=True)
-class Running:
-    """A fit that runs somewhere; `steps` is None for a fit without steps."""
+class FitStatus:
+    """A running fit: the process or node it runs on, and its steps, None for a fit without steps."""
 
     title: str
     where: str
@@ -29,62 +30,74 @@ class Running:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Of a call of `train`: fits ended of all it does, how many were lost and handed out `again`, how many are `busy`.
+    """The state of a call of `train`: the fits that ended of all it does, the restarts of lost fits, the `busy` ones.
 
-    Of those, `running` are the first; `nodes` says what each node has and how many run there.
+    `running` holds the first of the busy fits; `nodes` says what each node has and how many fits run there.
     """
 
     ended: int
     total: int
-    again: int
+    restarts: int
     busy: int
     seconds_left: float | None
-    running: list[Running]
+    running: list[FitStatus]
     nodes: dict[str, str]
 
+    def to_json(self) -> dict[str, object]:
+        """Return the content of the status file, which calls the restarts `again`."""
+        values = asdict(self)
+        return {("again" if key == "restarts" else key): value for key, value in values.items()}
 
-class Live:
-    """The file in a run that is written anew while `train` works there, and gone afterwards."""
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Snapshot":
+        """Return the snapshot that a status file holds. Raises TypeError or KeyError for another content."""
+        rest = {key: value for key, value in values.items() if key not in ("again", "running")}
+        return cls(**rest, restarts=values["again"], running=[FitStatus(**fit) for fit in values["running"]])
+
+
+class LiveStatusFile:
+    """The file in a run directory that is written again every few seconds while `train` works there, then removed."""
 
     def __init__(self, root: Path, clock: Callable[[], float]) -> None:
-        self._path, self._clock, self._written = root / LIVE, clock, -EVERY
-        self.close()  # of a process that was killed
+        self._path = root / STATUS_FILE
+        self._clock = clock
+        self._written = -WRITE_SECONDS
+        self.remove()  # it may be left from a killed process
 
-    def note(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Write down how it stands, if some seconds have gone by since the last time."""
-        if self._clock() - self._written >= EVERY:
-            with (
-                suppress(OSError),
-                write_atomically(self._path) as temporary,
-            ):  # a full disk ends what matters, not this
-                write_json(temporary, asdict(snapshot()))
-            self._written = self._clock()
+    def write_if_due(self, take_snapshot: Callable[[], Snapshot]) -> None:
+        """Write the state, if some seconds have passed since the last time."""
+        if self._clock() - self._written < WRITE_SECONDS:
+            return
+        with suppress(OSError), write_atomically(self._path) as temporary:  # a full disk stops fits, but not for this
+            write_json(temporary, take_snapshot().to_json())
+        self._written = self._clock()
 
-    def close(self) -> None:
-        """Remove it."""
+    def remove(self) -> None:
+        """Remove the file."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
 
-def read_live(run: RunDirectory) -> Snapshot | None:
-    """How the `train` stands that works on a run now; None if there is none, or it has not said so yet."""
+def read_live_status(run: RunDirectory) -> Snapshot | None:
+    """Return the state of the `train` that works on a run now; None if there is none, or it has not written it yet."""
     if not is_locked(run.root, "train"):
         return None
     with suppress(ModelError, TypeError, KeyError):
-        found = read_json(run.root / LIVE)
-        return Snapshot(**{**found, "running": [Running(**fit) for fit in found["running"]]})
+        return Snapshot.from_json(read_json(run.root / STATUS_FILE))
     return None
 
 
-def sentences(snapshot: Snapshot) -> list[str]:
-    """How it stands, and a line for each node and each of the first fits that run."""
-    again = f", {snapshot.again} handed out again" if snapshot.again else ""
-    left = "" if snapshot.seconds_left is None else f", about {format_duration(snapshot.seconds_left)} left"
-    busy = f"{snapshot.busy} running"
-    lines = [f"train is at work: {snapshot.ended} of {snapshot.total} fits ended, {busy}{again}{left}"]
-    lines += [f"  {name}: {has}" for name, has in snapshot.nodes.items()]
+def describe_status(snapshot: Snapshot) -> list[str]:
+    """Return a sentence on the whole call, and a line for each node and each of the first running fits."""
+    parts = [f"train is running: {snapshot.ended} of {snapshot.total} fits ended", f"{snapshot.busy} running"]
+    if snapshot.restarts:
+        parts.append(f"{snapshot.restarts} restarted")
+    if snapshot.seconds_left is not None:
+        parts.append(f"about {format_duration(snapshot.seconds_left)} left")
+    lines = [", ".join(parts)]
+    lines += [f"  {name}: {content}" for name, content in snapshot.nodes.items()]
     for fit in snapshot.running:
-        taken = "" if fit.steps is None else f", step {fit.taken} of {fit.steps}"
-        lines.append(f"  {fit.title}{taken}" + (f", {fit.where}" if snapshot.nodes else ""))
+        steps = "" if fit.steps is None else f", step {fit.taken} of {fit.steps}"
+        lines.append(f"  {fit.title}{steps}" + (f", {fit.where}" if snapshot.nodes else ""))
     more = snapshot.busy - len(snapshot.running)
     return [*lines, f"  and {more} more"] if more > 0 else lines

@@ -1,4 +1,4 @@
-"""The work of `train`: hands fits from the agenda to an engine, hears how they go, and says how long the rest takes."""
+"""The scheduler of `train`: it gives fits from the queue to an engine, handles their events, and estimates the rest."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol
 
 from oof.metrics.metric_registry import Metric
 from pipeline.data.competition import Competition
 from pipeline.data.fold_assignment import FoldAssignment
 from pipeline.display import format_duration, print_line
-from pipeline.engines import Engine, Hear, Wish
+from pipeline.engines.protocol import Engine, MakeEngine
 from pipeline.fits.events import (
     CheckpointSaved,
     EpochEnded,
@@ -25,251 +24,284 @@ from pipeline.fits.events import (
     FitStarted,
     StepsTaken,
 )
-from pipeline.fits.inputs import FitInputs, build_inputs, format_scores
+from pipeline.fits.inputs import build_inputs, format_scores
 from pipeline.fits.job import Job
 from pipeline.fits.outputs import write_failure
 from pipeline.fits.timing import FitLoad, Pace, learn_from_finished
-from pipeline.scheduling.budget import Agenda, Budget
-from pipeline.scheduling.forecast import Done, loads_to_do, reach, time_to_come
-from pipeline.scheduling.live_status import MOST, Live, Running, Snapshot
-from pipeline.scheduling.progress import FEW, Overview, Progress, board_of
+from pipeline.scheduling.budget import Budget, FitQueue
+from pipeline.scheduling.forecast import SchedulerResult, describe_budget, describe_time_left, list_remaining_loads
+from pipeline.scheduling.live_status import MAX_FITS, FitStatus, LiveStatusFile, Snapshot
+from pipeline.scheduling.progress import MAX_VERBOSE_FITS, FitProgress, RunningFit, RunProgress, open_tensorboard
 from pipeline.scheduling.signals import StopRequest
 
 CHECKPOINT_SECONDS = 300.0
-TRIES = 5  # times that a fit may be lost without a checkpoint in between
-
-
-class MakeEngine(Protocol):
-    """Makes the engine that does the fits."""
-
-    def __call__(
-        self, *, shared: FitInputs, fits: int, hear: Hear, wish: Wish, clock: Callable[[], float]
-    ) -> Engine: ...
-
-
-@dataclass
-class Out:
-    """A fit that is handed out: how it goes, how it is shown, and where it is done, empty until it has begun."""
-
-    pace: Pace
-    progress: Progress
-    where: str = ""
+MAX_LOSSES = 5  # of one fit without a checkpoint in between
 
 
 @dataclass(frozen=True)
-class Terms:
-    """How fits are done: saved every `interval` seconds, left when `stop` asks for it, logged in `log`."""
+class RunLimits:
+    """How fits run: saved every `interval` seconds, stopped when `stop` asks for it, logged in the folder `log`."""
 
     stop: StopRequest
     interval: float = CHECKPOINT_SECONDS
     log: Path | None = None
 
 
-class Work:
-    """Jobs that are not done, which the agenda knows by their places. Hears of each what an engine tells."""
-
-    def __init__(self, jobs: list[Job], agenda: Agenda, terms: Terms, metric: Metric, live: Live) -> None:
-        self.jobs, self.agenda, self.terms, self.metric, self.live = jobs, agenda, terms, metric, live
-        self.clock = agenda.budget.clock
-        self.out: dict[int, Out] = {}
-        self.failed: list[str] = []
-        self.ended = 0
-        self.lost: Counter[int] = Counter()  # since the last checkpoint
-        self.again = 0  # fits handed out again
-        self.told = False  # how long all of it will take is said once
-        self.leaving = False  # once a fit was left no other is handed out
-        self.overview: Overview | None = None
-        self.nodes: Callable[[], dict[str, str]] = dict
-
-    def do(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> None:
-        """Do them all, as far as the budget goes; `steps_of` says how many steps a whole fit has."""
-        self.nodes = engine.nodes
-        if engine.nodes():
-            self.overview = Overview(len(self.jobs), self.seconds_left, self.clock)
-        try:
-            while self._hand_out(engine, steps_of):
-                engine.wait()
-                self._show()
-        finally:
-            engine.close()
-            self.live.close()
-            for shown in [self.overview, *(out.progress for out in self.out.values())]:
-                if shown is not None:
-                    shown.close()
-
-    def wish(self, place: int) -> bool:
-        """Whether a fit is to be saved and left: somebody asked to stop, or the budget is at its end."""
-        return self.terms.stop.number is not None or self.agenda.budget.left < self.out[place].pace.closing
-
-    def hear(self, place: int, event: Event) -> None:
-        """Take note of what an engine tells of a fit."""
-        out = self.out[place]
-        match event:
-            case FitStarted(where):
-                out.where = where
-            case StepsTaken():
-                out.pace = event.pace
-                out.progress.step(event)
-                if not self.told and event.pace.is_reliable:
-                    self.tell(time_to_come(self.agenda, place, event.pace, self._waiting()))
-            case EpochEnded(epoch):
-                out.progress.show_epoch(epoch, self.jobs[place].epochs)
-            case CheckpointSaved():
-                self.lost[place] = 0
-            case FitLost(why):
-                self._lost(place, why)
-            case FitInterrupted(seconds):
-                self._left(place, seconds)
-            case FitFailed():
-                self._failed(place, event)
-            case FitFinished():
-                self._finished(place, event)
-        if self.overview is None:
-            self.live.note(self.snapshot)
-
-    def tell(self, lines: Sequence[str]) -> None:
-        """Say how long it will take, above the progress bar."""
-        self.told = True
-        for line in lines:
-            print_line(f"  {line}")
-
-    def seconds_left(self) -> float | None:
-        """Seconds until all is done; None while unknown."""
-        running = self._rests()
-        known = [rest for rest in running if rest is not None]
-        return self.agenda.seconds_left(self._waiting(), known) if len(known) == len(running) else None
-
-    def _waiting(self) -> list[FitLoad]:
-        """What is handed out and has not begun."""
-        return [out.pace.load for out in self.out.values() if not out.where]
-
-    def _rests(self) -> list[float | None]:
-        """Seconds that those still need which have begun."""
-        guess = self.agenda.estimates.estimate_seconds
-        began = [out.pace for out in self.out.values() if out.where]
-        return [pace.rest if pace.is_reliable else guess(pace.load) for pace in began]
-
-    def snapshot(self) -> Snapshot:
-        """How it stands."""
-        busy = [(self.jobs[place].title, out) for place, out in self.out.items() if out.where]
-        running = [Running(title, out.where, out.progress.taken, out.progress.steps) for title, out in busy[:MOST]]
-        there = Counter(out.where for _, out in busy)
-        nodes = {name: f"{has}, {there[name]} running" for name, has in self.nodes().items()}
-        left = self.seconds_left()
-        return Snapshot(self.ended, len(self.jobs), self.again, len(busy), left, running, nodes)
-
-    def _hand_out(self, engine: Engine, steps_of: Callable[[Job], int | None]) -> bool:
-        """Give the engine all it has room for; returns whether anything is out."""
-        self.agenda.at_once = engine.at_once
-        most = inf if self.agenda.budget.seconds == inf else engine.at_once  # what waits elsewhere ends at no limit
-        while not self.leaving and self.terms.stop.number is None and engine.room and len(self.out) < most:
-            if (place := self.agenda.next()) is None:
-                break
-            job, load = self.jobs[place], self.agenda.out[place]
-            whole = steps_of(job)
-            behind = round((whole or 0) * job.share_done)
-            steps = None if whole is None else whole - behind
-            self.out[place] = Out(Pace(load, steps, self.clock()), self._progress(job, whole, behind))
-            engine.start(place, FitRequest(job, load, steps, self.terms.interval))
-        return bool(self.out)
-
-    def _progress(self, job: Job, steps: int | None, behind: int) -> Progress:
-        title = job.title
-        if alone := self.overview is None:
-            title = f"fit {self.ended + 1} of {len(self.jobs)}: {title}"
-        board, quiet = board_of(job, self.terms.log), self.agenda.at_once > FEW
-        return Progress(title, steps, behind, self.metric, self.seconds_left, self.clock, board, bar=alone, quiet=quiet)
-
-    def _show(self) -> None:
-        if self.overview is not None:
-            self.overview.show(self.ended, self._running, self.again)
-            self.live.note(self.snapshot)
-
-    def _running(self) -> list[tuple[str, Progress]]:
-        return [(out.where, out.progress) for out in self.out.values() if out.where]
-
-    def _take(self, place: int) -> tuple[Job, str]:
-        """A fit that is out no more: its job, and which it is of all that end."""
-        self.out.pop(place).progress.close()
-        self.ended += 1
-        return self.jobs[place], f"[{self.ended}/{len(self.jobs)}]"
-
-    def _finished(self, place: int, event: FitFinished) -> None:
-        job, which = self._take(place)
-        self.agenda.done(place, event.seconds, event.start)
-        left = self.seconds_left() if self.agenda.waiting or self.out else None
-        about = "" if left is None else f", about {format_duration(left)} left"
-        print_line(f"{which} {job.title}: {_said(job, event, self.metric)}, {format_duration(event.seconds)}{about}")
-        if not self.told and left is not None:
-            self.tell(reach(self.agenda, [rest for rest in self._rests() if rest is not None]))
-
-    def _failed(self, place: int, event: FitFailed) -> None:
-        job, which = self._take(place)
-        self.agenda.drop(place)
-        write_failure(job, event)
-        self.failed.append(f"{job.title}: {event.reason}")
-        print_line(f"{which} failed: {self.failed[-1]}; the others go on")
-
-    def _left(self, place: int, seconds: float) -> None:
-        self.out.pop(place).progress.close()
-        self.agenda.put_back(place)
-        self.leaving = True
-        job = self.jobs[place]
-        if share := job.share_done:
-            print_line(f"{job.title}: left after {format_duration(seconds)}, saved at {share:.0%} of its steps")
-
-    def _lost(self, place: int, why: str) -> None:
-        job, begun = self.jobs[place], bool(self.out[place].where)
-        self.lost[place] += begun  # of one that had not begun nothing is lost
-        if self.lost[place] == TRIES:
-            self._failed(place, FitFailed(f"lost {TRIES} times, the last time because {why}"))
-            return
-        self.out.pop(place).progress.close()
-        self.agenda.put_back(place)
-        self.again += begun
-        if begun:
-            stopping = self.leaving or self.terms.stop.number is not None
-            then = "saved" if stopping else "it is done again from"
-            print_line(f"{job.title}: lost, {why}; {then} {job.share_done:.0%} of its steps")
-
-
-def do_jobs(
+def run_jobs(
     jobs: Sequence[Job],
     competition: Competition,
     split: FoldAssignment,
     budget: Budget,
-    terms: Terms,
+    limits: RunLimits,
     make_engine: MakeEngine,
-) -> Done:
-    """Do what is not done of the jobs, as far as the budget goes and until somebody asks to stop.
+) -> SchedulerResult:
+    """Run the jobs that are not done, as far as the budget goes and until a signal asks to stop.
 
-    Each is handed out by an agenda that learns from what the others took. One that fails leaves a note and the others
-    go on, but what the machine refuses, such as room on the disk, ends all: OSError.
+    A fit that fails leaves a note and the others continue, but an error of the machine, such as a full disk, ends the
+    call: OSError.
     """
-    from pipeline.fits import run_fit
+    from pipeline.fits.run_fit import count_steps
 
-    loads, to_do = loads_to_do(jobs, competition, split)
-    begun = {job.variant for job in jobs if job.state != "fit"}
-    leavable = [place for place, (job, _) in enumerate(to_do) if job.state == "fit" and not job.is_linear]
-    agenda = Agenda([load for _, load in to_do], begun, budget, learn_from_finished(jobs, loads), leavable)
-    live = Live(jobs[0].folder.parents[4], budget.clock)
-    work = Work([job for job, _ in to_do], agenda, terms, competition.metric, live)
+    loads, remaining = list_remaining_loads(jobs, competition, split)
+    started = {job.variant for job in jobs if job.state != "fit"}
+    resumable = [number for number, (job, _) in enumerate(remaining) if job.state == "fit" and not job.is_linear]
+    estimates = learn_from_finished(jobs, loads)
+    queue = FitQueue([load for _, load in remaining], started, budget, estimates, resumable)
+    status_file = LiveStatusFile(jobs[0].run_folder, budget.clock)
+    scheduler = Scheduler([job for job, _ in remaining], queue, limits, competition.metric, status_file)
+    engine = make_engine(
+        inputs=build_inputs(competition, split),
+        fits=len(remaining),
+        on_event=scheduler.handle_event,
+        should_stop=scheduler.should_stop,
+        clock=budget.clock,
+    )
+    scheduler.run(engine, lambda job: count_steps(job, len(split.train(job.fold))))
+    return scheduler.get_result()
 
-    def steps_of(job: Job) -> int | None:
-        return run_fit.count_steps(job, len(split.train(job.fold)))
 
-    shared = build_inputs(competition, split)
-    work.do(make_engine(shared=shared, fits=len(to_do), hear=work.hear, wish=work.wish, clock=budget.clock), steps_of)
-    left = [agenda.estimates.estimate_seconds(load) for load in agenda.waiting.values()]
-    one = fmean(each for each in left if each is not None) if left and None not in left else None
-    return Done([work.jobs[place] for place in agenda.waiting], agenda.seconds_left(), one, work.failed)
+class Scheduler:
+    """Runs jobs that are not done. A job's position in `jobs` is its number in the queue and in the engine."""
+
+    def __init__(
+        self, jobs: list[Job], queue: FitQueue, limits: RunLimits, metric: Metric, status_file: LiveStatusFile
+    ) -> None:
+        self.jobs = jobs
+        self.queue = queue
+        self.limits = limits
+        self.metric = metric
+        self.status_file = status_file
+        self.active: dict[int, RunningFit] = {}
+        self.failures: list[str] = []
+        self.ended = 0
+        self.restarts = 0
+        self._clock = queue.budget.clock
+        self._losses: Counter[int] = Counter()  # of a fit since its last checkpoint
+        self._forecast_printed = False  # once is enough
+        self._interrupted = False  # once a fit was stopped no other is started
+        self._run_progress: RunProgress | None = None  # None where one fit runs at a time
+        self._describe_nodes: Callable[[], dict[str, str]] = dict
+
+    def run(self, engine: Engine, count_steps: Callable[[Job], int | None]) -> None:
+        """Run all jobs, as far as the budget goes; `count_steps` returns the steps of a whole fit."""
+        self._describe_nodes = engine.describe_nodes
+        if engine.describe_nodes():
+            self._run_progress = RunProgress(len(self.jobs), self.estimate_seconds_left, self._clock)
+        try:
+            self._start_fits(engine, count_steps)
+            while self.active:
+                engine.wait()
+                self._show_run()
+                self._start_fits(engine, count_steps)
+        finally:
+            engine.close()
+            self.status_file.remove()
+            for progress in [self._run_progress, *(fit.progress for fit in self.active.values())]:
+                if progress is not None:
+                    progress.close()
+
+    def should_stop(self, number: int) -> bool:
+        """Return True if a fit is to be saved and stopped: after a signal, or at the end of the budget."""
+        return self.limits.stop.number is not None or self.queue.budget.left < self.active[number].pace.closing
+
+    def handle_event(self, number: int, event: Event) -> None:
+        """Handle an event of a fit."""
+        fit = self.active[number]
+        match event:
+            case FitStarted(where):
+                fit.where = where
+            case StepsTaken():
+                fit.pace = event.pace
+                fit.progress.show_steps(event)
+                if not self._forecast_printed and event.pace.is_reliable:
+                    self._print_forecast(describe_time_left(self.queue, number, event.pace, self._list_not_started()))
+            case EpochEnded(epoch):
+                fit.progress.show_epoch(epoch, self.jobs[number].epochs)
+            case CheckpointSaved():
+                self._losses[number] = 0
+            case FitFinished():
+                self._handle_finished(number, event)
+            case FitFailed():
+                self._handle_failed(number, event)
+            case FitInterrupted(seconds):
+                self._handle_interrupted(number, seconds)
+            case FitLost(reason):
+                self._handle_lost(number, reason)
+        if self._run_progress is None:
+            self.status_file.write_if_due(self.take_snapshot)
+
+    def get_result(self) -> SchedulerResult:
+        """Return the jobs that are left, how long they will take, and the failures."""
+        seconds = [self.queue.estimates.estimate_seconds(load) for load in self.queue.waiting.values()]
+        known = [value for value in seconds if value is not None]
+        return SchedulerResult(
+            left=[self.jobs[number] for number in self.queue.waiting],
+            seconds=self.queue.estimate_seconds_left(),
+            seconds_per_fit=fmean(known) if known and len(known) == len(seconds) else None,
+            failures=self.failures,
+        )
+
+    def take_snapshot(self) -> Snapshot:
+        """Return the state of the call, for the status file."""
+        busy = [(self.jobs[number].title, fit) for number, fit in self.active.items() if fit.has_started]
+        fits_by_node = Counter(fit.where for _, fit in busy)
+        return Snapshot(
+            ended=self.ended,
+            total=len(self.jobs),
+            restarts=self.restarts,
+            busy=len(busy),
+            seconds_left=self.estimate_seconds_left(),
+            running=[
+                FitStatus(title, fit.where, fit.progress.taken, fit.progress.steps) for title, fit in busy[:MAX_FITS]
+            ],
+            nodes={name: f"{has}, {fits_by_node[name]} running" for name, has in self._describe_nodes().items()},
+        )
+
+    def estimate_seconds_left(self) -> float | None:
+        """Return the seconds until all fits are done; None while unknown."""
+        running = self._estimate_running()
+        known = [seconds for seconds in running if seconds is not None]
+        if len(known) < len(running):
+            return None
+        return self.queue.estimate_seconds_left(self._list_not_started(), known)
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._interrupted or self.limits.stop.number is not None
+
+    def _start_fits(self, engine: Engine, count_steps: Callable[[Job], int | None]) -> None:
+        """Start as many fits as the engine has free slots for, unless the call is stopping."""
+        self.queue.slots = engine.slots
+        # With a budget no fit may queue in the engine: it would be stopped before it starts.
+        most = inf if self.queue.budget.seconds == inf else engine.slots
+        while not self._is_stopping and engine.free_slots and len(self.active) < most:
+            number = self.queue.take_next()
+            if number is None:
+                return
+            job = self.jobs[number]
+            load = self.queue.active[number]
+            all_steps = count_steps(job)
+            taken = round((all_steps or 0) * job.share_done)
+            steps = None if all_steps is None else all_steps - taken
+            self.active[number] = RunningFit(
+                Pace(load, steps, self._clock()), self._open_progress(job, all_steps, taken)
+            )
+            engine.start(number, FitRequest(job, load, steps, self.limits.interval))
+
+    def _open_progress(self, job: Job, steps: int | None, taken: int) -> FitProgress:
+        is_alone = self._run_progress is None
+        title = f"fit {self.ended + 1} of {len(self.jobs)}: {job.title}" if is_alone else job.title
+        return FitProgress(
+            title,
+            steps,
+            taken,
+            self.metric,
+            self.estimate_seconds_left,
+            self._clock,
+            open_tensorboard(job, self.limits.log),
+            bar=is_alone,
+            quiet=self.queue.slots > MAX_VERBOSE_FITS,
+        )
+
+    def _show_run(self) -> None:
+        if self._run_progress is not None:
+            self._run_progress.show(self.ended, self._list_running, self.restarts)
+            self.status_file.write_if_due(self.take_snapshot)
+
+    def _print_forecast(self, lines: Sequence[str]) -> None:
+        """Print above the progress bar how long the run will take."""
+        self._forecast_printed = True
+        for line in lines:
+            print_line(f"  {line}")
+
+    def _list_running(self) -> list[RunningFit]:
+        return [fit for fit in self.active.values() if fit.has_started]
+
+    def _list_not_started(self) -> list[FitLoad]:
+        """Return the loads of the active fits that have not started."""
+        return [fit.pace.load for fit in self.active.values() if not fit.has_started]
+
+    def _estimate_running(self) -> list[float | None]:
+        """Return the seconds that each running fit still needs; None where unknown."""
+        estimate = self.queue.estimates.estimate_seconds
+        paces = [fit.pace for fit in self._list_running()]
+        return [pace.rest if pace.is_reliable else estimate(pace.load) for pace in paces]
+
+    def _handle_finished(self, number: int, event: FitFinished) -> None:
+        job, count = self._end_fit(number)
+        self.queue.finish(number, event.seconds, event.start)
+        left = self.estimate_seconds_left() if self.queue.waiting or self.active else None
+        about = "" if left is None else f", about {format_duration(left)} left"
+        result = _describe_result(job, event, self.metric)
+        print_line(f"{count} {job.title}: {result}, {format_duration(event.seconds)}{about}")
+        if not self._forecast_printed and left is not None:
+            running = [seconds for seconds in self._estimate_running() if seconds is not None]
+            self._print_forecast(describe_budget(self.queue, running))
+
+    def _handle_failed(self, number: int, event: FitFailed) -> None:
+        job, count = self._end_fit(number)
+        self.queue.drop(number)
+        write_failure(job, event)
+        self.failures.append(f"{job.title}: {event.reason}")
+        print_line(f"{count} failed: {self.failures[-1]}; the other fits continue")
+
+    def _handle_interrupted(self, number: int, seconds: float) -> None:
+        self._interrupted = True
+        self._put_back(number)
+        job = self.jobs[number]
+        if share := job.share_done:
+            print_line(f"{job.title}: stopped after {format_duration(seconds)}, saved at {share:.0%} of its steps")
+
+    def _handle_lost(self, number: int, reason: str) -> None:
+        job = self.jobs[number]
+        if not self.active[number].has_started:  # nothing is lost of a fit that had not started
+            self._put_back(number)
+            return
+        self._losses[number] += 1
+        if self._losses[number] == MAX_LOSSES:
+            self._handle_failed(number, FitFailed(f"lost {MAX_LOSSES} times, the last time because {reason}"))
+            return
+        self._put_back(number)
+        self.restarts += 1
+        outcome = "saved at" if self._is_stopping else "restarts from"
+        print_line(f"{job.title}: fit lost ({reason}): {outcome} {job.share_done:.0%} of its steps")
+
+    def _put_back(self, number: int) -> None:
+        self.active.pop(number).progress.close()
+        self.queue.put_back(number)
+
+    def _end_fit(self, number: int) -> tuple[Job, str]:
+        """Return the job of a fit that finished or failed, and its count among all, as [3/9]."""
+        self.active.pop(number).progress.close()
+        self.ended += 1
+        return self.jobs[number], f"[{self.ended}/{len(self.jobs)}]"
 
 
-def _said(job: Job, event: FitFinished, metric: Metric) -> str:
-    """What a finished fit gave."""
+def _describe_result(job: Job, event: FitFinished, metric: Metric) -> str:
+    """Return the scores of a finished fit, and a note where memory was short."""
     if job.state == "predict":
         return "test table predicted"
     assert event.marker is not None
-    halved = event.marker.provenance.micro_batch_tokens
-    short = f", memory was short: {halved} tokens at once" if halved else ""
-    return format_scores(event.marker.epochs[-1].scores, metric) + short
+    scores = format_scores(event.marker.epochs[-1].scores, metric)
+    tokens = event.marker.provenance.micro_batch_tokens
+    return f"{scores}, memory was short: {tokens} tokens at once" if tokens else scores

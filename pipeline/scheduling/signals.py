@@ -1,4 +1,4 @@
-"""Stopping gently: the first signal asks, the second one stops at once."""
+"""Stop requests by signals: the first one stops after the running step, the second one at once."""
 
 import os
 import signal
@@ -9,58 +9,59 @@ from dataclasses import dataclass
 from types import FrameType
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-PATIENCE = 2.0  # seconds for the second signal to unwind; a library deep in C code never hears of it
-SAID = b"\nstopping after this step, with the running fit saved; the same signal again stops at once\n"
+FORCE_SECONDS = 2.0  # for the second signal to unwind; Python code does not run inside a long call of a C library
+STOP_MESSAGE = b"\nstopping after this step, with the running fit saved; the same signal again stops at once\n"
 
 
 @dataclass
 class StopRequest:
-    """Whether somebody asked to stop: the number of the signal, None so far."""
+    """The number of the signal that asked to stop; None so far."""
 
     number: int | None = None
 
 
 @contextmanager
-def stoppable() -> Iterator[StopRequest]:
-    """While it lasts, the first Ctrl-C, SIGTERM or hang-up only leaves its number; the second is a KeyboardInterrupt.
+def handle_stop_signals() -> Iterator[StopRequest]:
+    """Record the first Ctrl-C, SIGTERM or hang-up in the yielded request; raise KeyboardInterrupt for the second.
 
     A signal that is ignored, as under nohup, stays so.
     """
     request = StopRequest()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def handle_signal(number: int, frame: FrameType | None) -> None:
         if request.number is not None:
             raise KeyboardInterrupt
         request.number = number
 
     numbers = [int(getattr(signal, name)) for name in SIGNALS if hasattr(signal, name)]
-    former = {number: signal.getsignal(number) for number in numbers}
-    heeded = [number for number in numbers if former[number] is not signal.SIG_IGN]
-    ended, (arrivals, wakeup) = threading.Event(), os.pipe()
-    os.set_blocking(wakeup, False)
-    before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(arrivals, heeded, ended), daemon=True).start()
-    for number in heeded:
-        signal.signal(number, ask)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    handled = [number for number in numbers if handlers[number] is not signal.SIG_IGN]
+    ended = threading.Event()
+    read_end, write_end = os.pipe()  # Python writes the number of each signal to it, from C, without running bytecode
+    os.set_blocking(write_end, False)
+    wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    threading.Thread(target=_watch_signals, args=(read_end, handled, ended), daemon=True).start()
+    for number in handled:
+        signal.signal(number, handle_signal)
     try:
         yield request
     finally:
         ended.set()
-        signal.set_wakeup_fd(before)
-        os.close(wakeup)
-        for number in heeded:
-            signal.signal(number, former[number])
+        signal.set_wakeup_fd(wakeup)
+        os.close(write_end)
+        for number in handled:
+            signal.signal(number, handlers[number])
 
 
-def _watch(arrivals: int, heeded: Sequence[int], ended: threading.Event) -> None:
-    """Answer the first signal, and end the process after the second if nobody else does. Ends when the pipe does."""
+def _watch_signals(read_end: int, handled: Sequence[int], ended: threading.Event) -> None:
+    """Answer the first signal; end the process if the second one does not. Returns when the pipe closes."""
     seen = 0
-    while number := os.read(arrivals, 1):
-        if number[0] not in heeded:
+    while number := os.read(read_end, 1):
+        if number[0] not in handled:
             continue
         seen += 1
         if seen == 1:
-            os.write(2, SAID)
-        elif seen == 2 and not ended.wait(PATIENCE):
+            os.write(2, STOP_MESSAGE)
+        elif seen == 2 and not ended.wait(FORCE_SECONDS):
             os._exit(128 + number[0])
-    os.close(arrivals)
+    os.close(read_end)

@@ -12,6 +12,8 @@ from typing import Any
 from models import ModelError
 from pipeline.errors import PipelineError
 
+ReadEntries = Callable[[Path], Mapping[str, Any]]
+
 ZEROS = "0" * 64
 
 
@@ -27,7 +29,7 @@ def compute_checksums(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def write_sealed(
-    path: Path, write: Callable[[Path, dict[str, Any]], None], value: Mapping[str, Any], files: Mapping[str, str]
+    path: Path, write: Callable[[Path, dict[str, object]], None], value: Mapping[str, object], files: Mapping[str, str]
 ) -> None:
     """Write a JSON object by `write`, with the checksums of other `files` by name, and its own.
 
@@ -46,7 +48,7 @@ def verify_sealed(value: Mapping[str, Any], path: Path, remedy: str) -> dict[str
     return {key: entry for key, entry in value.items() if key != "sha256"}
 
 
-def read_sealed(path: Path, read: Callable[[Path], Mapping[str, Any]], remedy: str) -> dict[str, Any]:
+def read_sealed(path: Path, read: ReadEntries, remedy: str) -> dict[str, Any]:
     """Read a sealed `path` by `read`; the result has its `files`. Raises PipelineError if it was damaged or changed."""
     try:
         return verify_sealed(read(path), path, remedy)

@@ -1,7 +1,7 @@
 """Atomic files: each is either complete or not there.
 
-Everything Poolblend writes goes through `write_atomically` or `write_together`: a temporary folder beside the target, fsync, then a
-rename. A reader never sees half a file, and a crash leaves the former one in place.
+Everything Poolblend writes goes through `write_atomically` or `write_together`: a temporary folder beside the target,
+fsync, then a rename. A reader never sees half a file, and a crash leaves the former one in place.
 """
 
 import os
@@ -29,7 +29,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def write_together(*paths: Path) -> Iterator[list[Path]]:
-    """Yield temporary paths for several files: all are on the disk before the first is renamed, the last one goes last."""
+    """Yield temporary paths for several files: all are on the disk before the first is renamed; the last goes last."""
     with ExitStack() as stack:
         temporaries = [stack.enter_context(_make_temporary(path)) for path in paths]
         modes = [temporary.stat().st_mode for temporary in temporaries]

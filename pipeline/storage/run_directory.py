@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 from pipeline.storage.files import write_atomically
 
-CONFIG = "config.yaml"
+CONFIG, LOG = "config.yaml", "train.log"
 REPORT_PAGE, REPORT_FOLDER = "report.html", "report"
 REPORT_RECORD = "report.json"  # in the folder, although the page lies beside it
 

@@ -120,8 +120,7 @@ def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setitem(run.VERBS, "schema", full)
     assert run.main(["schema"]) == 2
     assert capsys.readouterr().err == (
-        "error: No space left on device: runs/r/fit.json; "
-        "make room, then the same command continues\n"
+        "error: No space left on device: runs/r/fit.json; make room, then the same command continues\n"
     )
 
 

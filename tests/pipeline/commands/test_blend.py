@@ -123,7 +123,7 @@ def test_a_blend_keeps_to_its_seconds_of_prediction(blended) -> None:
     assert read_blend(site.root / "oof" / "blend.json").members == ["tfidf"]
     done = site.run("blend", "blend.max_seconds=2.3")
     assert done.code == 2
-    assert "no member is within blend.max_seconds 2.3: the quickest takes 2.4 seconds" in done.err
+    assert "no member is within blend.max_seconds 2.3: the fastest takes 2.4 seconds" in done.err
     offer(site, "theirs", blurred(0.5), blurred(0.5))
     done = site.run("blend", "blend.max_seconds=5")
     assert done.code == 2
@@ -204,7 +204,7 @@ def test_a_teammates_test_predictions_of_something_else_are_refused(blended) -> 
     site.configure(blend={"extra": {"theirs": {"oof": "theirs.csv", "test": "theirs_test.csv"}}})
     done = site.run("blend")
     assert done.code == 2
-    assert "theirs does not look out of fold: in column 'target' it goes with the run's own members" in done.err
+    assert "theirs does not look out of fold: column 'target' correlates with the run's own members" in done.err
     assert "theirs is used, though" in site.run("blend", "--trust", "theirs").err
 
 

@@ -155,7 +155,8 @@ def test_the_same_run_gives_the_same_bytes(blended: Blended) -> None:
 
     def made() -> dict[str, str]:
         site.ok("report")
-        return {path.name: compute_checksum(path) for path in [site.root / "report.html", *(site.root / "report").iterdir()]}
+        paths = [site.root / "report.html", *(site.root / "report").iterdir()]
+        return {path.name: compute_checksum(path) for path in paths}
 
     assert made() == made()
 
@@ -217,7 +218,7 @@ def test_a_single_member_is_not_to_be_compared(linear_site: MakeSite) -> None:
     site.ok("train")
     text = page(site).text
     assert "There is one member only" in text
-    assert "obody has compared" not in text
+    assert "have not been compared" not in text
 
 
 def test_without_a_whole_member_the_folds_that_one_covers_are_named(make_site: MakeSite) -> None:
@@ -360,15 +361,13 @@ def test_weights_are_counted_in_words_that_fit() -> None:
     assert draw_weights({"a": 0.6, "b": 0.4}).text == "The largest weight is 0.600, of a."
     assert draw_weights({"a": 1.0}).text == "There is one member only."
     assert draw_weights({"a": 0.5, "b": 0.5}).text == "The 2 members have the same weight."
-    assert (
-        draw_weights({"a": 0.0, "b": 1.0}).text == "The largest weight is 1.000, of b; 1 of 2 members has weight 0."
-    )
+    assert draw_weights({"a": 0.0, "b": 1.0}).text == "The largest weight is 1.000, of b; 1 of 2 members has weight 0."
 
 
 def test_a_blend_or_a_comparison_of_other_fits_counts_as_missing(blended: Blended) -> None:
     site = blended("binary")
     site.ok("compare")
-    assert "obody has compared" not in page(site).text
+    assert "have not been compared" not in page(site).text
     site.configure(variants={"tfidf": {"model": "tfidf", "word_ngrams": 1}, "mean": {"pooling": "mean"}})
     site.ok("train")
     text = page(site).text

@@ -119,7 +119,7 @@ def test_copied_docstrings_come_once(site: Path) -> None:
     ],
 )
 def test_only_plain_prose_that_names_no_library_is_left(docstring: str, text: str | None) -> None:
-    assert sample.clean(docstring) == text
+    assert sample.clean_docstring(docstring) == text
 
 
 def test_the_real_libraries_fill_a_small_sample_without_being_imported(tmp_path: Path) -> None:

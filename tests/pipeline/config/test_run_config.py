@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.config.run_config import RunConfig, write_effective_yaml, read_config, build_schema
+from pipeline.config.run_config import RunConfig, build_schema, read_config, write_effective_yaml
 from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from pipeline.data import table_readers
-from pipeline.data.tables import require_columns, read_table, read_ids
+from pipeline.data.tables import read_ids, read_table, require_columns
 from pipeline.errors import PipelineError
 
 ROWS = [

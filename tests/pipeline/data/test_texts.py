@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.data import texts as module
-from pipeline.data.texts import Texts, list_text_columns, find_text_warnings
+from pipeline.data.texts import Texts, find_text_warnings, list_text_columns
 from pipeline.errors import PipelineError
 
 FRAME = pd.DataFrame({"title": ["A {b}", ""], "body": ["one", "two"], "who": ["x", "y"]}, dtype=str)

@@ -1,4 +1,4 @@
-"""Engines give the same bytes, survive what dies, and hear what `train` wishes."""
+"""Engines give the same bytes, restart lost fits, and stop when `train` asks them to."""
 
 import multiprocessing
 import os
@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from benchmarks.sites import contents
-from models.device import devices
+from models.device import list_devices
 from models.store import CHECKPOINT, MARKER
-from pipeline.engines.multiprocess import Process
+from pipeline.engines.multiprocess import WorkerProcess
 from pipeline.fits.events import EpochEnded, Event, EventThrottle, StepsTaken
 from pipeline.fits.timing import FitLoad, Pace
-from pipeline.scheduling.scheduler import Work
+from pipeline.scheduling.scheduler import Scheduler
 from pipeline.storage.files import PREFIX
 
 MakeSite = Callable[..., Any]
@@ -37,25 +37,26 @@ def test_processes_leave_the_bytes_that_one_process_leaves(site: Any, alone: Any
 def test_a_fit_whose_process_is_killed_is_done_again_to_the_same_bytes(
     long_site: Any, long: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed, hear = [], Work.hear
+    killed, handle_event = [], Scheduler.handle_event
 
-    def heard(work: Work, place: int, event: Event) -> None:
-        if isinstance(event, EpochEnded) and len(killed) < 3 and place not in killed:
-            killed.append(place)
-            number = int(work.out[place].where.removeprefix("process "))
-            [process] = [child for child in multiprocessing.active_children() if child.name == f"fits {number}"]
+    def kill_process(scheduler: Scheduler, number: int, event: Event) -> None:
+        if isinstance(event, EpochEnded) and len(killed) < 3 and number not in killed:
+            killed.append(number)
+            worker = int(scheduler.active[number].where.removeprefix("process "))
+            [process] = [child for child in multiprocessing.active_children() if child.name == f"fits {worker}"]
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()
-            half = work.jobs[place].folder / f"{PREFIX}killed"  # as if it had been in the middle of a write
+            half = scheduler.jobs[number].folder / f"{PREFIX}killed"  # as if it had been in the middle of a write
             half.mkdir(parents=True)
             (half / "weights.safetensors").touch()
-        hear(work, place, event)
+        handle_event(scheduler, number, event)
 
-    monkeypatch.setattr(Work, "hear", heard)
+    monkeypatch.setattr(Scheduler, "handle_event", kill_process)
     out = long_site.ok("train", "--workers", "2")
     assert len(killed) == 3
-    died = r"its process ended \(killed by signal 9\): the machine may be out of memory"
-    assert len(re.findall(rf"^\w+, seed 42, fold \d: lost, {died}; it is done again from ", out, re.MULTILINE)) == 3
+    reason = r"its process was killed by signal 9, the machine may be out of memory"
+    lost = rf"^\w+, seed 42, fold \d: fit lost \({reason}\): restarts from \d+% of its steps$"
+    assert len(re.findall(lost, out, re.MULTILINE)) == 3
     assert contents(long_site.root) == contents(long.root)
     assert multiprocessing.active_children() == []
 
@@ -77,13 +78,13 @@ def test_a_fit_that_is_lost_again_and_again_is_given_up_and_the_others_go_on(
     site = linear_site("binary")
     (site.folder / "metric.py").write_text(DEADLY, encoding="utf-8")
     site.configure(competition={"metric": {"file": "metric.py", "function": "deadly", "direction": "higher"}})
-    monkeypatch.setattr("pipeline.scheduling.scheduler.TRIES", 2)
+    monkeypatch.setattr("pipeline.scheduling.scheduler.MAX_LOSSES", 2)
     done = site.run("train", "--workers", "2")
     assert done.code == 1
-    died = "its process ended (exit code 3)"
+    reason = "its process ended with exit code 3"
     for fold in range(2):
-        assert f"tfidf, seed 0, fold {fold}: lost 2 times, the last time because {died}\n" in done.err
-        assert f"tfidf, seed 0, fold {fold}: lost, {died}; it is done again from 0% of its steps\n" in done.out
+        assert f"tfidf, seed 0, fold {fold}: lost 2 times, the last time because {reason}\n" in done.err
+        assert f"tfidf, seed 0, fold {fold}: fit lost ({reason}): restarts from 0% of its steps\n" in done.out
 
 
 class _Poison:
@@ -92,28 +93,30 @@ class _Poison:
 
 
 def test_processes_that_cannot_start_end_the_call_with_a_sentence(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Process.begin
-    monkeypatch.setattr(Process, "begin", lambda self, given, threads: real(self, (*given, _Poison()), threads))
+    real = WorkerProcess.begin
+    monkeypatch.setattr(
+        WorkerProcess, "begin", lambda self, inputs, models, threads: real(self, _Poison(), models, threads)
+    )
     done = site.run("train", "--workers", "2")
     assert done.code == 2
-    assert "error: a process for fits cannot start: its process ended (exit code 3); " in done.err
+    assert "error: worker processes cannot start: its process ended with exit code 3; " in done.err
     assert multiprocessing.active_children() == []
 
 
-def test_a_process_killed_while_much_is_sent_to_it_is_heard_of(
+def test_a_process_killed_while_much_is_sent_to_it_is_noticed(
     linear_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, real, killed = linear_site("binary"), Process.tell, []
+    site, real, killed = linear_site("binary"), WorkerProcess.send, []
     site.write("train.csv", [{**row, "text": row["text"] * 2000} for row in site.rows("train.csv")])
 
-    def tell(process: Process, what: Any) -> None:
+    def kill_first(process: WorkerProcess, message: Any) -> None:
         if not killed:
             [child] = multiprocessing.active_children()
             killed.append(child.pid)
             os.kill(child.pid or 0, signal.SIGKILL)
-        real(process, what)
+        real(process, message)
 
-    monkeypatch.setattr(Process, "tell", tell)
+    monkeypatch.setattr(WorkerProcess, "send", kill_first)
     out = site.ok("train", "--workers", "2")
     assert len(killed) == 1
     assert "[2/2]" in out
@@ -145,7 +148,7 @@ def test_ctrl_c_saves_every_running_fit_and_the_next_call_goes_on_to_the_same_by
         os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
-    assert len(re.findall(r"^mean, seed 42, fold \d: left after .* s, saved at \d+% of its steps$", out, re.M)) == 2
+    assert len(re.findall(r"^mean, seed 42, fold \d: stopped after .* s, saved at \d+% of its steps$", out, re.M)) == 2
     assert len(list(site.root.rglob(CHECKPOINT))) == 2
     site.ok("train", "--workers", "2")
     whole.ok("train", "--workers", "2")
@@ -190,8 +193,8 @@ def test_where_there_are_several_gpus_each_has_a_process_that_sees_no_other(
     path = site.folder / "seen.txt"
     (site.folder / "metric.py").write_text(METRIC.format(path=str(path)), encoding="utf-8")
     site.configure(competition={"metric": {"file": "metric.py", "function": "seen", "direction": "higher"}})
-    monkeypatch.setattr("models.device.devices", lambda: ["GPU-ab", "GPU-cd"])
-    monkeypatch.setattr("models.device.threads", lambda: 6)
+    monkeypatch.setattr("models.device.list_devices", lambda: ["GPU-ab", "GPU-cd"])
+    monkeypatch.setattr("models.device.count_threads", lambda: 6)
     for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
         monkeypatch.setenv(name, "rehearsal")
     out = site.ok("train")
@@ -215,7 +218,7 @@ def test_gpus_go_by_the_names_that_the_user_gave_them(
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert devices() == found
+    assert list_devices() == found
 
 
 def test_a_fit_that_fails_in_a_process_is_noted_and_the_others_go_on(linear_site: MakeSite) -> None:

@@ -21,10 +21,10 @@ import run
 from benchmarks.sites import contents
 from models.store import CHECKPOINT
 from pipeline.engines import ray_engine
-from pipeline.engines.ray_cluster import Needs, probe
-from pipeline.engines.ray_engine import Desk
-from pipeline.fits.events import FitStarted, EpochEnded, Event, FitFinished
-from pipeline.scheduling.scheduler import Work
+from pipeline.engines.ray_cluster import Resources, probe_cluster
+from pipeline.engines.ray_events import CheckpointSent, EventQueue
+from pipeline.fits.events import EpochEnded, Event, FitFinished, FitStarted
+from pipeline.scheduling.scheduler import Scheduler
 
 MakeSite = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,54 +67,54 @@ def test_a_cluster_leaves_the_bytes_that_one_process_leaves(nodes: Any, site: An
     assert sorted(number for number, _ in ends) == [str(number) for number in range(1, 7)]
 
 
-def at_first_epochs(monkeypatch: pytest.MonkeyPatch, times: int, act: Callable[[Work, int], None]) -> None:
+def at_first_epochs(monkeypatch: pytest.MonkeyPatch, times: int, act: Callable[[Scheduler, int], None]) -> None:
     """Act on fits, each in the middle, so many times."""
-    hear, seen = Work.hear, set[int]()
+    handle_event, seen = Scheduler.handle_event, set[int]()
 
-    def heard(work: Work, place: int, event: Event) -> None:
-        hear(work, place, event)
-        if isinstance(event, EpochEnded) and len(seen) < times and place not in seen:
-            seen.add(place)
-            act(work, place)
+    def handle_and_act(scheduler: Scheduler, number: int, event: Event) -> None:
+        handle_event(scheduler, number, event)
+        if isinstance(event, EpochEnded) and len(seen) < times and number not in seen:
+            seen.add(number)
+            act(scheduler, number)
 
-    monkeypatch.setattr(Work, "hear", heard)
+    monkeypatch.setattr(Scheduler, "handle_event", handle_and_act)
 
 
 def test_the_fits_of_killed_nodes_are_done_again_and_nothing_twice(
     nodes: Any, long_site: Any, long: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill(work: Work, place: int) -> None:
-        [node] = [node for node in nodes.worker_nodes if work.out[place].where.endswith(node.node_id[:6])]
+    def kill(scheduler: Scheduler, number: int) -> None:
+        where = scheduler.active[number].where
+        [node] = [node for node in nodes.worker_nodes if where.endswith(node.node_id[:6])]
         nodes.remove_node(node, allow_graceful=False)
         add_node(nodes)
 
     with monkeypatch.context() as patched:
         at_first_epochs(patched, 3, kill)
         out = long_site.ok("train", *on(nodes))
-    again = r"^\w+, seed 42, fold \d: lost, .*; it is done again from \d+% of its steps$"
-    assert len(re.findall(again, out, re.MULTILINE)) == 3
+    lost = r"^\w+, seed 42, fold \d: fit lost \(.*\): restarts from \d+% of its steps$"
+    assert len(re.findall(lost, out, re.MULTILINE)) == 3
     assert re.findall(r"^\[(\d)/4\]", out, re.MULTILINE) == ["1", "2", "3", "4"]
     assert contents(long_site.root) == contents(long.root)
     assert "all as they were written" in long_site.ok("status", "--deep")
 
 
-def test_a_node_that_falls_silent_is_given_up_and_what_it_still_tells_is_not_heard(
+def test_a_node_that_falls_silent_is_given_up_and_its_later_events_are_ignored(
     nodes: Any, long_site: Any, long: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent, see = list[str](), ray_engine.nodes_of
+    silent, list_nodes = list[str](), ray_engine.list_nodes
 
-    def seen(ray: Any) -> dict[str, Needs]:
-        found = see(ray)
-        return {name: has for name, has in found.items() if name[:6] not in silent}
+    def list_audible_nodes(ray: Any) -> dict[str, Resources]:
+        return {node: resources for node, resources in list_nodes(ray).items() if node[:6] not in silent}
 
-    def hush(work: Work, place: int) -> None:
-        silent.append(work.out[place].where[-6:])
+    def hush(scheduler: Scheduler, number: int) -> None:
+        silent.append(scheduler.active[number].where[-6:])
 
-    monkeypatch.setattr(ray_engine, "nodes_of", seen)
-    monkeypatch.setattr(ray_engine, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(ray_engine, "list_nodes", list_audible_nodes)
+    monkeypatch.setattr(ray_engine, "NODES_SECONDS", 0.2)
     at_first_epochs(monkeypatch, 1, hush)
     out = long_site.ok("train", *on(nodes))
-    assert "lost, its node is gone; it is done again from " in out
+    assert "fit lost (its node is gone): restarts from " in out
     assert re.findall(r"^\[(\d)/4\]", out, re.MULTILINE) == ["1", "2", "3", "4"]
     assert contents(long_site.root) == contents(long.root)
 
@@ -126,7 +126,7 @@ def test_a_signal_that_ray_takes_for_itself_saves_the_running_fits_and_the_next_
     whole = site.copy(tmp_path / "whole")
     whole.ok("train", "--workers", "1")
     with monkeypatch.context() as patched:
-        at_first_epochs(patched, 1, lambda work, place: signal.raise_signal(signal.SIGTERM))
+        at_first_epochs(patched, 1, lambda scheduler, number: signal.raise_signal(signal.SIGTERM))
         done = site.run("train", *on(nodes))
     assert done.code == 128 + signal.SIGTERM
     assert "stopped as asked: " in done.out
@@ -150,28 +150,28 @@ def test_after_a_killed_driver_only_what_is_missing_is_done(nodes: Any, long_sit
     assert contents(long_site.root) == contents(long.root)
 
 
-class SlowDesk(Desk):
-    """A desk that keeps whoever tells it something waiting."""
+class SlowQueue(EventQueue):
+    """A queue that answers the first event of a fit late."""
 
-    def tell(self, turn: int, event: Any) -> bool:
-        time.sleep(3.0 if isinstance(event, FitStarted) else 0.0)  # long enough for a node to start another process
-        return super().tell(turn, event)
+    def send(self, attempt: int, message: Any) -> bool:
+        time.sleep(3.0 if isinstance(message, FitStarted) else 0.0)  # long enough for a node to start another process
+        return super().send(attempt, message)
 
 
 def test_a_node_never_does_more_fits_than_it_has_cpus_for(
     nodes: Any, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hear, newest, others = Work.hear, dict[str, int](), list[Event]()
+    handle_event, newest, others = Scheduler.handle_event, dict[str, int](), list[Event]()
 
-    def heard(work: Work, place: int, event: Event) -> None:
-        hear(work, place, event)
+    def record_event(scheduler: Scheduler, number: int, event: Event) -> None:
+        handle_event(scheduler, number, event)
         if isinstance(event, FitStarted):
-            newest[work.out[place].where] = place
-        elif not isinstance(event, FitFinished) and newest[work.out[place].where] != place:
-            others.append(event)  # an end is heard by the way of its result, so one may be heard late
+            newest[scheduler.active[number].where] = number
+        elif not isinstance(event, FitFinished) and newest[scheduler.active[number].where] != number:
+            others.append(event)  # the end of a fit comes with its result, so it may come late
 
-    monkeypatch.setattr(Work, "hear", heard)
-    monkeypatch.setattr(ray_engine, "Desk", SlowDesk)
+    monkeypatch.setattr(Scheduler, "handle_event", record_event)
+    monkeypatch.setattr(ray_engine, "EventQueue", SlowQueue)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     site = make_site("binary", variants={"mean": {"pooling": "mean"}, "max": {"pooling": "max"}}, folds={"count": 3})
     out = site.ok("train", *on(nodes), "--gpus", "0", "--cpus", "1")
@@ -201,28 +201,31 @@ def test_a_new_test_table_is_predicted_where_the_weights_are(nodes: Any, site: A
 def test_fits_that_no_node_can_carry_wait_for_one_that_can(
     nodes: Any, linear_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, hand_out, added = linear_site("binary"), Work._hand_out, []
+    site, start_fits, added = linear_site("binary"), Scheduler._start_fits, []
 
-    def late(work: Work, *given: Any) -> bool:
-        if work.out and not added:
+    def add_node_late(scheduler: Scheduler, *given: Any) -> None:
+        if scheduler.active and not added:
             added.append(add_node(nodes, num_cpus=3))
-        return hand_out(work, *given)
+        start_fits(scheduler, *given)
 
-    monkeypatch.setattr(Work, "_hand_out", late)
+    monkeypatch.setattr(Scheduler, "_start_fits", add_node_late)
     done = site.run("train", *on(nodes), "--cpus", "3", "--gpus", "0")
     nodes.remove_node(added[0])
     assert done.code == 0
-    assert "a fit is to have 3 CPUs, 0 GPUs, which no node of the cluster has: fits wait until one joins" in done.err
+    assert "a fit needs 3 CPUs, 0 GPUs, which no node of the cluster has: fits wait until one joins" in done.err
 
 
-def test_the_desk_keeps_the_newest_checkpoint_of_a_fit_alone() -> None:
-    desk = Desk()
-    for event in ("a", ["old"], "b", ["new"], None):
-        assert not desk.tell(1, event)
-    desk.tell(2, ["other"])
-    assert desk.collect({1}) == [(1, "a"), (1, "b"), (1, ["new"]), (2, ["other"])]
-    assert desk.collect(set()) == []
-    assert not desk.tell(1, None)
+def test_the_queue_keeps_only_the_newest_checkpoint_of_a_fit() -> None:
+    queue = EventQueue()
+    first, second = FitStarted("a"), FitStarted("b")
+    old, new, other = CheckpointSent("old"), CheckpointSent("new"), CheckpointSent("other")
+    for message in (first, old, second, new, None):
+        assert not queue.send(1, message)
+    queue.send(2, other)
+    assert queue.collect({1}) == [(1, first), (1, second), (1, new), (2, other)]
+    assert queue.send(1, None)
+    assert queue.collect(set()) == []
+    assert not queue.send(1, None)
 
 
 def test_without_ray_the_option_says_what_to_install(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +273,7 @@ def test_an_address_in_the_environment_is_called_by_its_name(
     if said:
         assert said in site.run("train", "--engine", "ray").err
     else:
-        probe(address, "RAY_ADDRESS")
+        probe_cluster(address, "RAY_ADDRESS")
 
 
 @pytest.mark.parametrize("option", [["--address", "auto"], ["--gpus", "1"], ["--cpus", "2"], ["--memory", "1GB"]])

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from models.encoder.backbone import open_backbone
-from pipeline.config.run_config import read_config
 from models.store import Recipe
+from pipeline.config.run_config import read_config
 from pipeline.fits.open_run import open_run
-from pipeline.fits.recipes import read_recipe, find_recorded_recipe
+from pipeline.fits.recipes import find_recorded_recipe, read_recipe
 
 MEAN = {"mean": {"pooling": "mean"}}
 TFIDF = {"tfidf": {"model": "tfidf"}}

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.fits.timing import MARGINS, RECENT, TimeEstimates, FitLoad, TimedLoad, measure_loads
-from pipeline.scheduling.budget import Agenda, Budget, foresee, next_fit, parse_duration, time_for
+from pipeline.fits.timing import MARGINS, RECENT, FitLoad, TimedLoad, TimeEstimates, measure_loads
+from pipeline.scheduling.budget import Budget, FitQueue, choose_next_fit, estimate_time, forecast_fits, parse_duration
 
 
 class Clock:
@@ -39,13 +39,15 @@ def known(loads: list[FitLoad], pace: float = 1.0) -> TimeEstimates:
     return TimeEstimates(earlier=tuple(TimedLoad(load, pace * load.work) for load in loads))
 
 
-def done_in(loads: list[FitLoad], seconds: float, estimates: TimeEstimates, pace: float = 1.0) -> tuple[list[int], float]:
-    """The fits that an agenda hands out within a budget, and the seconds they take."""
+def done_in(
+    loads: list[FitLoad], seconds: float, estimates: TimeEstimates, pace: float = 1.0
+) -> tuple[list[int], float]:
+    """The fits that a queue hands out within a budget, and the seconds they take."""
     clock, done = Clock(), []
-    agenda = Agenda(loads, [], Budget(seconds, clock.now, clock, closing=0.0), estimates)
-    while (number := agenda.next()) is not None:
+    queue = FitQueue(loads, [], Budget(seconds, clock.now, clock, closing=0.0), estimates)
+    while (number := queue.take_next()) is not None:
         clock.now += pace * loads[number].work
-        agenda.done(number, pace * loads[number].work)
+        queue.finish(number, pace * loads[number].work)
         done.append(number)
     return done, clock.now - 100.0
 
@@ -70,7 +72,7 @@ def test_without_a_budget_the_order_is_that_of_the_plan(loads: list[FitLoad]) ->
     for estimates in (known(loads), TimeEstimates()):
         assert done_in(loads, math.inf, estimates)[0] == list(range(len(loads)))
     begun = {loads[-1].variant}
-    assert foresee(dict(enumerate(loads)), begun, math.inf, known(loads)) == list(range(len(loads)))
+    assert forecast_fits(dict(enumerate(loads)), begun, math.inf, known(loads)) == list(range(len(loads)))
 
 
 @given(plans())
@@ -86,7 +88,10 @@ def test_members_that_will_be_whole_come_first_and_among_them_those_begun(
     left = share * sum(load.work for load in loads)
     estimates, begun = known(loads), data.draw(st.sets(st.sampled_from([load.variant for load in loads])))
     waiting = {n: load for n, load in enumerate(loads) if data.draw(st.booleans())}
-    number, need = next_fit(waiting, begun, left, estimates), {n: estimates.bound_seconds(load) for n, load in waiting.items()}
+    number, need = (
+        choose_next_fit(waiting, begun, left, estimates),
+        {n: estimates.bound_seconds(load) for n, load in waiting.items()},
+    )
     startable = [n for n in waiting if need[n] <= left]
     if number is None:
         assert startable == [] or left <= 0
@@ -103,19 +108,19 @@ def test_a_second_member_is_begun_only_once_the_one_begun_is_whole_or_will_not_b
     loads: list[FitLoad], share: float
 ) -> None:
     clock, begun = Clock(), set[str]()
-    agenda = Agenda(
+    queue = FitQueue(
         loads, [], Budget(share * sum(load.work for load in loads), clock.now, clock, closing=0.0), known(loads)
     )
     while True:
-        left, need = agenda.budget.left, agenda.estimates.bound_seconds
-        rest = {v: [need(load) for load in agenda.waiting.values() if load.variant == v] for v in begun}
+        left, need = queue.budget.left, queue.estimates.bound_seconds
+        rest = {v: [need(load) for load in queue.waiting.values() if load.variant == v] for v in begun}
         passed = [v for v, needs in rest.items() if needs and sum(needs) <= left]
-        if (number := agenda.next()) is None:
+        if (number := queue.take_next()) is None:
             break
         assert loads[number].variant in begun or passed == []
         begun.add(loads[number].variant)
         clock.now += loads[number].work
-        agenda.done(number, loads[number].work)
+        queue.finish(number, loads[number].work)
 
 
 @given(plans(), st.floats(0, 2000))
@@ -123,11 +128,11 @@ def test_what_is_foreseen_is_what_is_done(loads: list[FitLoad], seconds: float) 
     timed = tuple(TimedLoad(load, load.work) for load in loads)
     exact = TimeEstimates(measured=timed, errors=(("measured", 1.0),) * 100)  # so sure that learning changes nothing
     clock = Clock()
-    agenda = Agenda(loads, [], Budget(seconds, clock.now, clock, closing=0.0), exact)
-    seen, done = foresee(agenda.waiting, [], seconds, exact), []
-    while (number := agenda.next()) is not None:
+    queue = FitQueue(loads, [], Budget(seconds, clock.now, clock, closing=0.0), exact)
+    seen, done = forecast_fits(queue.waiting, [], seconds, exact), []
+    while (number := queue.take_next()) is not None:
         clock.now += loads[number].work
-        agenda.out.clear()
+        queue.active.clear()
         done.append(number)
     assert seen == done
 
@@ -140,29 +145,33 @@ def test_a_cheaper_member_passes_one_that_would_not_be_whole() -> None:
 
 
 def test_what_is_begun_lets_others_pass_if_it_will_not_be_whole() -> None:
-    waiting = {0: FitLoad("long", "neural", 100.0), 1: FitLoad("long", "neural", 100.0), 2: FitLoad("short", "neural", 10.0)}
+    waiting = {
+        0: FitLoad("long", "neural", 100.0),
+        1: FitLoad("long", "neural", 100.0),
+        2: FitLoad("short", "neural", 10.0),
+    }
     estimates = known(list(waiting.values()))
-    assert next_fit(waiting, ["long"], 150.0, estimates) == 2
-    assert next_fit(waiting, ["long"], 250.0, estimates) == 0
-    assert next_fit({0: waiting[0], 1: waiting[1]}, ["long"], 150.0, estimates) == 0  # fits are kept
+    assert choose_next_fit(waiting, ["long"], 150.0, estimates) == 2
+    assert choose_next_fit(waiting, ["long"], 250.0, estimates) == 0
+    assert choose_next_fit({0: waiting[0], 1: waiting[1]}, ["long"], 150.0, estimates) == 0  # fits are kept
 
 
 def test_a_member_that_is_begun_stays_first_when_another_turns_out_to_be_quick() -> None:
     loads = [FitLoad("a", "neural", 40.0)] * 2 + [FitLoad("b", "neural", 20.0)] * 3
     clock = Clock()
-    agenda = Agenda(loads, [], Budget(95.0, clock.now, clock, closing=0.0), known(loads))
-    assert agenda.next() == 2  # with its margin, a would not be whole
-    agenda.done(2, 2.0)
-    assert agenda.next() == 3
-    assert next_fit(agenda.waiting, [], 95.0, agenda.estimates) == 0
+    queue = FitQueue(loads, [], Budget(95.0, clock.now, clock, closing=0.0), known(loads))
+    assert queue.take_next() == 2  # with its margin, a would not be whole
+    queue.finish(2, 2.0)
+    assert queue.take_next() == 3
+    assert choose_next_fit(queue.waiting, [], 95.0, queue.estimates) == 0
 
 
 def test_fits_that_are_out_are_not_handed_out_again_until_they_are_put_back() -> None:
     loads = [FitLoad("a", "neural", 1.0), FitLoad("a", "neural", 1.0), FitLoad("b", "neural", 1.0)]
-    agenda = Agenda(loads, [], Budget(), TimeEstimates())
-    assert [agenda.next(), agenda.next()] == [0, 1]
-    agenda.put_back(0)
-    assert [agenda.next(), agenda.next(), agenda.next()] == [0, 2, None]
+    queue = FitQueue(loads, [], Budget(), TimeEstimates())
+    assert [queue.take_next(), queue.take_next()] == [0, 1]
+    queue.put_back(0)
+    assert [queue.take_next(), queue.take_next(), queue.take_next()] == [0, 2, None]
 
 
 def test_the_end_of_the_process_is_inside_the_budget() -> None:
@@ -173,10 +182,10 @@ def test_the_end_of_the_process_is_inside_the_budget() -> None:
 
 def test_an_unknown_fit_is_tried_while_time_is_left_and_no_longer() -> None:
     waiting = {0: FitLoad("a", "neural", 1e9)}
-    assert TimeEstimates().seconds(waiting[0]) is None
-    assert time_for(waiting.values(), TimeEstimates()) is None
-    assert next_fit(waiting, [], 0.1, TimeEstimates()) == 0
-    assert next_fit(waiting, [], 0.0, TimeEstimates()) is None
+    assert TimeEstimates().estimate_seconds(waiting[0]) is None
+    assert estimate_time(waiting.values(), TimeEstimates()) is None
+    assert choose_next_fit(waiting, [], 0.1, TimeEstimates()) == 0
+    assert choose_next_fit(waiting, [], 0.0, TimeEstimates()) is None
 
 
 @given(st.floats(1.5, 20), st.integers(1, RECENT))
@@ -211,10 +220,11 @@ def test_a_load_is_what_a_fit_reads() -> None:
     texts = [("x" * 40,)] * 10  # 12 tokens each
     table = SimpleNamespace(texts=texts, test=SimpleNamespace(texts=texts[:5]))
     split = SimpleNamespace(train=lambda fold: np.arange(8), valid=lambda fold: np.arange(8, 10))
-    settings = {"epochs": 2, "max_length": 256}
-    job = SimpleNamespace(variant="v", fold=0, linear=False, settings=settings, recipe={"backbone_sha256": "abc"})
-    short = SimpleNamespace(**{**vars(job), "settings": {**settings, "max_length": 6}})
-    tfidf = SimpleNamespace(**{**vars(job), "settings": {}, "linear": True})
+    training = SimpleNamespace(max_length=256, freeze_layers=None)
+    recipe = SimpleNamespace(backbone_sha256="abc")
+    job = SimpleNamespace(variant="v", fold=0, is_linear=False, epochs=2, training=training, recipe=recipe)
+    short = SimpleNamespace(**{**vars(job), "training": SimpleNamespace(max_length=6, freeze_layers=None)})
+    tfidf = SimpleNamespace(**{**vars(job), "epochs": 1, "is_linear": True})
     found = measure_loads([job, short, tfidf], table, split, lambda job: 7.0)
     assert found[0] == FitLoad("v", "neural", train=7.0 * 2 * 3 * 96, valid=7.0 * 2 * 24, test=7.0 * 60)
     assert found[1] == FitLoad("v", "neural", train=7.0 * 2 * 3 * 48, valid=7.0 * 2 * 12, test=7.0 * 30)
@@ -236,15 +246,17 @@ def test_the_closest_timed_fit_decides() -> None:
     assert estimates.estimate_seconds(near) == 20.0  # scaled
     estimates = replace(estimates, earlier=(TimedLoad(far, 40.0), TimedLoad(near, 30.0)))
     assert estimates.estimate_seconds(near) == 30.0  # its own, of an earlier call
-    assert replace(estimates, measured=(TimedLoad(near, 50.0),)).seconds(near) == 50.0  # its own, of this call
-    assert estimates.estimate_seconds(FitLoad("tfidf", "linear", 1e5)) == pytest.approx(1.0)  # another kind: only its prior
+    assert replace(estimates, measured=(TimedLoad(near, 50.0),)).estimate_seconds(near) == 50.0  # its own, of this call
+    assert estimates.estimate_seconds(FitLoad("tfidf", "linear", 1e5)) == pytest.approx(
+        1.0
+    )  # another kind: only its prior
 
 
 def test_a_fits_start_is_not_scaled_and_the_first_ones_counts_for_no_other() -> None:
     load = FitLoad("a", "neural", 10.0)
     estimates = TimeEstimates().learn(load, 40.0, start=30.0)
     assert estimates.estimate_seconds(load) == 10.0
-    assert estimates.learn(load, 12.0, start=2.0).seconds(replace(load, train=20.0)) == 22.0
+    assert estimates.learn(load, 12.0, start=2.0).estimate_seconds(replace(load, train=20.0)) == 22.0
 
 
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 9999))
@@ -266,32 +278,32 @@ def test_what_is_no_duration_is_refused_in_a_sentence(text: str) -> None:
 
 def test_fits_longer_than_the_budget_are_begun_by_all_workers_and_only_once() -> None:
     loads, clock = [FitLoad("a", "neural", 100.0)] * 6, Clock()
-    agenda = Agenda(loads, [], Budget(50.0, clock.now, clock, closing=0.0), known(loads), range(6), at_once=2)
-    assert [agenda.next(), agenda.next(), agenda.next()] == [0, 1, None]
-    agenda.put_back(0)
-    assert agenda.next() is None
+    queue = FitQueue(loads, [], Budget(50.0, clock.now, clock, closing=0.0), known(loads), range(6), slots=2)
+    assert [queue.take_next(), queue.take_next(), queue.take_next()] == [0, 1, None]
+    queue.put_back(0)
+    assert queue.take_next() is None
 
 
 def test_several_at_a_time_are_done_when_the_last_of_them_is() -> None:
     loads = [FitLoad("a", "neural", 30.0), *[FitLoad("b", "neural", 10.0)] * 3]
-    assert time_for(loads, known(loads)) == 60.0
-    assert time_for(loads, known(loads), 2) == 30.0
-    assert time_for(loads, known(loads), 9) == 30.0
-    assert time_for(loads[1:], known(loads), 2, [15.0, 2.0]) == 25.0
-    assert time_for([], known(loads), 3, [15.0, 2.0]) == 15.0
-    assert foresee(dict(enumerate(loads)), [], 25.0, known(loads), 2) == [1, 2, 3]  # a would not be whole
+    assert estimate_time(loads, known(loads)) == 60.0
+    assert estimate_time(loads, known(loads), 2) == 30.0
+    assert estimate_time(loads, known(loads), 9) == 30.0
+    assert estimate_time(loads[1:], known(loads), 2, [15.0, 2.0]) == 25.0
+    assert estimate_time([], known(loads), 3, [15.0, 2.0]) == 15.0
+    assert forecast_fits(dict(enumerate(loads)), [], 25.0, known(loads), 2) == [1, 2, 3]  # a would not be whole
 
 
 @given(plans(), st.floats(0, 500), st.integers(1, 5))
-def test_a_budget_is_kept_by_several_at_a_time(loads: list[FitLoad], seconds: float, at_once: int) -> None:
+def test_a_budget_is_kept_by_several_at_a_time(loads: list[FitLoad], seconds: float, slots: int) -> None:
     clock, ends = Clock(), list[tuple[float, int]]()
-    agenda = Agenda(loads, [], Budget(seconds, clock.now, clock, closing=0.0), known(loads), at_once=at_once)
+    queue = FitQueue(loads, [], Budget(seconds, clock.now, clock, closing=0.0), known(loads), slots=slots)
     while True:
-        while len(ends) < at_once and (number := agenda.next()) is not None:
+        while len(ends) < slots and (number := queue.take_next()) is not None:
             ends.append((clock.now + loads[number].work, number))
         if not ends:
             break
         clock.now, number = min(ends)
         ends.remove((clock.now, number))
-        agenda.done(number, loads[number].work)
+        queue.finish(number, loads[number].work)
     assert clock.now - 100.0 <= seconds

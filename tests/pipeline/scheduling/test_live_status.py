@@ -7,25 +7,32 @@ from typing import Any
 import pytest
 
 from pipeline.fits.events import Event, StepsTaken
-from pipeline.scheduling.live_status import LIVE, Live, Running, Snapshot, read_live, sentences
-from pipeline.scheduling.scheduler import Work
+from pipeline.scheduling.live_status import (
+    STATUS_FILE,
+    FitStatus,
+    LiveStatusFile,
+    Snapshot,
+    describe_status,
+    read_live_status,
+)
+from pipeline.scheduling.scheduler import Scheduler
 from pipeline.storage.locks import hold_lock
 from pipeline.storage.run_directory import RunDirectory
 
 SNAPSHOT = Snapshot(
     ended=3,
     total=9,
-    again=1,
+    restarts=1,
     busy=22,
     seconds_left=600.0,
-    running=[Running("mean, seed 42, fold 1", "a", 40, 120), Running("tfidf, seed 0, fold 1", "b", 0, None)],
+    running=[FitStatus("mean, seed 42, fold 1", "a", 40, 120), FitStatus("tfidf, seed 0, fold 1", "b", 0, None)],
     nodes={"a": "8 CPUs, 1 GPUs, 21 running", "b": "8 CPUs, 1 GPUs, 1 running"},
 )
 
 
-def test_a_snapshot_is_told_by_nodes_and_fits() -> None:
-    assert sentences(SNAPSHOT) == [
-        "train is at work: 3 of 9 fits ended, 22 running, 1 handed out again, about 10 min left",
+def test_a_snapshot_is_described_by_nodes_and_fits() -> None:
+    assert describe_status(SNAPSHOT) == [
+        "train is running: 3 of 9 fits ended, 22 running, 1 restarted, about 10 min left",
         "  a: 8 CPUs, 1 GPUs, 21 running",
         "  b: 8 CPUs, 1 GPUs, 1 running",
         "  mean, seed 42, fold 1, step 40 of 120, a",
@@ -37,34 +44,35 @@ def test_a_snapshot_is_told_by_nodes_and_fits() -> None:
 def test_a_snapshot_is_read_while_train_holds_the_run_and_not_afterwards(tmp_path: Any) -> None:
     run, times = RunDirectory(tmp_path / "r"), iter([0.0, 1.0, 1.0, 6.0, 6.0])
     with hold_lock(run.root, "train"):
-        assert read_live(run) is None
-        live = Live(run.root, lambda: next(times))
-        live.note(lambda: SNAPSHOT)
-        assert read_live(run) == SNAPSHOT
-        live.note(lambda: pytest.fail("too soon"))
-    assert read_live(run) is None  # left by a killed process: it says nothing
-    live.close()
-    assert not (run.root / LIVE).exists()
+        assert read_live_status(run) is None
+        live = LiveStatusFile(run.root, lambda: next(times))
+        live.write_if_due(lambda: SNAPSHOT)
+        assert read_live_status(run) == SNAPSHOT
+        live.write_if_due(lambda: pytest.fail("too soon"))
+    assert read_live_status(run) is None  # left by a killed process: it says nothing
+    live.remove()
+    assert not (run.root / STATUS_FILE).exists()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_status_tells_of_the_train_at_work(
+def test_status_describes_a_running_train(
     make_site: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
     site = make_site("binary", variants={"mean": {"pooling": "mean"}}, training={"epochs": 4})
-    hear, said = Work.hear, list[str]()
+    handle_event = Scheduler.handle_event
+    outputs: list[str] = []
 
-    def heard(work: Work, place: int, event: Event) -> None:
-        hear(work, place, event)
-        if isinstance(event, StepsTaken) and not said:
-            work.live._written -= 10.0
-            work.live.note(work.snapshot)
-            said.append(site.ok("status"))
+    def run_status(scheduler: Scheduler, number: int, event: Event) -> None:
+        handle_event(scheduler, number, event)
+        if isinstance(event, StepsTaken) and not outputs:
+            scheduler.status_file._written -= 10.0
+            scheduler.status_file.write_if_due(scheduler.take_snapshot)
+            outputs.append(site.ok("status"))
 
-    monkeypatch.setattr(Work, "hear", heard)
+    monkeypatch.setattr(Scheduler, "handle_event", run_status)
     site.ok("train", "--workers", workers)
-    assert said[0].startswith("train is at work: 0 of 2 fits ended, ")
-    assert re.search(r"^  mean, seed 42, fold \d, step \d+ of 12", said[0], re.MULTILINE)
-    assert ("process 1: 1 thread, " in said[0]) == (workers == "2")
-    assert "at work" not in site.ok("status")
-    assert not (site.root / LIVE).exists()
+    assert outputs[0].startswith("train is running: 0 of 2 fits ended, ")
+    assert re.search(r"^  mean, seed 42, fold \d, step \d+ of 12", outputs[0], re.MULTILINE)
+    assert ("process 1: 1 thread, " in outputs[0]) == (workers == "2")
+    assert "is running" not in site.ok("status")
+    assert not (site.root / STATUS_FILE).exists()

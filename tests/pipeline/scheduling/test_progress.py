@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from models.store import EpochLog
 from oof.metrics.metric_registry import find_metric
+from pipeline.display import configure_terminal
 from pipeline.fits.events import StepsTaken
 from pipeline.fits.timing import FitLoad, Pace
-from pipeline.scheduling.progress import SILENCE, Progress
+from pipeline.scheduling.progress import LINE_SECONDS, FitProgress
 
 MakeSite = Callable[..., Any]
 Lines = pytest.CaptureFixture[str]
@@ -23,8 +25,8 @@ class Clock:
         return self.now
 
 
-def progress(clock: Clock, left: float | None = None) -> Progress:
-    return Progress("mean, seed 0, fold 1", 10, 0, find_metric("roc_auc", "binary"), lambda: left, clock)
+def progress(clock: Clock, left: float | None = None) -> FitProgress:
+    return FitProgress("mean, seed 0, fold 1", 10, 0, find_metric("roc_auc", "binary"), lambda: left, clock)
 
 
 def stepped(tokens: int, losses: list[tuple[int, float]]) -> StepsTaken:
@@ -33,28 +35,29 @@ def stepped(tokens: int, losses: list[tuple[int, float]]) -> StepsTaken:
 
 def test_a_line_says_loss_speed_score_and_time_left() -> None:
     shown = progress(clock := Clock(), left=600.0)
-    assert shown.line() == "about 10 min left for all"
+    assert shown.format_line() == "about 10 min left for all"
     clock.now += 2.0
-    shown.step(stepped(500, [(1, 0.5)]))
-    assert shown.line() == "loss 0.500, 250 tokens/s, about 10 min left for all"
-    shown.epoch({"epoch": 1, "loss": 0.5, "scores": {"": 0.75}}, last=1)
-    shown.step(stepped(500, []))  # a GPU's losses are read now and then
-    assert shown.line() == "loss 0.500, 500 tokens/s, roc_auc 0.75000, about 10 min left for all"
-    shown.step(stepped(500, [(2, 1.5), (3, 0.5)]))
+    shown.show_steps(stepped(500, [(1, 0.5)]))
+    assert shown.format_line() == "loss 0.500, 250 tokens/s, about 10 min left for all"
+    shown.show_epoch(EpochLog(1, {"": 0.75}, loss=0.5), last=1)
+    shown.show_steps(stepped(500, []))  # a GPU's losses are read now and then
+    assert shown.format_line() == "loss 0.500, 500 tokens/s, roc_auc 0.75000, about 10 min left for all"
+    shown.show_steps(stepped(500, [(2, 1.5), (3, 0.5)]))
     assert shown.loss == pytest.approx(0.9 * (0.9 * 0.5 + 0.1 * 1.5) + 0.1 * 0.5)
 
 
 def test_without_a_terminal_there_is_a_line_a_minute(capsys: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure_terminal()
     shown = progress(clock := Clock())
     for _ in range(9):
-        clock.now += SILENCE / 3
-        shown.step(stepped(100, [(1, 0.25)]))
+        clock.now += LINE_SECONDS / 3
+        shown.show_steps(stepped(100, [(1, 0.25)]))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "  mean, seed 0, fold 1, step 3 of 10: loss 0.250, 5 tokens/s"
     assert len(lines) == 3
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    clock.now += 10 * SILENCE
-    shown.step(stepped(100, []))
+    clock.now += 10 * LINE_SECONDS
+    shown.show_steps(stepped(100, []))
     assert capsys.readouterr().out == ""
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from safetensors import SafetensorError
 
-from pipeline.storage.files import PREFIX, write_atomically, raise_plain_errors, remove_temporaries, write_together
+from pipeline.storage.files import PREFIX, raise_plain_errors, remove_temporaries, write_atomically, write_together
 
 
 def names(folder: Path) -> list[str]:
