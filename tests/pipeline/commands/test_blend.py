@@ -210,7 +210,7 @@ def test_a_teammates_test_predictions_of_something_else_are_refused(blended) -> 
 
 def test_members_share_the_ids_of_the_test_table(blended, monkeypatch: pytest.MonkeyPatch) -> None:
     site = blended("multiclass")
-    real, found = run_members.stack, []
+    real, found = run_members.stack_members, []
 
     def seen(made: Any, *more: Any) -> Any:
         found.extend(made)
@@ -224,7 +224,7 @@ def test_members_share_the_ids_of_the_test_table(blended, monkeypatch: pytest.Mo
 
 
 def test_a_member_whose_parts_predict_other_test_rows_is_refused(blended, monkeypatch: pytest.MonkeyPatch) -> None:
-    site, real = blended("multiclass"), run_members.member_from_parts
+    site, real = blended("multiclass"), run_members.join_parts
 
     def turned(*given: Any) -> Any:
         member = real(*given)
