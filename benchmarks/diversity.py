@@ -1,4 +1,4 @@
-"""Cheap diversity: what several poolings, several seeds, one shared encoder and a frozen trunk cost and give.
+"""Cheap diversity: what several poolings, several seeds, one shared encoder and frozen layers cost and give.
 
 usage: python benchmarks/diversity.py DATA [--names trec,sst5,stsb] [--rows 3000] [--work FOLDER]
 
@@ -37,8 +37,8 @@ WAYS: dict[str, list[str]] = {
     "six poolings, six fits": POOLINGS,
     SEEDS: ["mean", "seeds"],
     "six poolings on one encoder": ["shared"],
-    "six fits on a frozen trunk": [f"frozen_{name}" for name in POOLINGS],
-    "one encoder on a frozen trunk": ["frozen_shared"],
+    "six fits on frozen layers": [f"frozen_{name}" for name in POOLINGS],
+    "one encoder on frozen layers": ["frozen_shared"],
     "six fits and six seeds": [*POOLINGS, "seeds"],
     "six fits and the shared encoder": [*POOLINGS, "shared"],
 }

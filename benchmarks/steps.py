@@ -1,4 +1,4 @@
-"""What the steps of a fit do and how long they take, seen through its `on_step`: the product knows nothing of it.
+"""Work and time of the steps of a fit, measured through its hook `on_step`: the product has no code for it.
 
 The steady state is the first epoch without its first steps.
 """
@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 import models.training.loop
 from benchmarks.products import Product, Recorder, synchronize
+from models.store import EpochLog
 
 aten = torch.ops.aten
 UNCOUNTED = {  # what torch's own table of FLOPs leaves out
@@ -26,12 +27,12 @@ UNCOUNTED = {  # what torch's own table of FLOPs leaves out
     ),
 }
 SAMPLED = 20  # steps under the profiler
-UNSEEN = [("models.training.speedups", "kept")]  # work outside of torch, which its profiler shows only if it is named
+UNSEEN = [("models.training.speedups", "draw_kept")]  # not torch's: its profiler shows it only by name
 # An operation belongs to the first group whose pattern its name holds.
 GROUPS = {
     "matrix products": r"aten::(add|badd)?b?mm\b|gemm|mkldnn_linear|cutlass|nvjet",
     "attention, softmax": r"softmax|attention|attn|flash|fmha",
-    "dropout": r"dropout|bernoulli|aten::(uniform|random|rand)|models\.dropout",
+    "dropout": r"dropout|bernoulli|aten::(uniform|random|rand)|draw_kept",
     "optimizer": r"adam|Optimizer\.",
     "clipping": r"aten::(dot|norm|_foreach_|linalg_vector_norm)|clamp",
     "embeddings": r"embedding|index|gather|scatter",
@@ -62,14 +63,14 @@ def sizes(batches: Sequence[np.ndarray], lengths: np.ndarray, accumulation: int)
 def watched_batches() -> Iterator[list[np.ndarray]]:
     """The batches of rows that fits cut meanwhile, in order."""
     seen: list[np.ndarray] = []
-    cut = models.training.loop.training_batches
+    make_training_batches = models.training.loop.make_training_batches
 
     def watched(*args: Any, **kwargs: Any) -> list[np.ndarray]:
-        batches = cut(*args, **kwargs)
+        batches = make_training_batches(*args, **kwargs)
         seen.extend(batches)
         return batches
 
-    with mock.patch.object(models.training.loop, "training_batches", watched):
+    with mock.patch.object(models.training.loop, "make_training_batches", watched):
         yield seen
 
 
@@ -88,7 +89,7 @@ class StepClock:
         self.seconds.append(now - self.last)
         self.last = now
 
-    def on_epoch(self, log: dict[str, Any]) -> None:
+    def on_epoch(self, log: EpochLog) -> None:
         """The validation rows are predicted: what follows is the next epoch's first step."""
         self.last = time.perf_counter()
 

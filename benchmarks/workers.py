@@ -1,4 +1,4 @@
-"""What the benchmark does in processes of their own: `python -m benchmarks.workers TASK '{"its": "arguments"}'`.
+"""Tasks of the benchmark that run in their own process: `python -m benchmarks.workers TASK '{"its": "arguments"}'`.
 
 A task prints one JSON line.
 """
@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,49 @@ from benchmarks.encoders import write_encoder
 from benchmarks.job import Job, Table, variant
 from models.device import choose_device
 from models.encoder.backbone import open_backbone, silence_transformers
+from models.network import NetworkDesign
 from models.predict import predict
 from models.saved import convert_weights, load_network
-from models.spec import plain_poolings
+from models.settings import TrainingSettings
+from models.spec import TrainingSpec, build_variant
 from models.tokens import encode_texts
-from models.training.fit import count_steps_per_epoch, fit
+from models.training.fit import FitData, NetworkFit, count_steps_per_epoch, fit
 from models.training.frozen_cache import FrozenStateCache
+from models.training.loop import FitHooks
 from pipeline.storage.files import write_atomically
 
 WARM_UP = 32  # rows that the network of the predictions is trained on
+
+
+@dataclass(frozen=True)
+class MeasuredFit:
+    """A fit of a job with an empty test table."""
+
+    design: NetworkDesign
+    data: FitData
+    seed: int
+    state_cache: FrozenStateCache
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return count_steps_per_epoch(len(self.data.train_rows), self.design.settings)
+
+    def count_tokens(self, batches: list[np.ndarray]) -> list[tuple[int, int]]:
+        """Return the tokens of each step, without and with padding, from its batches."""
+        return steps.sizes(batches, self.data.tokens.lengths, self.design.settings.accumulation)
+
+    def run(self, hooks: FitHooks) -> NetworkFit:
+        """Run the fit."""
+        return fit(self.design, self.data, seed=self.seed, hooks=hooks, state_cache=self.state_cache)
+
+    def run_until_enough(self, watcher: steps.FlopCount | steps.Profile) -> None:
+        """Run the fit until the watcher of its steps has seen enough."""
+        try:
+            self.run(FitHooks(on_step=watcher.on_step))
+        except steps.EnoughError:
+            return
+        raise RuntimeError("the fit ended before its first epoch did")
 
 
 def describe(*, backbone: str, random_init: str | None, folder: str) -> dict[str, Any]:
@@ -54,13 +89,13 @@ def whole_fit(job: Job) -> dict[str, Any]:
     """Seconds of a whole fit and of its parts, tokens, score, padding, peak memory, and the time of saving."""
     table = Table(job)
     started = time.perf_counter()
-    given = _arguments(job, table)
-    clock = steps.StepClock(count_steps_per_epoch(len(given["train_rows"]), given["training"]))
+    measured = _prepare_fit(job, table)
+    clock = steps.StepClock(measured.steps_per_epoch)
     tokenised = clock.last
     with steps.watched_batches() as batches:
-        result = fit(**given, on_step=clock.on_step, on_epoch=clock.on_epoch)
+        result = measured.run(FitHooks(on_step=clock.on_step, on_epoch=clock.on_epoch))
     seconds = time.perf_counter() - started
-    sizes = steps.sizes(batches, given["tokens"].lengths, given["training"]["accumulation"])
+    sizes = measured.count_tokens(batches)
     real, padded = map(sum, zip(*sizes, strict=True))
     steady = slice(steps.skipped(clock.steps), clock.steps)
     steady_real, steady_padded = map(sum, zip(*sizes[steady], strict=True))
@@ -81,15 +116,15 @@ def whole_fit(job: Job) -> dict[str, Any]:
 
 def inside(job: Job) -> dict[str, Any]:
     """FLOPs of the steady steps, the rates that the machine reaches with products alone, and where the time goes."""
-    given = _arguments(job, Table(job))
-    number = count_steps_per_epoch(len(given["train_rows"]), given["training"])
+    measured = _prepare_fit(job, Table(job))
+    number = measured.steps_per_epoch
     with steps.watched_batches() as batches, torch.compiler.set_stance("force_eager"):  # compiled, products are hidden
-        count = steps.FlopCount(number, lambda: _padded(batches, given))
-        _until_enough(given, count)
-        steady_padded = sum(_padded(batches, given)[steps.skipped(number) :])
+        count = steps.FlopCount(number, lambda: [padded for _, padded in measured.count_tokens(batches)])
+        measured.run_until_enough(count)
+        steady_padded = sum(padded for _, padded in measured.count_tokens(batches)[steps.skipped(number) :])
     profile = steps.Profile(number)
     with steps.named_for_profiler():
-        _until_enough(given, profile)
+        measured.run_until_enough(profile)
     return {
         "flops_per_padded": count.flops / steady_padded,
         "products_per_second": products.replayed_rate(count.products, choose_device()),
@@ -102,14 +137,17 @@ def inside(job: Job) -> dict[str, Any]:
 def predictions(job: Job, repeats: int) -> dict[str, Any]:
     """Seconds of our predictions and of a transformers pipeline, tokenising included, in turns."""
     table = Table(job)
-    given = _arguments(job, table)
-    given |= {"train_rows": given["train_rows"][:WARM_UP], "valid_rows": given["valid_rows"][:1]}
-    backbone, training, columns = given["backbone"], given["training"], len(given["columns"])
+    measured = _prepare_fit(job, table)
+    data = replace(
+        measured.data, train_rows=measured.data.train_rows[:WARM_UP], valid_rows=measured.data.valid_rows[:1]
+    )
+    tokenizer = measured.design.backbone.tokenizer
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
-        save_file(convert_weights(fit(**given).weights, "fp32"), path)
-        network = load_network(path, backbone, given["poolings"], training, given["task"], columns)
-    pipe = _pipeline(job, columns)
+        result = replace(measured, data=data).run(FitHooks())
+        save_file(convert_weights(result.weights, "fp32"), path)
+        network = load_network(path, measured.design)
+    pipe = _pipeline(job, measured.design.columns)
     texts = [text[0] if len(text) == 1 else dict(zip(("text", "text_pair"), text, strict=True)) for text in table.texts]
     how = {"batch_size": 64, "truncation": True, "max_length": job["max_length"], "top_k": None}
     pipe(texts[:WARM_UP], **how)
@@ -119,48 +157,32 @@ def predictions(job: Job, repeats: int) -> dict[str, Any]:
         pipe(texts, **how)
         seconds["pipeline"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        tokens = encode_texts(
-            backbone.tokenizer, table.texts, names=table.ids, max_length=job["max_length"], keep="head"
-        )
-        predict(network, tokens, np.arange(len(tokens)), training, backbone)
+        tokens = encode_texts(tokenizer, table.texts, names=table.ids, max_length=job["max_length"], keep="head")
+        predict(network, tokens, np.arange(len(tokens)))
         seconds["ours"].append(time.perf_counter() - started)
     return {"rows": len(texts), "seconds": seconds}
 
 
-def _arguments(job: Job, table: Table) -> dict[str, Any]:
-    """All that `fit` takes, with an empty test table."""
-    settings = variant(job, job["options"])
+def _prepare_fit(job: Job, table: Table) -> MeasuredFit:
+    built = build_variant("measured", variant(job, job["options"]), TrainingSpec())
+    settings = built.settings
+    assert isinstance(settings, TrainingSettings)
     backbone = open_backbone(settings.backbone)
     read = {"max_length": settings.max_length, "keep": settings.keep}
-    return {
-        "backbone": backbone,
-        "poolings": plain_poolings(settings),
-        "training": settings.model_dump(),
-        "task": job["task"],
-        "columns": table.classes or [job["target"]],
-        "classes": table.classes,
-        "tokens": encode_texts(backbone.tokenizer, table.texts, names=table.ids, **read),
-        "truth": table.truth,
-        "row_weights": np.ones(len(table.ids)),
-        "train_rows": table.train,
-        "valid_rows": table.valid,
-        "test": encode_texts(backbone.tokenizer, [], names=[], **read),
-        "seed": job["seed"],
-        "trunks": FrozenStateCache(Path(tempfile.gettempdir())),
-        "score": lambda truth, predicted: None,
-    }
-
-
-def _padded(batches: list[np.ndarray], given: dict[str, Any]) -> list[int]:
-    return [padded for _, padded in steps.sizes(batches, given["tokens"].lengths, given["training"]["accumulation"])]
-
-
-def _until_enough(given: dict[str, Any], watcher: steps.FlopCount | steps.Profile) -> None:
-    try:
-        fit(**given, on_step=watcher.on_step)
-    except steps.EnoughError:
-        return
-    raise RuntimeError("the fit ended before its first epoch did")
+    columns = table.classes or [job["target"]]
+    data = FitData(
+        tokens=encode_texts(backbone.tokenizer, table.texts, names=table.ids, **read),
+        truth=table.truth,
+        row_weights=np.ones(len(table.ids)),
+        train_rows=table.train,
+        valid_rows=table.valid,
+        test=encode_texts(backbone.tokenizer, [], names=[], **read),
+        columns=columns,
+        classes=table.classes,
+        score=lambda truth, predicted: None,
+    )
+    design = NetworkDesign(backbone, built.poolings, settings, job["task"], len(columns))
+    return MeasuredFit(design, data, job["seed"], FrozenStateCache(Path(tempfile.gettempdir())))
 
 
 def _save_seconds(weights: dict[str, torch.Tensor]) -> float:

@@ -80,7 +80,7 @@ class TrainingSettings:
 
     def to_json(self) -> dict[str, object]:
         """Return the settings as JSON holds them."""
-        return _to_plain(self)
+        return _convert_to_plain(self)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class TfidfSettings:
 
     def to_json(self) -> dict[str, object]:
         """Return the settings as JSON holds them, without the seeds, which no user sets."""
-        plain = _to_plain(self)
+        plain = _convert_to_plain(self)
         del plain["seeds"]
         return plain
 
@@ -124,5 +124,5 @@ class Variant:
         return {pooling: f"{self.name}.{pooling}" if pooling else self.name for pooling in names}
 
 
-def _to_plain(settings: TrainingSettings | TfidfSettings) -> dict[str, object]:
+def _convert_to_plain(settings: TrainingSettings | TfidfSettings) -> dict[str, object]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}

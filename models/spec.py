@@ -137,13 +137,13 @@ class TrainingSpec(BaseModel):
     save_weights: Literal["fp32", "fp16", "none"] = Field(default="fp32", description="weights on disk")
 
     @model_validator(mode="after")
-    def _seeds_differ(self) -> Self:
+    def _check_seeds(self) -> Self:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must differ from one another")
         return self
 
     @model_validator(mode="after")
-    def _options_have_an_effect(self) -> Self:
+    def _check_effects(self) -> Self:
         if self.dropout_samples > 1 and self.dropout == 0:
             raise ValueError("dropout_samples above 1 has no effect where dropout is 0")
         if self.freeze_embeddings and self.freeze_layers is not None:
@@ -162,7 +162,7 @@ class NeuralVariantSpec(TrainingSpec):
     )
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
+    def _check_one_pooling_key(self) -> Self:
         if (self.pooling is None) == (self.poolings is None):
             raise ValueError("give either pooling or poolings")
         return self

@@ -55,7 +55,7 @@ class Recipe:
         value = self.values.get("backbone_sha256")
         return None if value is None else str(value)
 
-    def equals_but_for_backbone(self, other: "Recipe") -> bool:
+    def is_same_but_for_backbone(self, other: "Recipe") -> bool:
         """Return True if both are the same but for the bytes of the backbone."""
         without = [{**recipe.values, "backbone_sha256": None} for recipe in (self, other)]
         return without[0] == without[1]
@@ -147,7 +147,7 @@ class FitMarker:
             "epochs": [epoch.to_json() for epoch in self.epochs],
         }
 
-    def with_files(self, files: Mapping[str, str]) -> "FitMarker":
+    def add_files(self, files: Mapping[str, str]) -> "FitMarker":
         """Return the marker with the checksums of more files."""
         return replace(self, files={**self.files, **files})
 

@@ -51,7 +51,7 @@ class FrozenStateCache:
         if key not in self._states:
             count = frozen.layers + 1 if all_layers else 1
             shape = (count, int(tokens.offsets[-1]), int(backbone.config.hidden_size))
-            while self._states and lacks_room(shape, self.folder):
+            while self._states and not has_room(shape, self.folder):
                 del self._states[next(iter(self._states))]
             values = create_array(shape, self.folder)
             _fill_states(values, frozen, tokens, backbone.pad_id, all_layers, precision)
@@ -64,7 +64,7 @@ def create_array(shape: tuple[int, ...], folder: Path) -> np.ndarray:
     """Return a float32 array in a file of `folder` that vanishes with the array. Raises ModelError without room."""
     if not np.prod(shape):
         return np.zeros(shape, np.float32)  # an empty file cannot be mapped
-    if lacks_room(shape, folder):
+    if not has_room(shape, folder):
         raise _describe_lack_of_room(shape, folder)
     with tempfile.TemporaryFile(dir=folder) as file:  # closed at once: the mapping alone keeps it
         try:
@@ -75,9 +75,9 @@ def create_array(shape: tuple[int, ...], folder: Path) -> np.ndarray:
             raise _describe_lack_of_room(shape, folder) from error
 
 
-def lacks_room(shape: tuple[int, ...], folder: Path) -> bool:
-    """Return True if the disk has no room for a float32 array."""
-    return shutil.disk_usage(folder).free < _count_bytes(shape)
+def has_room(shape: tuple[int, ...], folder: Path) -> bool:
+    """Return True if the disk has room for a float32 array."""
+    return shutil.disk_usage(folder).free >= _count_bytes(shape)
 
 
 def _describe_lack_of_room(shape: tuple[int, ...], folder: Path) -> ModelError:

@@ -1,4 +1,4 @@
-"""The command `grade`: the score of a submission against a solution file."""
+"""The command `grade`: score a submission against a solution file."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""The verb `init`: looks at a competition's folder and writes a commented config beside the data.
+"""The command `init`: guess columns, task and metric from a competition's tables, and write a commented config.
 
-It says what it guessed. A guess is a start: the config is there to be read and corrected.
+It prints what it guessed, because a guess has to be checked: the user reads the config and corrects it.
 """
 
 import json
@@ -16,7 +16,7 @@ from pipeline.display import print_line
 from pipeline.errors import PipelineError
 from pipeline.storage.files import write_atomically
 
-MOST_GRADES = 20  # whole numbers with more distinct values than this are values, not grades
+MAX_GRADES = 20  # more distinct whole numbers are values of a regression
 
 TEMPLATE = """\
 # Written by `python run.py init`; every line here is a guess to check. All keys: python run.py schema
@@ -52,13 +52,13 @@ variants:              # each is trained on every fold, and blended
   tfidf: {{model: tfidf}}
 
 blend:
-  method: auto         # climbs from equal weights while it pays
+  method: auto         # from equal weights to more complex blends, while the cross-fitted gain pays
 """
 
 
 @dataclass(frozen=True)
 class CompetitionGuess:
-    """What a folder looks like."""
+    """The columns, task and metric that the tables suggest; `notes` are sentences for the user."""
 
     id: str
     text: str | list[str]
@@ -70,7 +70,7 @@ class CompetitionGuess:
 
 
 def init(folder: Path) -> None:
-    """Write `config.yaml` into a competition's folder. Raises PipelineError if it cannot, or one is there."""
+    """Write `config.yaml` into a competition's folder. Raises PipelineError if it cannot, or if there is one."""
     if not folder.is_dir():
         raise PipelineError(
             f"{folder} is no folder; init takes the folder with train, test and sample_submission tables"
@@ -78,86 +78,73 @@ def init(folder: Path) -> None:
     path = folder / "config.yaml"
     if path.exists():
         raise PipelineError(f"{path} exists already; move it away to have another one written")
-    train, test, sample = (
-        _find_table(folder, "train"),
-        _find_table(folder, "test"),
-        _find_table(folder, "sample", ".csv"),
-    )
-    named = {"training table": train, "test table": test, "sample submission": sample}
-    frames = [read_table(path, what) for what, path in named.items()]
-    guess = guess_competition(*frames)
-    words = frames[0][guess.text].agg(" ".join, axis=1) if isinstance(guess.text, list) else frames[0][guess.text]
-    text = TEMPLATE.format(
-        run=json.dumps(
-            "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.resolve().name).strip("-") or "run"
-        ),
-        train=json.dumps(train.name, ensure_ascii=False),
-        test=json.dumps(test.name, ensure_ascii=False),
-        sample=json.dumps(sample.name, ensure_ascii=False),
-        id=json.dumps(guess.id, ensure_ascii=False),
-        text=json.dumps(guess.text, ensure_ascii=False),
-        target=json.dumps(guess.target, ensure_ascii=False),
-        classes=f"\n  classes: {json.dumps(guess.classes, ensure_ascii=False)}" if guess.classes else "",
-        task=guess.task,
-        metric=guess.metric,
-        folds="multilabel" if guess.task == "multilabel" else "stratified",
-        max_length=_choose_max_length(words),
-    )
+    paths = [_find_table(folder, "train"), _find_table(folder, "test"), _find_table(folder, "sample", ".csv")]
+    tables = ("training table", "test table", "sample submission")
+    train, test, sample = (read_table(source, table) for source, table in zip(paths, tables, strict=True))
+    guess = guess_competition(train, test, sample)
+    texts = train[guess.text].agg(" ".join, axis=1) if isinstance(guess.text, list) else train[guess.text]
     with write_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(_fill_template(folder, guess, paths, _choose_max_length(texts)), encoding="utf-8")
     print_line(f"{path} written; guessed:")
     print_line(f"  id {guess.id}, text {guess.text}, target {guess.target}, task {guess.task}, metric {guess.metric}")
-    for note in guess.notes + _describe_script(words):
+    for note in guess.notes + _describe_script(texts):
         print_line(f"  {note}")
     print_line(f"check it, then: python run.py train --config {path}")
 
 
 def guess_competition(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame) -> CompetitionGuess:
-    """Infer columns, task and metric from the three tables. Raises PipelineError where they give no hold."""
-    shared = [str(c) for c in train.columns if c in test.columns]
-    named = [c for c in sample.columns if c in shared] or shared
-    id_column = str(named[0]) if named else ""
-    if not id_column or train[id_column].duplicated().any():
+    """Infer columns, task and metric from the three tables. Raises PipelineError where they do not suffice."""
+    shared = [str(column) for column in train.columns if column in test.columns]
+    id_columns = [str(column) for column in sample.columns if column in shared] or shared
+    if not id_columns or train[id_columns[0]].duplicated().any():
         raise PipelineError(
             "no column is in train, test and sample submission and names each row: an id column is needed"
         )
-    text = _guess_text_columns(train, [c for c in shared if c != id_column])
-    outputs = [str(c) for c in sample.columns if c != id_column]
+    id_column = id_columns[0]
+    text = _guess_text_columns(train, [column for column in shared if column != id_column])
+    outputs = [str(column) for column in sample.columns if column != id_column]
     if not outputs:
         raise PipelineError(f"the sample submission has no column besides {id_column}: nothing to predict")
-    present = [c for c in outputs if c in train.columns]
+    present = [column for column in outputs if column in train.columns]
     if len(present) == len(outputs) > 1:
-        labels = all(set(train[c]) <= {"0", "1"} for c in outputs)
-        task = "multilabel" if labels else "regression"
-        return CompetitionGuess(
-            id_column, text, outputs, task, get_default_metric(task).name, [f"{len(outputs)} target columns"]
-        )
-    candidates = present or [str(c) for c in train.columns if c not in test.columns]
-    if len(outputs) > 1:  # one column per class: the target's values are the sample's columns
-        candidates = [c for c in candidates if set(train[c]) <= set(outputs)] or candidates
+        is_multilabel = all(set(train[column]) <= {"0", "1"} for column in outputs)
+        task = "multilabel" if is_multilabel else "regression"
+        metric = get_default_metric(task).name
+        return CompetitionGuess(id_column, text, outputs, task, metric, [f"{len(outputs)} target columns"])
+    candidates = present or [str(column) for column in train.columns if column not in test.columns]
+    if len(outputs) > 1:  # one column for each class: the target's values are the sample's columns
+        candidates = [column for column in candidates if set(train[column]) <= set(outputs)] or candidates
         if candidates:
-            note, seen = f"{len(outputs)} classes, a column each", set(train[candidates[0]])
-            unseen = sorted(set(outputs) - seen) if seen < set(outputs) else []
-            notes = [note, *([f"no training row has {', '.join(unseen)}: classes lists all"] if unseen else [])]
-            listed = outputs if unseen else None
-            return CompetitionGuess(id_column, text, candidates[0], "multiclass", "log_loss", notes, listed)
+            return _guess_classes(id_column, text, candidates[0], set(train[candidates[0]]), outputs)
     if not candidates:
         raise PipelineError("the sample submission's columns match no column of the training table: no target found")
     return _guess_single_target(id_column, text, candidates[0], train[candidates[0]], sample[outputs[0]])
 
 
+def _guess_classes(
+    id_column: str, text: str | list[str], target: str, values: set[str], outputs: list[str]
+) -> CompetitionGuess:
+    """Return a multiclass competition whose sample has a column for each class."""
+    notes = [f"{len(outputs)} classes, a column each"]
+    unseen = sorted(set(outputs) - values) if values < set(outputs) else []
+    if unseen:
+        notes.append(f"no training row has {', '.join(unseen)}: classes lists all")
+    return CompetitionGuess(id_column, text, target, "multiclass", "log_loss", notes, outputs if unseen else None)
+
+
 def _guess_single_target(
     id_column: str, text: str | list[str], target: str, values: pd.Series, shown: pd.Series
 ) -> CompetitionGuess:
+    """Return a competition with one target and one column in the sample, which shows the values `shown`."""
     distinct = sorted(set(values) - {""})
     numbers = pd.to_numeric(pd.Series(distinct), errors="coerce")
-    whole = bool(numbers.notna().all() and (numbers % 1 == 0).all())
-    as_labels = bool(set(shown) <= set(distinct))
+    is_whole = bool(numbers.notna().all() and (numbers % 1 == 0).all())
+    shows_labels = set(shown) <= set(distinct)
     if len(distinct) == 2:
-        task, metric = "binary", "f1" if as_labels else "log_loss"
+        task, metric = "binary", "f1" if shows_labels else "log_loss"
     elif numbers.isna().any():
-        task, metric = "multiclass", "accuracy" if as_labels else "log_loss"
-    elif whole and len(distinct) <= MOST_GRADES:
+        task, metric = "multiclass", "accuracy" if shows_labels else "log_loss"
+    elif is_whole and len(distinct) <= MAX_GRADES:
         task, metric = "ordinal", "qwk"
     else:
         task, metric = "regression", "rmse"
@@ -168,36 +155,67 @@ def _guess_single_target(
 
 
 def _guess_text_columns(train: pd.DataFrame, columns: list[str]) -> str | list[str]:
-    """The columns that read like text: long, and seldom the same; one or two."""
-    lengths = {c: float(train[c].str.len().mean()) for c in columns}
-    texts = [c for c in columns if lengths[c] >= 10 and train[c].nunique() > 0.2 * len(train)]
-    texts = [c for c in texts if pd.to_numeric(train[c], errors="coerce").notna().mean() < 0.9]
+    """Return the columns that look like text, one or two: long, mostly distinct, and mostly not numbers."""
     if not columns:
         raise PipelineError("train and test share no column besides the id: no text column found")
+    lengths = {column: float(train[column].str.len().mean()) for column in columns}
+    texts = [
+        column
+        for column in columns
+        if lengths[column] >= 10
+        and train[column].nunique() > 0.2 * len(train)
+        and pd.to_numeric(train[column], errors="coerce").notna().mean() < 0.9
+    ]
     if not texts:
-        return max(columns, key=lambda c: lengths[c])
-    longest = sorted(sorted(texts, key=lambda c: -lengths[c])[:2], key=columns.index)
-    return longest[0] if len(longest) == 1 else longest
+        return max(columns, key=lambda column: lengths[column])
+    longest = sorted(texts, key=lambda column: -lengths[column])[:2]
+    return longest[0] if len(longest) == 1 else sorted(longest, key=columns.index)
 
 
-def _choose_max_length(words: pd.Series) -> int:
-    """Tokens for 95 % of the texts, at about four characters a token, as a multiple of 32 up to 512."""
-    tokens = float(words.str.len().quantile(0.95)) / 3.5
+def _choose_max_length(texts: pd.Series) -> int:
+    """Return tokens for 95 % of the texts, at about 3.5 characters a token, as a multiple of 32 up to 512."""
+    tokens = float(texts.str.len().quantile(0.95)) / 3.5
     return int(min(512, max(32, -(-tokens // 32) * 32)))
 
 
-def _describe_script(words: pd.Series) -> list[str]:
-    letters = [c for text in words.head(500) for c in text if c.isalpha()]
-    if letters and sum(not c.isascii() for c in letters) > 0.3 * len(letters):
+def _describe_script(texts: pd.Series) -> list[str]:
+    """Return a sentence if many letters are not ASCII."""
+    letters = [character for text in texts.head(500) for character in text if character.isalpha()]
+    if letters and sum(not letter.isascii() for letter in letters) > 0.3 * len(letters):
         return [
             "the texts are not English: a multilingual backbone (or one of their language) will do better than minilm"
         ]
     return []
 
 
-def _find_table(folder: Path, what: str, *suffixes: str) -> Path:
+def _fill_template(folder: Path, guess: CompetitionGuess, paths: list[Path], max_length: int) -> str:
+    train, test, sample = (_quote(path.name) for path in paths)
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder.resolve().name)
+    return TEMPLATE.format(
+        run=_quote(name.strip("-") or "run"),
+        train=train,
+        test=test,
+        sample=sample,
+        id=_quote(guess.id),
+        text=_quote(guess.text),
+        target=_quote(guess.target),
+        classes=f"\n  classes: {_quote(guess.classes)}" if guess.classes else "",
+        task=guess.task,
+        metric=guess.metric,
+        folds="multilabel" if guess.task == "multilabel" else "stratified",
+        max_length=max_length,
+    )
+
+
+def _quote(value: str | list[str]) -> str:
+    """Return a value as JSON, which is YAML."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _find_table(folder: Path, prefix: str, *suffixes: str) -> Path:
+    """Return the file with the shortest name that begins with `prefix`, in a format that can be read."""
     allowed = suffixes or tuple(READERS)
-    found = sorted(p for p in folder.iterdir() if p.stem.lower().startswith(what) and p.suffix in allowed)
-    if not found:
-        raise PipelineError(f"{folder} holds no file named {what}* that ends in {' or '.join(allowed)}")
-    return min(found, key=lambda p: (len(p.name), p.name))
+    paths = [path for path in folder.iterdir() if path.stem.lower().startswith(prefix) and path.suffix in allowed]
+    if not paths:
+        raise PipelineError(f"{folder} holds no file named {prefix}* that ends in {' or '.join(allowed)}")
+    return min(paths, key=lambda path: (len(path.name), path.name))

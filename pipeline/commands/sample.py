@@ -1,7 +1,7 @@
-"""The sample competition: which library does this docstring come from?
+"""The command `sample`: write the sample competition, in which a docstring's library is to be predicted.
 
-Real English that every installation holds: the docstrings of eight libraries that Poolblend's requirements bring
-along. The sources are parsed, the libraries never imported. The same libraries, seed and rows give the same bytes.
+Its texts are real English that is in every installation: the docstrings of eight libraries that Poolblend requires.
+The sources are parsed, the libraries never imported. The same libraries, seed and rows give the same bytes.
 """
 
 import ast
@@ -20,7 +20,7 @@ from pipeline.storage.files import write_atomically
 Row = tuple[str, str]  # text, library
 LIBRARIES = ("networkx", "numpy", "pandas", "scipy", "sklearn", "sympy", "torch", "transformers")
 
-TEXTS_PER_FILE = 12  # a file speaks of one thing; many files make the harder and more varied competition
+TEXTS_PER_FILE = 12  # a file has one subject; more files make the competition harder and more varied
 WORDS = range(20, 46)
 FOREIGN_FOLDERS = {"test", "tests", "testing", "externals", "vendored"}  # tests, and code copied from other libraries
 
@@ -66,8 +66,8 @@ def write_sample(folder: Path, *, train_rows: int, test_rows: int, seed: int) ->
 def clean_docstring(docstring: str) -> str | None:
     """Return the opening sentences of a docstring as plain prose of 20 to 45 words, or None where there is none.
 
-    Sections, lists and examples are cut off, markup is removed. A text that still looks like code is left out, and
-    so is one that names a library: a masked name would be a word of its own to learn.
+    Sections, lists and examples are cut off, markup is removed. There is no text where it still looks like code, or
+    names a library: a masked name would itself be a word to learn.
     """
     description = SECTION.split("\n" + docstring + "\n", maxsplit=1)[0]
     text = ""
@@ -77,13 +77,13 @@ def clean_docstring(docstring: str) -> str | None:
         text += " ".join(paragraph.split()) + (" " if paragraph.endswith((".", "!", "?")) else ". ")
     for pattern, replacement in MARKUP:
         text = pattern.sub(replacement, text)
-    kept: list[str] = []
+    words: list[str] = []
     for sentence in re.split(r"(?<=[.!?]) (?=[A-Z])", text):
-        if len(kept) + len(sentence.split()) >= WORDS.stop:
+        if len(words) + len(sentence.split()) >= WORDS.stop:
             break
-        kept += sentence.split()
-    text = " ".join(kept)
-    return None if len(kept) not in WORDS or CODE.search(text) or GIVEAWAY.search(text) else text
+        words += sentence.split()
+    text = " ".join(words)
+    return None if len(words) not in WORDS or CODE.search(text) or GIVEAWAY.search(text) else text
 
 
 def _list_sources(library: str, seed: int) -> Iterator[Path]:
@@ -99,17 +99,17 @@ def _list_sources(library: str, seed: int) -> Iterator[Path]:
 
 
 def _take_texts(sources: Iterator[Path], count: int, taken: set[str]) -> list[str]:
-    """Read whole files until `count` texts are found. `taken` holds the openings so far, and grows.
+    """Return `count` texts, read file by file, or fewer where the files end; adds their first words to `taken`.
 
-    Two texts are duplicates if their first eight words are equal, case and punctuation folded away: model files
-    copy each other's docstrings and change a name further on.
+    Two texts are duplicates if their first eight words are equal, without case and punctuation: model files copy each
+    other's docstrings and change a name further on.
     """
     texts: list[str] = []
     while len(texts) < count and (source := next(sources, None)) is not None:
-        fresh = {" ".join(re.findall(r"\w+", text.lower())[:8]): text for text in _read_docstrings(source)}
-        new = [opening for opening in fresh if opening not in taken][:TEXTS_PER_FILE]
-        taken.update(new)
-        texts += [fresh[opening] for opening in new]
+        by_opening = {" ".join(re.findall(r"\w+", text.lower())[:8]): text for text in _read_docstrings(source)}
+        openings = [opening for opening in by_opening if opening not in taken][:TEXTS_PER_FILE]
+        taken.update(openings)
+        texts += [by_opening[opening] for opening in openings]
     return texts[:count]
 
 
@@ -133,13 +133,13 @@ def _write_tables(folder: Path, train: list[Row], test: list[Row], seed: int) ->
     generator.shuffle(train)
     generator.shuffle(test)
     ids = [f"doc_{number:05d}" for number in range(len(train) + len(test))]
-    tested = ids[len(train) :]
+    test_ids = ids[len(train) :]
     even = [1 / len(LIBRARIES)] * len(LIBRARIES)
     tables: dict[str, list[tuple[object, ...]]] = {
         "train": [("id", "text", "library"), *((name, *row) for name, row in zip(ids, train, strict=False))],
-        "test": [("id", "text"), *((name, text) for name, (text, _) in zip(tested, test, strict=True))],
-        "sample_submission": [("id", *LIBRARIES), *((name, *even) for name in tested)],
-        "solution": [("id", "library"), *((name, library) for name, (_, library) in zip(tested, test, strict=True))],
+        "test": [("id", "text"), *((name, text) for name, (text, _) in zip(test_ids, test, strict=True))],
+        "sample_submission": [("id", *LIBRARIES), *((name, *even) for name in test_ids)],
+        "solution": [("id", "library"), *((name, library) for name, (_, library) in zip(test_ids, test, strict=True))],
     }
     for table, lines in tables.items():
         with (

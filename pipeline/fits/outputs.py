@@ -95,7 +95,7 @@ def save_test_predictions(job: Job, predictions: Predictions, table: TextTable, 
     """Write a finished fit's predictions of a test table beside it, and add their checksums to its marker."""
     assert job.marker is not None
     files = write_parts(job, predictions, table.ids, columns, table.sha256)
-    write_marker(job, job.marker.with_files(compute_checksums(files)))
+    write_marker(job, job.marker.add_files(compute_checksums(files)))
 
 
 def write_parts(

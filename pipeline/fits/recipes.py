@@ -40,7 +40,7 @@ def find_recorded_recipe(directory: RunDirectory, competition: Competition, vari
     wanted = build_wanted_recipe(variant, competition, None)
     for path in list_recipes(directory.models / variant.name):
         recipe, _ = read_recipe(path)
-        if recipe.equals_but_for_backbone(wanted):
+        if recipe.is_same_but_for_backbone(wanted):
             return recipe
     return None
 

@@ -171,9 +171,7 @@ class Scheduler:
             restarts=self.restarts,
             busy=len(busy),
             seconds_left=self.estimate_seconds_left(),
-            running=[
-                FitStatus(title, fit.where, fit.progress.taken, fit.progress.steps) for title, fit in busy[:MAX_FITS]
-            ],
+            running=[FitStatus(title, fit.where, *fit.progress.count_steps()) for title, fit in busy[:MAX_FITS]],
             nodes={name: f"{has}, {fits_by_node[name]} running" for name, has in self._describe_nodes().items()},
         )
 

@@ -61,7 +61,7 @@ def test_help_imports_nothing_but_the_standard_library() -> None:
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:
-    [action] = [a for a in run.parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    [action] = [a for a in run.build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
     return dict(action.choices)
 
 
@@ -74,7 +74,7 @@ def test_each_verb_has_help_with_an_example_that_it_accepts(verb: str, capsys: p
     example = re.search(r"example: python run\.py (.*)", out)
     assert example is not None
     argv = example[1].split(" > ")[0].split()
-    assert run.parser().parse_args(argv).verb == verb == argv[0]
+    assert run.build_parser().parse_args(argv).verb == verb == argv[0]
 
 
 def test_every_verb_is_listed_and_described() -> None:

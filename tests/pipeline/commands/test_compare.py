@@ -162,7 +162,7 @@ def test_rows_of_one_text_are_drawn_together(linear_site: MakeSite) -> None:
     members = comparison(site)["members"]
     worse = next(one["over_best"] for one in members if one["over_best"])
     sign = 1 if worse["over"] == "a" else -1
-    assert draws.size == 24
+    assert draws.groups == 24
     assert worse["interval"] == pytest.approx(sorted(sign * np.quantile(gains, [0.025, 0.975])))
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from models.store import write_json
 from pipeline.config.run_config import read_config
+from pipeline.fits.open_run import open_run
 from pipeline.reporting.blend_verdict import draw_weights
 from pipeline.reporting.calibration import compute_reliability
 from pipeline.reporting.hard_rows import _find_doubtful_rows
@@ -465,7 +466,7 @@ def test_two_reports_at_once_are_refused(blended: Blended) -> None:
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
 def test_calibration_is_that_of_a_slow_loop(blended: Blended, task: str) -> None:
     site = blended(task)
-    sources = read_inputs(read_config(site.folder / "config.yaml"), site.folder, None)
+    sources = read_inputs(open_run(read_config(site.folder / "config.yaml"), site.folder))
     rows = list(zip(sources.ensemble.tolist(), sources.problem.truth.tolist(), strict=True))
     if task == "multiclass":
         events = [(max(p) / sum(p), p.index(max(p)) == own) for p, own in rows]

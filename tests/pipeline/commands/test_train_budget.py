@@ -65,12 +65,12 @@ def test_a_budget_ends_with_whole_members_and_the_same_command_goes_on(
     assert fits(site) == {"a": 2, "b": 2}
     assert clock.now <= 1300.0
     assert "[1/6] a, seed 0, fold 0: roc_auc 1.00000, 60.0 s, about 5 min left\n" in out
-    assert "  the budget of 5 min is enough for 3 of the 5 fits to come; whole: a, b\n" in out
+    assert "  the budget of 5 min is enough for 3 of the 5 fits to come; whole members: a, b\n" in out
     assert out.splitlines()[-4:] == [
-        "stopped by the budget of 5 min: 4 of 6 fits are done; whole: a, b",
-        "left: 2 of c, about 2 min",
-        "go on: AGAIN",
-        f"or blend what is whole: python run.py blend --config {site.folder / 'config.yaml'}",
+        "stopped by the budget of 5 min: 4 of 6 fits are done; whole members: a, b",
+        "fits left: 2 of c, about 2 min",
+        "resume: AGAIN",
+        f"or blend the whole members: python run.py blend --config {site.folder / 'config.yaml'}",
     ]
     trained(site, clock, 300.0)
     assert fits(site) == {"a": 2, "b": 2, "c": 2}
@@ -115,7 +115,7 @@ def test_a_budget_too_short_for_one_member_is_told_at_once_and_used_all_the_same
     assert short in out
     assert out.index(short) < out.index("[1/2] mean")
     assert fits(site) == {"mean": 1}
-    assert "1 of 2 fits are done; no member is whole yet\nleft: 1 of mean, about 5 min\ngo on: AGAIN\n" in out
+    assert "1 of 2 fits are done; no member is whole yet\nfits left: 1 of mean, about 5 min\nresume: AGAIN\n" in out
     assert "blend" not in out
 
 
@@ -125,10 +125,10 @@ def test_a_fit_is_left_at_the_limit_and_not_before_and_goes_on_from_there(
     site = make_site("binary", variants=MEAN, training={"epochs": 10})
     trained(site, clock := Clock(monkeypatch, step=10.0), 250.0)
     out = capsys.readouterr().out
-    assert "  the budget of 4 min ends about 3 min too early for this fit: it goes on until then" in out
-    assert "mean, seed 42, fold 0: left after 4 min, saved at 83% of its steps\n" in out
+    assert "  the budget of 4 min ends about 3 min too early for this fit: it runs until then and is saved" in out
+    assert "mean, seed 42, fold 0: stopped after 4 min, saved at 83% of its steps\n" in out
     assert "stopped by the budget of 4 min: 0 of 2 fits are done; no member is whole yet\n" in out
-    assert "saved: mean, seed 42, fold 0 at 83%\ngo on: AGAIN\n" in out
+    assert "saved: mean, seed 42, fold 0 at 83%\nresume: AGAIN\n" in out
     assert 1000.0 + 200.0 < clock.now <= 1000.0 + 250.0
     assert [path.name for path in (site.root / "models").rglob("seed-*/*/*")] == ["checkpoint.safetensors"]
     trained(site, Clock(monkeypatch))
@@ -177,7 +177,7 @@ def test_a_call_that_has_used_up_its_budget_starts_nothing_and_is_no_error(
     again = f"python run.py train --config {site.folder / 'config.yaml'} --budget 9s\n"
     assert "no fit was finished in that time" in out
     assert f": the same command needs more of it: {again}" in out  # with this one it would never come further
-    assert "go on:" not in out
+    assert "resume:" not in out
 
 
 def test_predicting_a_new_test_table_needs_the_tables_share_of_a_fit(
@@ -186,7 +186,7 @@ def test_predicting_a_new_test_table_needs_the_tables_share_of_a_fit(
     site = make_site("binary", variants=LINEAR)
     site.ok("train")
     for path in (site.root / "models").rglob("fit.json"):
-        site.reseal(path, provenance={"seconds": 1000.0})
+        site.reseal(path, provenance={"seconds": 1000.0, "device": "cpu"})
     site.write("test.csv", [{**row, "text": f"{row['text']} good"} for row in site.rows("test.csv")])
     capsys.readouterr()
     trained(site, Clock(monkeypatch), 900.0)
@@ -210,7 +210,7 @@ def test_a_pace_tells_after_some_steps_or_a_few_slow_ones() -> None:
     fast, slow = Pace(load, 100, 0.0), Pace(load, 100, 0.0)
     for step in range(STEPS + 1):
         assert not fast.is_reliable
-        fast.step(5.0 + step)
+        fast.note_step(5.0 + step)
     assert fast.is_reliable
     assert fast.start == 4.0  # before the first step, which took a second as the others did
     assert fast.part.seconds == STEPS
@@ -218,7 +218,7 @@ def test_a_pace_tells_after_some_steps_or_a_few_slow_ones() -> None:
     assert fast.closing == pytest.approx(60.0 / 3)
     for step in range(4):
         assert not slow.is_reliable
-        slow.step(30.0 * step)
+        slow.note_step(30.0 * step)
     assert slow.is_reliable
 
 

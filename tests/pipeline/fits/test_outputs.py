@@ -72,7 +72,7 @@ def test_a_fit_that_raises_leaves_a_note_and_the_others_go_on(
         done = site.run("train")
     said = "mean, seed 42, fold 0: RuntimeError: no such luck"
     assert done.code == 1
-    assert f"[1/4] failed: {said}; the others go on" in done.out
+    assert f"[1/4] failed: {said}; the other fits continue" in done.out
     assert f"1 of 4 fits failed; the same command tries them again: python run.py train --config {site.folder}" in (
         done.err
     )
@@ -123,7 +123,7 @@ def test_a_note_that_cannot_be_read_is_a_failure_all_the_same(site: Any, monkeyp
         site.run("train")
     [note] = site.root.rglob(FAILURE)
     note.write_bytes(b"\xff")
-    assert "failed: mean, seed 42, fold 0: for a reason that cannot be read any more" in site.ok("status")
+    assert "failed: mean, seed 42, fold 0: the note of its failure is damaged" in site.ok("status")
     site.ok("train")
     assert not note.exists()
 
