@@ -102,13 +102,13 @@ def compare(folder: Path, name: str) -> str:
         parts = [pd.read_parquet(p) for fit in fits for p in sorted(fit.glob("*.valid.parquet"))]
         members = [part.set_index("id").drop(columns=["fold", "seed"]) for part in parts]
         blend = sum(member.loc[members[0].index] for member in members) / len(members)
-        losses[way] = row_losses(blend, target.loc[blend.index], COMPETITIONS[name]["task"])
+        losses[way] = compute_row_losses(blend, target.loc[blend.index], COMPETITIONS[name]["task"])
         provenance = [json.loads((fit / "fit.json").read_text())["provenance"] for fit in fits]
         seconds[way] = sum(p["seconds"] for p in provenance)
-    return table(losses, seconds, COMPETITIONS[name]["metric"])
+    return format_ways(losses, seconds, COMPETITIONS[name]["metric"])
 
 
-def row_losses(blend: pd.DataFrame, target: pd.Series, task: str) -> np.ndarray:
+def compute_row_losses(blend: pd.DataFrame, target: pd.Series, task: str) -> np.ndarray:
     """(rows,) log loss or squared error."""
     if task == "regression":
         squared: np.ndarray = (blend.iloc[:, 0].to_numpy() - target.astype(float).to_numpy()) ** 2
@@ -120,7 +120,7 @@ def row_losses(blend: pd.DataFrame, target: pd.Series, task: str) -> np.ndarray:
     return -np.log(blend.to_numpy()[np.arange(len(blend)), columns].clip(1e-15))
 
 
-def table(losses: dict[str, np.ndarray], seconds: dict[str, float], metric: str) -> str:
+def format_ways(losses: dict[str, np.ndarray], seconds: dict[str, float], metric: str) -> str:
     """Ways in rows; differences and their 95 % intervals, negative is better."""
     rows = len(losses[ONE])
     draws = np.random.default_rng(0).integers(0, rows, (2000, rows))

@@ -40,7 +40,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import report
-from benchmarks.job import Job, variant, write_rows
+from benchmarks.job import Job, build_spec, write_rows
 from pipeline.commands.sample import write_sample
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +52,7 @@ RECIPE = ("text", "target", "task", "fold", "pooling", "epochs", "batch", "lr", 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for and print the tables."""
-    flags = parser()
+    flags = build_parser()
     args = flags.parse_args(argv)
     if (args.train is None) == bool(args.text and args.target):
         flags.error("--train, --text and --target belong together; without them the sample competition is taken")
@@ -66,22 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All numbers of a benchmark; what it writes on the way goes to `folder`."""
-    machine = work("describe", backbone=args.backbone, random_init=args.random_init, folder=str(folder / "encoder"))
-    job = prepared(args, folder, machine)
-    options = {"ours": {}, "ours-options": dict(args.options or default_options(machine))}
+    machine = run_task("describe", backbone=args.backbone, random_init=args.random_init, folder=str(folder / "encoder"))
+    job = prepare_job(args, folder, machine)
+    options = {"ours": {}, "ours-options": dict(args.options or choose_default_options(machine))}
     for changes in options.values():
-        variant(job, changes)  # refuses an unknown one before the first fit
+        build_spec(job, changes)  # refuses an unknown one before the first fit
     runs = []
     for seed, turn in ((seed, turn) for seed in args.seeds for turn in range(args.repeats)):
         for name in args.contenders:
             this = {**job, "seed": seed, "options": options.get(name, {})}
-            run = work("whole_fit", job=this) if name in options else peer_fit(args.peer, this, name == "notebook")
+            run = run_task("whole_fit", job=this) if name in options else run_peer(args.peer, this, name == "notebook")
             runs.append({"contender": name, "seed": seed, "round": turn, **run})
-            say(f"{name}, seed {seed}, round {turn + 1} of {args.repeats}: {run['seconds']:.2f} s")
+            print_progress(f"{name}, seed {seed}, round {turn + 1} of {args.repeats}: {run['seconds']:.2f} s")
     inside = {}
     for name in [] if args.no_inside else [name for name in args.contenders if name in options]:
-        inside[name] = work("inside", job={**job, "seed": args.seeds[0], "options": options[name]})
-        say(f"{name}: steps measured")
+        inside[name] = run_task("inside", job={**job, "seed": args.seeds[0], "options": options[name]})
+        print_progress(f"{name}: steps measured")
     predicting = {**job, "seed": 0, "options": {}}
     return {
         "machine": {name: value for name, value in machine.items() if name != "backbone"},
@@ -90,11 +90,11 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "runs": runs,
         "fits": report.summary(runs),
         "inside": inside,
-        "predictions": work("predictions", job=predicting, repeats=args.repeats + 2) if args.predict else None,
+        "predictions": run_task("predictions", job=predicting, repeats=args.repeats + 2) if args.predict else None,
     }
 
 
-def prepared(args: argparse.Namespace, folder: Path, machine: dict[str, Any]) -> Job:
+def prepare_job(args: argparse.Namespace, folder: Path, machine: dict[str, Any]) -> Job:
     """The job, its rows and folds written to `folder`."""
     if args.train is None:
         write_sample(folder, train_rows=args.rows or 1500, test_rows=8, seed=0)
@@ -107,14 +107,14 @@ def prepared(args: argparse.Namespace, folder: Path, machine: dict[str, Any]) ->
     return write_rows(frame, folder, job, args.folds_csv, args.words)
 
 
-def default_options(machine: dict[str, Any]) -> dict[str, Any]:
+def choose_default_options(machine: dict[str, Any]) -> dict[str, Any]:
     """Faster settings: bfloat16 on a CPU that has units for it, else less to do."""
     if machine["bf16_units"] and not machine["cuda"]:
         return {"precision": "bf16"}
     return {"freeze_embeddings": True, "attention_dropout": 0.0}
 
 
-def peer_fit(peer: Path, job: Job, notebook: bool) -> dict[str, Any]:
+def run_peer(peer: Path, job: Job, notebook: bool) -> dict[str, Any]:
     """One whole fit of the peer in a process of its own."""
     flags = {"target": "target", "folds-csv": "folds", "only-fold": "fold", "poolings": "pooling", "seed": "seed"}
     flags |= {"epochs": "epochs", "batch": "batch", "lr": "lr", "max-length": "max_length", "backbone": "backbone"}
@@ -122,18 +122,18 @@ def peer_fit(peer: Path, job: Job, notebook: bool) -> dict[str, Any]:
     command += [word for flag, name in flags.items() for word in (f"--{flag}", str(job[name]))]
     command += ["--task", "regression" if job["task"] == "regression" else "classification"]
     command += ["--bf16"] * (job["precision"] == "bf16") + ["--notebook"] * notebook
-    line = called(command)
+    line = run_command(command)
     scores = line["rmse" if job["task"] == "regression" else "log_loss"]
     numbers = {name: value for name, value in line.items() if isinstance(value, int | float)}
     return {**numbers, "score": scores[job["pooling"]]}
 
 
-def work(task: str, **arguments: Any) -> Any:
+def run_task(task: str, **arguments: Any) -> Any:
     """One task of `benchmarks.workers` in a process of its own."""
-    return called([sys.executable, "-m", "benchmarks.workers", task, json.dumps(arguments)])
+    return run_command([sys.executable, "-m", "benchmarks.workers", task, json.dumps(arguments)])
 
 
-def called(command: list[str]) -> Any:
+def run_command(command: list[str]) -> Any:
     """The JSON line that a command prints last. Ends the benchmark with the command's own words if it fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -141,12 +141,12 @@ def called(command: list[str]) -> Any:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def say(line: str) -> None:
+def print_progress(line: str) -> None:
     """Progress, apart from the tables."""
     print(line, file=sys.stderr, flush=True)
 
 
-def option(text: str) -> tuple[str, Any]:
+def parse_option(text: str) -> tuple[str, Any]:
     """KEY=VALUE as a training setting."""
     key, equals, value = text.partition("=")
     if not equals:
@@ -157,7 +157,7 @@ def option(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = flags.add_argument
@@ -171,7 +171,7 @@ def parser() -> argparse.ArgumentParser:
     add("--fold", type=int, default=0, help="the fold that is predicted")
     add("--contenders", nargs="*", choices=CONTENDERS, default=CONTENDERS)
     add("--peer", type=Path, default=ROOT / "benchmarks" / "trainer.py")
-    add("--options", nargs="+", type=option, metavar="KEY=VALUE", help="training settings of ours-options")
+    add("--options", nargs="+", type=parse_option, metavar="KEY=VALUE", help="training settings of ours-options")
     add("--repeats", type=int, default=1, help="rounds for each seed")
     add("--seeds", type=int, nargs="+", default=[1, 2, 3])
     add("--backbone", default="minilm")

@@ -32,7 +32,7 @@ def write_rows(frame: pd.DataFrame, folder: Path, job: Job, folds: Path | None, 
     ids = [f"row{place}" for place in range(len(frame))] if folds is None else frame.iloc[:, 0].tolist()
     table = pd.DataFrame({"id": ids, **{column: frame[column].to_numpy() for column in columns}})
     if words:
-        table[columns[0]] = recut(table[columns[0]].tolist(), *words)
+        table[columns[0]] = recut_texts(table[columns[0]].tolist(), *words)
     table.to_csv(folder / "table.csv", index=False)
     if folds is None:
         folds = folder / "folds.csv"
@@ -45,7 +45,7 @@ def write_rows(frame: pd.DataFrame, folder: Path, job: Job, folds: Path | None, 
     return {**job, "table": str(folder / "table.csv"), "folds": str(folds), "rows": len(table)}
 
 
-def recut(texts: list[str], least: int, most: int) -> list[str]:
+def recut_texts(texts: list[str], least: int, most: int) -> list[str]:
     """Texts of `least` to `most` words, their lengths even on a logarithmic scale, from the words of all in a row."""
     words = " ".join(texts).split()
     lengths = np.exp(np.random.default_rng(0).uniform(np.log(least), np.log(most + 1), len(texts))).astype(int)
@@ -54,7 +54,7 @@ def recut(texts: list[str], least: int, most: int) -> list[str]:
     return [" ".join(stream[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
 
 
-def variant(job: Job, options: Mapping[str, Any]) -> NeuralVariantSpec:
+def build_spec(job: Job, options: Mapping[str, Any]) -> NeuralVariantSpec:
     """Poolblend's settings for a job. What the Trainer has otherwise by default is as the Trainer has it.
 
     Raises SystemExit for an option that Poolblend does not know.

@@ -41,7 +41,7 @@ TRAINING = {"epochs": 1, "batch_size": 32, "max_length": 64, "learning_rate": 1e
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for."""
-    flags = parser()
+    flags = build_parser()
     args = flags.parse_args(argv)
     if args.fits is not None and (args.fits < FOLDS or args.fits % FOLDS):
         flags.error(f"--fits must be a multiple of {FOLDS}, the folds of a variant, got {args.fits}")
@@ -61,7 +61,7 @@ def measure_fits(site: Path, args: argparse.Namespace) -> None:
 
     def watched(*given: Any, **more: Any) -> Any:
         outcome = real(*given, **more)
-        held.append(resident_mib())
+        held.append(read_resident_mib())
         print(f"fit {len(held):2} of {args.fits}: {held[-1]:,.1f} MiB", file=out, flush=True)
         return outcome
 
@@ -120,7 +120,7 @@ def write_encoder(folder: Path) -> str:
 
 def write_rows(path: Path, rows: int, words: int, *, labelled: bool) -> None:
     """A table of id, text and, if `labelled`, colour; written in blocks, so that this process stays small."""
-    rng, vocabulary = np.random.default_rng(rows), np.array(wordlist())
+    rng, vocabulary = np.random.default_rng(rows), np.array(list_words())
     for start in range(0, rows, BLOCK):
         numbers = np.arange(start, min(start + BLOCK, rows))
         colours = np.array(CLASSES)[numbers % len(CLASSES)]
@@ -130,7 +130,7 @@ def write_rows(path: Path, rows: int, words: int, *, labelled: bool) -> None:
         frame.to_csv(path, mode="a", header=start == 0, index=False)
 
 
-def wordlist() -> list[str]:
+def list_words() -> list[str]:
     """English words that are one token each."""
     from models.encoder.backbone import PACKAGED, open_backbone
 
@@ -138,13 +138,13 @@ def wordlist() -> list[str]:
     return sorted(word for word in known if word.isascii() and word.isalpha())
 
 
-def resident_mib() -> float:
+def read_resident_mib() -> float:
     """Memory that this process holds now."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     mode = flags.add_mutually_exclusive_group(required=True)

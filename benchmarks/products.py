@@ -35,16 +35,16 @@ class Recorder(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if func._overloadpacket in FACTORS:
             left, right = (args[place] for place in FACTORS[func._overloadpacket])
-            self.products.append((_shape(left), _shape(right), _shape(result)))
+            self.products.append((_describe(left), _describe(right), _describe(result)))
         return result
 
 
-def _shape(tensor: Tensor) -> Shape:
+def _describe(tensor: Tensor) -> Shape:
     storage = tensor.untyped_storage()
     return storage.data_ptr(), storage.nbytes(), tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype
 
 
-def replayed_rate(products: list[Product], device: torch.device) -> float:
+def measure_replayed_rate(products: list[Product], device: torch.device) -> float:
     """FLOPs per second of recorded products alone, best of several times."""
     factors: dict[int, Tensor] = {}
     results: dict[int, Tensor] = {}  # apart, so that no number is the product of many and leaves the range
@@ -64,20 +64,20 @@ def replayed_rate(products: list[Product], device: torch.device) -> float:
         for left, right, out in calls:
             (torch.mm if left.ndim == 2 else torch.bmm)(left, right, out=out)
 
-    return work / _fastest(once, device)
+    return work / _time_fastest(once, device)
 
 
-def plain_rate(dtype: torch.dtype, device: torch.device) -> float:
+def measure_square_rate(dtype: torch.dtype, device: torch.device) -> float:
     """FLOPs per second of the best square matrix product of several sizes."""
     rates = []
     for size in SIZES[device.type]:
         square = torch.randn(size, size, device=device).to(dtype)
         out = torch.empty_like(square)
-        rates.append(2 * size**3 / _fastest(lambda square=square, out=out: torch.mm(square, square, out=out), device))
+        rates.append(2 * size**3 / _time_fastest(lambda square=square, out=out: torch.mm(square, square, out=out), device))
     return max(rates)
 
 
-def _fastest(work: Callable[[], Any], device: torch.device) -> float:
+def _time_fastest(work: Callable[[], Any], device: torch.device) -> float:
     """Least seconds of several runs; on a GPU as a graph, so that nothing waits for Python."""
     with torch.inference_mode():
         work()

@@ -47,12 +47,12 @@ class EnoughError(Exception):
     """Ends a fit that has shown what was to be seen."""
 
 
-def skipped(steps: int) -> int:
+def count_skipped(steps: int) -> int:
     """Steps at the start of an epoch of so many that are no steady state."""
     return min(5, steps // 3)
 
 
-def sizes(batches: Sequence[np.ndarray], lengths: np.ndarray, accumulation: int) -> list[tuple[int, int]]:
+def count_tokens(batches: Sequence[np.ndarray], lengths: np.ndarray, accumulation: int) -> list[tuple[int, int]]:
     """Tokens of each optimizer step, without and with padding, from its batches of rows."""
     each = [(int(lengths[rows].sum()), int(lengths[rows].max()) * len(rows)) for rows in batches]
     steps = [each[start : start + accumulation] for start in range(0, len(each), accumulation)]
@@ -60,7 +60,7 @@ def sizes(batches: Sequence[np.ndarray], lengths: np.ndarray, accumulation: int)
 
 
 @contextmanager
-def watched_batches() -> Iterator[list[np.ndarray]]:
+def watch_batches() -> Iterator[list[np.ndarray]]:
     """The batches of rows that fits cut meanwhile, in order."""
     seen: list[np.ndarray] = []
     make_training_batches = models.training.loop.make_training_batches
@@ -83,7 +83,7 @@ class StepClock:
 
     def on_step(self, step: object) -> None:
         """A step is done; a GPU is waited for where the steady state of an epoch begins and ends."""
-        if (len(self.seconds) + 1) % self.steps in {0, skipped(self.steps)}:
+        if (len(self.seconds) + 1) % self.steps in {0, count_skipped(self.steps)}:
             synchronize()
         now = time.perf_counter()
         self.seconds.append(now - self.last)
@@ -111,7 +111,7 @@ class FlopCount:
         self.done += 1
         if self.done == self.steps:
             raise EnoughError
-        steady = range(skipped(self.steps), self.steps)
+        steady = range(count_skipped(self.steps), self.steps)
         if self.done in steady:
             counter = FlopCounterMode(display=False, custom_mapping=UNCOUNTED)
             self._counting.callback(lambda: self._add(counter.get_total_flops()))
@@ -127,7 +127,7 @@ class Profile:
     """Profiles steady steps of the first epoch; `groups` is then the share of the time that each group takes."""
 
     def __init__(self, steps: int) -> None:
-        self.first, self.last, self.done = skipped(steps), min(steps, skipped(steps) + SAMPLED), 0
+        self.first, self.last, self.done = count_skipped(steps), min(steps, count_skipped(steps) + SAMPLED), 0
         self.cuda = torch.cuda.is_available()
         kinds = torch.profiler.ProfilerActivity
         self.profiler = torch.profiler.profile(
@@ -162,7 +162,7 @@ class Profile:
 
 
 @contextmanager
-def named_for_profiler() -> Iterator[None]:
+def name_for_profiler() -> Iterator[None]:
     """Let the profiler see the product's work outside of torch."""
     with ExitStack() as names:
         for module, function in UNSEEN:

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from benchmarks import products, steps
 from benchmarks.encoders import write_encoder
-from benchmarks.job import Job, Table, variant
+from benchmarks.job import Job, Table, build_spec
 from models.device import choose_device
 from models.encoder.backbone import open_backbone, silence_transformers
 from models.network import NetworkDesign
@@ -54,7 +54,7 @@ class MeasuredFit:
 
     def count_tokens(self, batches: list[np.ndarray]) -> list[tuple[int, int]]:
         """Return the tokens of each step, without and with padding, from its batches."""
-        return steps.sizes(batches, self.data.tokens.lengths, self.design.settings.accumulation)
+        return steps.count_tokens(batches, self.data.tokens.lengths, self.design.settings.accumulation)
 
     def run(self, hooks: FitHooks) -> NetworkFit:
         """Run the fit."""
@@ -85,19 +85,19 @@ def describe(*, backbone: str, random_init: str | None, folder: str) -> dict[str
     }
 
 
-def whole_fit(job: Job) -> dict[str, Any]:
+def measure_fit(job: Job) -> dict[str, Any]:
     """Seconds of a whole fit and of its parts, tokens, score, padding, peak memory, and the time of saving."""
     table = Table(job)
     started = time.perf_counter()
     measured = _prepare_fit(job, table)
     clock = steps.StepClock(measured.steps_per_epoch)
     tokenised = clock.last
-    with steps.watched_batches() as batches:
+    with steps.watch_batches() as batches:
         result = measured.run(FitHooks(on_step=clock.on_step, on_epoch=clock.on_epoch))
     seconds = time.perf_counter() - started
     sizes = measured.count_tokens(batches)
     real, padded = map(sum, zip(*sizes, strict=True))
-    steady = slice(steps.skipped(clock.steps), clock.steps)
+    steady = slice(steps.count_skipped(clock.steps), clock.steps)
     steady_real, steady_padded = map(sum, zip(*sizes[steady], strict=True))
     steady_seconds = sum(clock.seconds[steady])
     return {
@@ -105,36 +105,36 @@ def whole_fit(job: Job) -> dict[str, Any]:
         "train_tokens_per_second": real / seconds,
         "score": table.score(result.valid[""]),
         "padding": 1 - real / padded,
-        "peak_mib": _peak_mib(),
+        "peak_mib": _read_peak_mib(),
         "tokenise_seconds": tokenised - started,
         "start_seconds": clock.seconds[0] - statistics.median(clock.seconds),
-        "save_seconds": _save_seconds(result.weights),
+        "save_seconds": _time_saving(result.weights),
         "steady_tokens_per_second": steady_real / steady_seconds,
         "steady_padded_per_second": steady_padded / steady_seconds,
     }
 
 
-def inside(job: Job) -> dict[str, Any]:
+def measure_steps(job: Job) -> dict[str, Any]:
     """FLOPs of the steady steps, the rates that the machine reaches with products alone, and where the time goes."""
     measured = _prepare_fit(job, Table(job))
     number = measured.steps_per_epoch
-    with steps.watched_batches() as batches, torch.compiler.set_stance("force_eager"):  # compiled, products are hidden
+    with steps.watch_batches() as batches, torch.compiler.set_stance("force_eager"):  # compiled, products are hidden
         count = steps.FlopCount(number, lambda: [padded for _, padded in measured.count_tokens(batches)])
         measured.run_until_enough(count)
-        steady_padded = sum(padded for _, padded in measured.count_tokens(batches)[steps.skipped(number) :])
+        steady_padded = sum(padded for _, padded in measured.count_tokens(batches)[steps.count_skipped(number) :])
     profile = steps.Profile(number)
-    with steps.named_for_profiler():
+    with steps.name_for_profiler():
         measured.run_until_enough(profile)
     return {
         "flops_per_padded": count.flops / steady_padded,
-        "products_per_second": products.replayed_rate(count.products, choose_device()),
-        "plain_per_second": products.plain_rate(count.products[0][0][-1], choose_device()),
+        "products_per_second": products.measure_replayed_rate(count.products, choose_device()),
+        "plain_per_second": products.measure_square_rate(count.products[0][0][-1], choose_device()),
         "groups": profile.groups,
         "largest_others": profile.largest_others,
     }
 
 
-def predictions(job: Job, repeats: int) -> dict[str, Any]:
+def measure_predictions(job: Job, repeats: int) -> dict[str, Any]:
     """Seconds of our predictions and of a transformers pipeline, tokenising included, in turns."""
     table = Table(job)
     measured = _prepare_fit(job, table)
@@ -147,7 +147,7 @@ def predictions(job: Job, repeats: int) -> dict[str, Any]:
         result = replace(measured, data=data).run(FitHooks())
         save_file(convert_weights(result.weights, "fp32"), path)
         network = load_network(path, measured.design)
-    pipe = _pipeline(job, measured.design.columns)
+    pipe = _build_pipeline(job, measured.design.columns)
     texts = [text[0] if len(text) == 1 else dict(zip(("text", "text_pair"), text, strict=True)) for text in table.texts]
     how = {"batch_size": 64, "truncation": True, "max_length": job["max_length"], "top_k": None}
     pipe(texts[:WARM_UP], **how)
@@ -164,7 +164,7 @@ def predictions(job: Job, repeats: int) -> dict[str, Any]:
 
 
 def _prepare_fit(job: Job, table: Table) -> MeasuredFit:
-    built = build_variant("measured", variant(job, job["options"]), TrainingSpec())
+    built = build_variant("measured", build_spec(job, job["options"]), TrainingSpec())
     settings = built.settings
     assert isinstance(settings, TrainingSettings)
     backbone = open_backbone(settings.backbone)
@@ -185,7 +185,7 @@ def _prepare_fit(job: Job, table: Table) -> MeasuredFit:
     return MeasuredFit(design, data, job["seed"], FrozenStateCache(Path(tempfile.gettempdir())))
 
 
-def _save_seconds(weights: dict[str, torch.Tensor]) -> float:
+def _time_saving(weights: dict[str, torch.Tensor]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         with write_atomically(Path(folder) / "weights.safetensors") as temporary:
@@ -193,7 +193,7 @@ def _save_seconds(weights: dict[str, torch.Tensor]) -> float:
         return time.perf_counter() - started
 
 
-def _pipeline(job: Job, columns: int) -> Any:
+def _build_pipeline(job: Job, columns: int) -> Any:
     half = job["precision"] == "bf16" and torch.cuda.is_available()  # on a CPU we, too, predict in float32
     dtype = torch.bfloat16 if half else torch.float32
     with silence_transformers():
@@ -204,13 +204,13 @@ def _pipeline(job: Job, columns: int) -> Any:
     return transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, device=choose_device())
 
 
-def _peak_mib() -> float:
+def _read_peak_mib() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kibibytes on Linux
 
 
-TASKS = {"describe": describe, "whole_fit": whole_fit, "inside": inside, "predictions": predictions}
+TASKS = {"describe": describe, "whole_fit": measure_fit, "inside": measure_steps, "predictions": measure_predictions}
 
 if __name__ == "__main__":
     print(json.dumps(TASKS[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from benchmarks import engine, products, report, steps, workers
-from benchmarks.diversity import ONE, SEEDS, row_losses
-from benchmarks.diversity import table as table_of_ways
+from benchmarks.diversity import ONE, SEEDS, compute_row_losses
+from benchmarks.diversity import format_ways as table_of_ways
 from benchmarks.encoders import CONFIGS
-from benchmarks.job import recut
+from benchmarks.job import recut_texts
 
 WORDS = ["good", "bad", "fine", "great", "poor", "movie", "film", "book", "story", "plot", "actor", "end"]
 WIDTH, INNER, LAYERS = 32, 64, 2  # of the tiny encoder
@@ -102,7 +102,7 @@ def test_the_peer_gets_the_recipe_and_its_last_line_counts(
     machine = {"backbone": "a folder", "cuda": False, "bf16_units": False}
     monkeypatch.setattr(engine, "work", lambda task, **arguments: machine)
     called: list[list[str]] = []
-    real = engine.called
+    real = engine.run_command
     monkeypatch.setattr(engine, "called", lambda command: called.append(command) or real(command))
     recipe = ["--pooling", "max", "--precision", "bf16", "--seeds", "5", "--json", str(measured), "--lr", "1e-3"]
     engine.main(flags(table(), "--contenders", "trainer", "notebook", "--peer", str(peer), *recipe))
@@ -145,7 +145,7 @@ def test_products_of_a_linear_layer_are_recorded_forward_and_backward() -> None:
     results = [tuple(result[2]) for _, _, result in found]
     assert len(results) == 3
     assert {tuple(sorted(sizes)) for sizes in results} == {(5, 7), (3, 5), (3, 7)}
-    assert products.replayed_rate(found, torch.device("cpu")) > 0
+    assert products.measure_replayed_rate(found, torch.device("cpu")) > 0
 
 
 def test_the_groups_name_what_a_step_does() -> None:
@@ -166,7 +166,7 @@ def test_the_groups_name_what_a_step_does() -> None:
 
 
 def test_recut_texts_have_mixed_lengths() -> None:
-    lengths = [len(text.split()) for text in recut(["one two three"] * 200, 5, 50)]
+    lengths = [len(text.split()) for text in recut_texts(["one two three"] * 200, 5, 50)]
     assert min(lengths) >= 5
     assert max(lengths) <= 50
     assert sum(length < 16 for length in lengths) > 70  # half on a logarithmic scale
@@ -188,15 +188,15 @@ def test_what_cannot_be_done_is_refused_before_the_first_fit(table: Table, tiny_
 
 def test_a_command_that_fails_ends_the_benchmark_with_its_words() -> None:
     with pytest.raises(SystemExit, match="no such luck"):
-        engine.called([sys.executable, "-c", "raise ValueError('no such luck')"])
+        engine.run_command([sys.executable, "-c", "raise ValueError('no such luck')"])
 
 
 def test_the_losses_of_a_mix_are_those_of_its_task() -> None:
-    binary = row_losses(pd.DataFrame({"y": [0.8, 0.8]}), pd.Series(["1", "0"]), "binary")
+    binary = compute_row_losses(pd.DataFrame({"y": [0.8, 0.8]}), pd.Series(["1", "0"]), "binary")
     np.testing.assert_allclose(binary, -np.log([0.8, 0.2]))
-    classes = row_losses(pd.DataFrame({"a": [0.7, 0.1], "b": [0.3, 0.9]}), pd.Series(["b", "b"]), "multiclass")
+    classes = compute_row_losses(pd.DataFrame({"a": [0.7, 0.1], "b": [0.3, 0.9]}), pd.Series(["b", "b"]), "multiclass")
     np.testing.assert_allclose(classes, -np.log([0.3, 0.9]))
-    values = row_losses(pd.DataFrame({"y": [2.0, 3.0]}), pd.Series(["1.5", "3"]), "regression")
+    values = compute_row_losses(pd.DataFrame({"y": [2.0, 3.0]}), pd.Series(["1.5", "3"]), "regression")
     np.testing.assert_allclose(values, [0.25, 0.0])
 
 

@@ -154,16 +154,14 @@ class Scheduler:
         """Return the jobs that are left, how long they will take, and the failures."""
         seconds = [self.queue.estimates.estimate_seconds(load) for load in self.queue.waiting.values()]
         known = [value for value in seconds if value is not None]
-        return SchedulerResult(
-            left=[self.jobs[number] for number in self.queue.waiting],
-            seconds=self.queue.estimate_seconds_left(),
-            seconds_per_fit=fmean(known) if known and len(known) == len(seconds) else None,
-            failures=self.failures,
-        )
+        seconds_per_fit = fmean(known) if known and len(known) == len(seconds) else None
+        left = [self.jobs[number] for number in self.queue.waiting]
+        return SchedulerResult(left, self.queue.estimate_seconds_left(), seconds_per_fit, self.failures)
 
     def take_snapshot(self) -> Snapshot:
         """Return the state of the call, for the status file."""
         busy = [(self.jobs[number].title, fit) for number, fit in self.active.items() if fit.has_started]
+        fits = [FitStatus(title, fit.where, fit.progress.taken, fit.progress.steps) for title, fit in busy[:MAX_FITS]]
         fits_by_node = Counter(fit.where for _, fit in busy)
         return Snapshot(
             ended=self.ended,
@@ -171,7 +169,7 @@ class Scheduler:
             restarts=self.restarts,
             busy=len(busy),
             seconds_left=self.estimate_seconds_left(),
-            running=[FitStatus(title, fit.where, *fit.progress.count_steps()) for title, fit in busy[:MAX_FITS]],
+            running=fits,
             nodes={name: f"{has}, {fits_by_node[name]} running" for name, has in self._describe_nodes().items()},
         )
 
@@ -190,14 +188,12 @@ class Scheduler:
     def _start_fits(self, engine: Engine, count_steps: Callable[[Job], int | None]) -> None:
         """Start as many fits as the engine has free slots for, unless the call is stopping."""
         self.queue.slots = engine.slots
-        # With a budget no fit may queue in the engine: it would be stopped before it starts.
+        # With a budget fits wait in the queue, which chooses again after each fit, and not in the engine.
         most = inf if self.queue.budget.seconds == inf else engine.slots
         while not self._is_stopping and engine.free_slots and len(self.active) < most:
-            number = self.queue.take_next()
-            if number is None:
+            if (number := self.queue.take_next()) is None:
                 return
-            job = self.jobs[number]
-            load = self.queue.active[number]
+            job, load = self.jobs[number], self.queue.active[number]
             all_steps = count_steps(job)
             taken = round((all_steps or 0) * job.share_done)
             steps = None if all_steps is None else all_steps - taken
@@ -227,7 +223,6 @@ class Scheduler:
             self.status_file.write_if_due(self.take_snapshot)
 
     def _print_forecast(self, lines: Sequence[str]) -> None:
-        """Print above the progress bar how long the run will take."""
         self._forecast_printed = True
         for line in lines:
             print_line(f"  {line}")
@@ -236,7 +231,6 @@ class Scheduler:
         return [fit for fit in self.active.values() if fit.has_started]
 
     def _list_not_started(self) -> list[FitLoad]:
-        """Return the loads of the active fits that have not started."""
         return [fit.pace.load for fit in self.active.values() if not fit.has_started]
 
     def _estimate_running(self) -> list[float | None]:
@@ -250,8 +244,8 @@ class Scheduler:
         self.queue.finish(number, event.seconds, event.start)
         left = self.estimate_seconds_left() if self.queue.waiting or self.active else None
         about = "" if left is None else f", about {format_duration(left)} left"
-        result = _describe_result(job, event, self.metric)
-        print_line(f"{count} {job.title}: {result}, {format_duration(event.seconds)}{about}")
+        scores = _describe_result(event, self.metric)
+        print_line(f"{count} {job.title}: {scores}, {format_duration(event.seconds)}{about}")
         if not self._forecast_printed and left is not None:
             running = [seconds for seconds in self._estimate_running() if seconds is not None]
             self._print_forecast(describe_budget(self.queue, running))
@@ -295,11 +289,10 @@ class Scheduler:
         return self.jobs[number], f"[{self.ended}/{len(self.jobs)}]"
 
 
-def _describe_result(job: Job, event: FitFinished, metric: Metric) -> str:
+def _describe_result(event: FitFinished, metric: Metric) -> str:
     """Return the scores of a finished fit, and a note where memory was short."""
-    if job.state == "predict":
+    if event.marker is None:
         return "test table predicted"
-    assert event.marker is not None
     scores = format_scores(event.marker.epochs[-1].scores, metric)
     tokens = event.marker.provenance.micro_batch_tokens
     return f"{scores}, memory was short: {tokens} tokens at once" if tokens else scores
