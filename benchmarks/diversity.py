@@ -51,7 +51,7 @@ COMPETITIONS: dict[str, dict[str, Any]] = {
 
 
 def main() -> int:
-    """Train and compare; the exit code of a `train` that fails, or 0."""
+    """Train and compare; returns the exit code of a `train` that fails, or 0."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("data", type=Path)
     options.add_argument("--names", default="trec,sst5,stsb")
@@ -92,7 +92,7 @@ def write_config(data: Path, name: str, rows: int, folder: Path) -> Path:
 
 
 def compare(folder: Path, name: str) -> str:
-    """The table of a competition: seconds, score and difference to one fit for each way."""
+    """Return the table of a competition: seconds, score and difference to one fit for each way."""
     models = folder / "runs" / "diversity" / "models"
     truth = pd.read_csv(folder / "train.csv", dtype=str, keep_default_na=False).set_index("id")
     target = truth[COMPETITIONS[name]["target"]]
@@ -109,7 +109,7 @@ def compare(folder: Path, name: str) -> str:
 
 
 def compute_row_losses(blend: pd.DataFrame, target: pd.Series, task: str) -> np.ndarray:
-    """(rows,) log loss or squared error."""
+    """Return the (rows,) log loss or squared error."""
     if task == "regression":
         squared: np.ndarray = (blend.iloc[:, 0].to_numpy() - target.astype(float).to_numpy()) ** 2
         return squared
@@ -121,7 +121,7 @@ def compute_row_losses(blend: pd.DataFrame, target: pd.Series, task: str) -> np.
 
 
 def format_ways(losses: dict[str, np.ndarray], seconds: dict[str, float], metric: str) -> str:
-    """Ways in rows; differences and their 95 % intervals, negative is better."""
+    """Format the table, one way a row; differences with 95 % intervals, negative is better."""
     rows = len(losses[ONE])
     draws = np.random.default_rng(0).integers(0, rows, (2000, rows))
 

@@ -1,4 +1,4 @@
-"""Encoders for speed alone: the shape of a known one, random weights, the packaged MiniLM's tokenizer."""
+"""Encoders for measurements of speed: the shape of a known one, random weights, the packaged MiniLM's tokenizer."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 
 def write_encoder(folder: Path, name: str) -> None:
-    """Leave configuration, random safetensors weights and a tokenizer in `folder`."""
+    """Write configuration, random safetensors weights and a tokenizer into `folder`."""
     sizes = dict(CONFIGS[name])
     config = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
     tokenizer = open_backbone(PACKAGED).tokenizer

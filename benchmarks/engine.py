@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All numbers of a benchmark; what it writes on the way goes to `folder`."""
+    """Return all numbers of a benchmark; files that it needs are written to `folder`."""
     machine = run_task("describe", backbone=args.backbone, random_init=args.random_init, folder=str(folder / "encoder"))
     job = prepare_job(args, folder, machine)
     options = {"ours": {}, "ours-options": dict(args.options or choose_default_options(machine))}
@@ -95,7 +95,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def prepare_job(args: argparse.Namespace, folder: Path, machine: dict[str, Any]) -> Job:
-    """The job, its rows and folds written to `folder`."""
+    """Write rows and folds to `folder`; returns the job."""
     if args.train is None:
         write_sample(folder, train_rows=args.rows or 1500, test_rows=8, seed=0)
         args = argparse.Namespace(**{**vars(args), **SAMPLE, "train": folder / "train.csv"})
@@ -108,14 +108,14 @@ def prepare_job(args: argparse.Namespace, folder: Path, machine: dict[str, Any])
 
 
 def choose_default_options(machine: dict[str, Any]) -> dict[str, Any]:
-    """Faster settings: bfloat16 on a CPU that has units for it, else less to do."""
+    """Return faster settings: bfloat16 on a CPU with units for it, else less to train."""
     if machine["bf16_units"] and not machine["cuda"]:
         return {"precision": "bf16"}
     return {"freeze_embeddings": True, "attention_dropout": 0.0}
 
 
 def run_peer(peer: Path, job: Job, notebook: bool) -> dict[str, Any]:
-    """One whole fit of the peer in a process of its own."""
+    """Run one whole fit of the peer in its own process."""
     flags = {"target": "target", "folds-csv": "folds", "only-fold": "fold", "poolings": "pooling", "seed": "seed"}
     flags |= {"epochs": "epochs", "batch": "batch", "lr": "lr", "max-length": "max_length", "backbone": "backbone"}
     command = [sys.executable, str(peer.resolve()), job["table"], "--text", *job["text"]]
@@ -129,12 +129,12 @@ def run_peer(peer: Path, job: Job, notebook: bool) -> dict[str, Any]:
 
 
 def run_task(task: str, **arguments: Any) -> Any:
-    """One task of `benchmarks.workers` in a process of its own."""
+    """Run one task of `benchmarks.workers` in its own process."""
     return run_command([sys.executable, "-m", "benchmarks.workers", task, json.dumps(arguments)])
 
 
 def run_command(command: list[str]) -> Any:
-    """The JSON line that a command prints last. Ends the benchmark with the command's own words if it fails."""
+    """Return the JSON line that a command prints last. Ends the benchmark with the command's message if it fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{done.stderr.strip()[-3000:]}\n{' '.join(command[1:4])} failed")
@@ -142,12 +142,12 @@ def run_command(command: list[str]) -> Any:
 
 
 def print_progress(line: str) -> None:
-    """Progress, apart from the tables."""
+    """Print progress to stderr, apart from the tables."""
     print(line, file=sys.stderr, flush=True)
 
 
 def parse_option(text: str) -> tuple[str, Any]:
-    """KEY=VALUE as a training setting."""
+    """Return KEY=VALUE as a training setting."""
     key, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE such as precision=bf16, got {text!r}")
@@ -158,14 +158,14 @@ def parse_option(text: str) -> tuple[str, Any]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = flags.add_argument
     add("--train", type=Path, metavar="TABLE", help="table with the rows (default: the sample competition's)")
     add("--text", nargs="+", default=[], metavar="COL", help="one text column, or two for pairs")
     add("--target", metavar="COL")
     add("--task", choices=["multiclass", "regression"], default="multiclass")
-    add("--rows", type=int, help="so many rows, drawn at random")
+    add("--rows", type=int, help="use this number of rows, drawn at random")
     add("--words", type=int, nargs=2, metavar=("LEAST", "MOST"), help="recut the texts to mixed lengths: speed only")
     add("--folds-csv", type=Path, help="id, fold; ids as in the table's first column (default: made here)")
     add("--fold", type=int, default=0, help="the fold that is predicted")
@@ -183,7 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--max-length", type=int, default=128)
     add("--precision", choices=["fp32", "bf16"], help="of all contenders (default: bf16 on a GPU, else fp32)")
     add("--predict", action="store_true", help="predictions, too, against a transformers pipeline")
-    add("--no-inside", action="store_true", help="leave out what the steps spend their time on")
+    add("--no-inside", action="store_true", help="do not measure where the steps spend their time")
     add("--json", type=Path, help="write all numbers to this file")
     return flags
 

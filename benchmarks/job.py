@@ -22,9 +22,9 @@ FOLDS = 5
 
 
 def write_rows(frame: pd.DataFrame, folder: Path, job: Job, folds: Path | None, words: list[int] | None) -> Job:
-    """Write the table and the folds of a job to `folder` and add their places to it.
+    """Write the table and the folds of a job to `folder`; returns the job with their paths.
 
-    `frame` holds text. With a `folds` file its first column are the ids there. Raises SystemExit for a missing column.
+    `frame` holds text. With a `folds` file, its first column holds the ids. Raises SystemExit for a missing column.
     """
     columns = [*job["text"], job["target"]]
     if missing := [column for column in columns if column not in frame]:
@@ -46,7 +46,7 @@ def write_rows(frame: pd.DataFrame, folder: Path, job: Job, folds: Path | None, 
 
 
 def recut_texts(texts: list[str], least: int, most: int) -> list[str]:
-    """Texts of `least` to `most` words, their lengths even on a logarithmic scale, from the words of all in a row."""
+    """Return texts of `least` to `most` words, lengths uniform on a logarithmic scale, from the words of all texts."""
     words = " ".join(texts).split()
     lengths = np.exp(np.random.default_rng(0).uniform(np.log(least), np.log(most + 1), len(texts))).astype(int)
     ends = np.cumsum(lengths)
@@ -55,9 +55,9 @@ def recut_texts(texts: list[str], least: int, most: int) -> list[str]:
 
 
 def build_spec(job: Job, options: Mapping[str, Any]) -> NeuralVariantSpec:
-    """Poolblend's settings for a job. What the Trainer has otherwise by default is as the Trainer has it.
+    """Return Poolblend's settings for a job, with the Trainer's defaults where they differ from Poolblend's.
 
-    Raises SystemExit for an option that Poolblend does not know.
+    Raises SystemExit for an unknown option.
     """
     recipe = {
         "pooling": job["pooling"],
@@ -77,7 +77,7 @@ def build_spec(job: Job, options: Mapping[str, Any]) -> NeuralVariantSpec:
 
 
 class Table:
-    """The rows of a job as Poolblend takes them: ids, texts, truth, classes, and which rows train and validate."""
+    """The rows of a job for Poolblend: ids, texts, truth, classes, training and validation rows."""
 
     def __init__(self, job: Job) -> None:
         frame = pd.read_csv(job["table"], na_filter=False)
@@ -93,7 +93,7 @@ class Table:
             self.classes = [str(name) for name in names]
 
     def score(self, predicted: np.ndarray) -> float:
-        """Root mean squared error, or log loss, of the validation rows."""
+        """Return the root mean squared error, or the log loss, of the validation rows."""
         if self.regression:
             return float(root_mean_squared_error(self.truth[self.valid], predicted))
         return float(log_loss(self.truth[self.valid], predicted, labels=range(len(self.classes))))

@@ -1,12 +1,12 @@
-"""Memory: what a process holds after each fit, and the peak of the verb `predict` on a large table.
+"""Memory: of a process after each fit, and the peak of the command `predict` on a large table.
 
 usage: python benchmarks/memory.py --fits 35 [--backbone minilm]
        python benchmarks/memory.py --rows 1000000 [--words 30]
 
-The competition is made up: three classes, a word of its own for each. The backbone is, unless named, a tiny random
-encoder with the packaged MiniLM's tokenizer. `--fits` trains in this process, five folds a variant, a pooling for each
-variant; `--rows` trains tfidf and mean pooling, blends and predicts, each in a process of its own. What the verbs say
-goes to stderr. For Linux alone.
+The competition is synthetic: three classes, and a word for each. The default backbone is a tiny random encoder with the
+packaged MiniLM's tokenizer. `--fits` trains in this process, five folds a variant, a pooling for each variant; `--rows`
+trains tfidf and mean pooling, blends and predicts, each in its own process. The output of the commands goes to stderr.
+For Linux only.
 """
 
 import argparse
@@ -40,7 +40,7 @@ TRAINING = {"epochs": 1, "batch_size": 32, "max_length": 64, "learning_rate": 1e
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure what the command line asks for."""
+    """Measure memory in the mode of the command line."""
     flags = build_parser()
     args = flags.parse_args(argv)
     if args.fits is not None and (args.fits < FOLDS or args.fits % FOLDS):
@@ -52,27 +52,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure_fits(site: Path, args: argparse.Namespace) -> None:
-    """Train in this process, and print what it holds after each fit."""
+    """Train in this process, and print its memory after each fit."""
     names = [f"{POOLINGS[n % len(POOLINGS)]}_{n}" for n in range(args.fits // FOLDS)]
     write_site(site, args, {name: {"pooling": name.rpartition("_")[0]} for name in names})
     from pipeline.fits import run_fit
 
-    out, real, held = sys.stdout, run_fit.train_job, []
+    out = sys.stdout
+    train_job = run_fit.train_job
+    memory: list[float] = []
 
-    def watched(*given: Any, **more: Any) -> Any:
-        outcome = real(*given, **more)
-        held.append(read_resident_mib())
-        print(f"fit {len(held):2} of {args.fits}: {held[-1]:,.1f} MiB", file=out, flush=True)
-        return outcome
+    def train_and_measure(*arguments: Any, **more: Any) -> Any:
+        result = train_job(*arguments, **more)
+        memory.append(read_resident_mib())
+        print(f"fit {len(memory):2} of {args.fits}: {memory[-1]:,.1f} MiB", file=out, flush=True)
+        return result
 
-    with patch.object(run_fit, "train_job", watched), contextlib.redirect_stdout(sys.stderr):
+    with patch.object(run_fit, "train_job", train_and_measure), contextlib.redirect_stdout(sys.stderr):
         if code := run.main(["train", "--config", str(site / "config.yaml")]):
             raise SystemExit(code)
-    print(f"last / third: {held[-1] / held[2]:.3f}")
+    print(f"last / third: {memory[-1] / memory[2]:.3f}")
 
 
 def measure_predict(site: Path, args: argparse.Namespace) -> None:
-    """Train and blend, then predict a large table; print the seconds and the peak memory of each verb."""
+    """Train and blend, then predict a large table; print the seconds and the peak memory of each command."""
     write_site(site, args, {"tfidf": {"model": "tfidf"}, "mean": {"pooling": "mean"}})
     large = site / "large.csv"
     write_rows(large, args.rows, args.words, labelled=False)
@@ -88,7 +90,7 @@ def measure_predict(site: Path, args: argparse.Namespace) -> None:
 
 
 def write_site(site: Path, args: argparse.Namespace, variants: dict[str, Any]) -> None:
-    """Tables and config of the competition, and the tiny encoder where none is named."""
+    """Write tables and config of the competition, and the tiny encoder where no backbone is named."""
     write_rows(site / "train.csv", TRAIN, args.words, labelled=True)
     write_rows(site / "test.csv", TEST, args.words, labelled=False)
     sample = pd.read_csv(site / "test.csv", usecols=["id"])
@@ -106,7 +108,7 @@ def write_site(site: Path, args: argparse.Namespace, variants: dict[str, Any]) -
 
 
 def write_encoder(folder: Path) -> str:
-    """Leave a tiny encoder with random weights and the packaged MiniLM's tokenizer in `folder`; returns its name."""
+    """Write a tiny encoder with random weights and the packaged MiniLM's tokenizer; returns its name."""
     from transformers import BertConfig, BertModel
 
     from models.encoder.backbone import PACKAGED, open_backbone, silence_transformers
@@ -119,7 +121,7 @@ def write_encoder(folder: Path) -> str:
 
 
 def write_rows(path: Path, rows: int, words: int, *, labelled: bool) -> None:
-    """A table of id, text and, if `labelled`, colour; written in blocks, so that this process stays small."""
+    """Write a table of id, text and, if `labelled`, colour, in blocks, so that this process stays small."""
     rng, vocabulary = np.random.default_rng(rows), np.array(list_words())
     for start in range(0, rows, BLOCK):
         numbers = np.arange(start, min(start + BLOCK, rows))
@@ -131,7 +133,7 @@ def write_rows(path: Path, rows: int, words: int, *, labelled: bool) -> None:
 
 
 def list_words() -> list[str]:
-    """English words that are one token each."""
+    """Return English words that are one token each."""
     from models.encoder.backbone import PACKAGED, open_backbone
 
     known = open_backbone(PACKAGED).tokenizer.get_vocab()
@@ -139,13 +141,13 @@ def list_words() -> list[str]:
 
 
 def read_resident_mib() -> float:
-    """Memory that this process holds now."""
+    """Return the memory of this process."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     mode = flags.add_mutually_exclusive_group(required=True)
     mode.add_argument("--fits", type=int, help=f"so many fits in one process, a multiple of {FOLDS}")

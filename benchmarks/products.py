@@ -45,9 +45,9 @@ def _describe(tensor: Tensor) -> Shape:
 
 
 def measure_replayed_rate(products: list[Product], device: torch.device) -> float:
-    """FLOPs per second of recorded products alone, best of several times."""
+    """Return the FLOPs per second of recorded products alone, best of several runs."""
     factors: dict[int, Tensor] = {}
-    results: dict[int, Tensor] = {}  # apart, so that no number is the product of many and leaves the range
+    results: dict[int, Tensor] = {}  # separate, so that no number is a product of many and overflows
 
     def view(shape: Shape, buffers: dict[int, Tensor]) -> Tensor:
         address, size, sizes, strides, offset, dtype = shape
@@ -68,17 +68,19 @@ def measure_replayed_rate(products: list[Product], device: torch.device) -> floa
 
 
 def measure_square_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """FLOPs per second of the best square matrix product of several sizes."""
+    """Return the FLOPs per second of the best square matrix product of several sizes."""
     rates = []
     for size in SIZES[device.type]:
         square = torch.randn(size, size, device=device).to(dtype)
         out = torch.empty_like(square)
-        rates.append(2 * size**3 / _time_fastest(lambda square=square, out=out: torch.mm(square, square, out=out), device))
+        rates.append(
+            2 * size**3 / _time_fastest(lambda square=square, out=out: torch.mm(square, square, out=out), device)
+        )
     return max(rates)
 
 
 def _time_fastest(work: Callable[[], Any], device: torch.device) -> float:
-    """Least seconds of several runs; on a GPU as a graph, so that nothing waits for Python."""
+    """Return the least seconds of several runs; on a GPU as a graph, so that nothing waits for Python."""
     with torch.inference_mode():
         work()
         if device.type == "cuda":

@@ -44,16 +44,16 @@ GROUPS = {
 
 
 class EnoughError(Exception):
-    """Ends a fit that has shown what was to be seen."""
+    """Ends a fit of which enough is measured."""
 
 
 def count_skipped(steps: int) -> int:
-    """Steps at the start of an epoch of so many that are no steady state."""
+    """Return how many of the first steps of an epoch with `steps` steps are no steady state."""
     return min(5, steps // 3)
 
 
 def count_tokens(batches: Sequence[np.ndarray], lengths: np.ndarray, accumulation: int) -> list[tuple[int, int]]:
-    """Tokens of each optimizer step, without and with padding, from its batches of rows."""
+    """Return the tokens of each optimizer step, without and with padding, from its batches of rows."""
     each = [(int(lengths[rows].sum()), int(lengths[rows].max()) * len(rows)) for rows in batches]
     steps = [each[start : start + accumulation] for start in range(0, len(each), accumulation)]
     return [(sum(real for real, _ in step), sum(padded for _, padded in step)) for step in steps]
@@ -61,7 +61,7 @@ def count_tokens(batches: Sequence[np.ndarray], lengths: np.ndarray, accumulatio
 
 @contextmanager
 def watch_batches() -> Iterator[list[np.ndarray]]:
-    """The batches of rows that fits cut meanwhile, in order."""
+    """Yield the list of batches that fits make inside the block, in order."""
     seen: list[np.ndarray] = []
     make_training_batches = models.training.loop.make_training_batches
 
@@ -75,14 +75,14 @@ def watch_batches() -> Iterator[list[np.ndarray]]:
 
 
 class StepClock:
-    """Seconds of each step, from a fit's `on_step` and `on_epoch`; the first has the start-up of the fit in it."""
+    """Seconds of each step, from a fit's `on_step` and `on_epoch`; the first includes the start of the fit."""
 
     def __init__(self, steps: int) -> None:
         self.steps, self.seconds = steps, list[float]()
         self.last = time.perf_counter()
 
     def on_step(self, step: object) -> None:
-        """A step is done; a GPU is waited for where the steady state of an epoch begins and ends."""
+        """Note the time of a step; wait for a GPU where the steady state of an epoch begins and ends."""
         if (len(self.seconds) + 1) % self.steps in {0, count_skipped(self.steps)}:
             synchronize()
         now = time.perf_counter()
@@ -90,7 +90,7 @@ class StepClock:
         self.last = now
 
     def on_epoch(self, log: EpochLog) -> None:
-        """The validation rows are predicted: what follows is the next epoch's first step."""
+        """Leave out the time of predicting validation rows: the next epoch's first step begins now."""
         self.last = time.perf_counter()
 
 
@@ -163,7 +163,7 @@ class Profile:
 
 @contextmanager
 def name_for_profiler() -> Iterator[None]:
-    """Let the profiler see the product's work outside of torch."""
+    """Let the profiler show the product's work outside of torch."""
     with ExitStack() as names:
         for module, function in UNSEEN:
             place = importlib.import_module(module)

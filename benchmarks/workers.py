@@ -70,7 +70,7 @@ class MeasuredFit:
 
 
 def describe(*, backbone: str, random_init: str | None, folder: str) -> dict[str, Any]:
-    """The machine, and the folder of the backbone; `random_init` names the shape of one to make in `folder`."""
+    """Describe the machine, and find the folder of the backbone; `random_init` names the shape of one to write."""
     if random_init:
         write_encoder(Path(folder), random_init)
     cuda, cpu = torch.cuda.is_available(), f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
@@ -86,7 +86,7 @@ def describe(*, backbone: str, random_init: str | None, folder: str) -> dict[str
 
 
 def measure_fit(job: Job) -> dict[str, Any]:
-    """Seconds of a whole fit and of its parts, tokens, score, padding, peak memory, and the time of saving."""
+    """Measure a whole fit: seconds of it and of its parts, tokens, score, padding, peak memory, seconds of saving."""
     table = Table(job)
     started = time.perf_counter()
     measured = _prepare_fit(job, table)
@@ -115,7 +115,7 @@ def measure_fit(job: Job) -> dict[str, Any]:
 
 
 def measure_steps(job: Job) -> dict[str, Any]:
-    """FLOPs of the steady steps, the rates that the machine reaches with products alone, and where the time goes."""
+    """Measure FLOPs of the steady steps, the rates of the machine with products alone, and where the time goes."""
     measured = _prepare_fit(job, Table(job))
     number = measured.steps_per_epoch
     with steps.watch_batches() as batches, torch.compiler.set_stance("force_eager"):  # compiled, products are hidden
@@ -135,7 +135,7 @@ def measure_steps(job: Job) -> dict[str, Any]:
 
 
 def measure_predictions(job: Job, repeats: int) -> dict[str, Any]:
-    """Seconds of our predictions and of a transformers pipeline, tokenising included, in turns."""
+    """Measure seconds of our predictions and of a transformers pipeline in turns, tokenising included."""
     table = Table(job)
     measured = _prepare_fit(job, table)
     data = replace(
@@ -168,7 +168,7 @@ def _prepare_fit(job: Job, table: Table) -> MeasuredFit:
     settings = built.settings
     assert isinstance(settings, TrainingSettings)
     backbone = open_backbone(settings.backbone)
-    read = {"max_length": settings.max_length, "keep": settings.keep}
+    read: dict[str, Any] = {"max_length": settings.max_length, "keep": settings.keep}
     columns = table.classes or [job["target"]]
     data = FitData(
         tokens=encode_texts(backbone.tokenizer, table.texts, names=table.ids, **read),
@@ -194,7 +194,7 @@ def _time_saving(weights: dict[str, torch.Tensor]) -> float:
 
 
 def _build_pipeline(job: Job, columns: int) -> Any:
-    half = job["precision"] == "bf16" and torch.cuda.is_available()  # on a CPU we, too, predict in float32
+    half = job["precision"] == "bf16" and torch.cuda.is_available()  # on a CPU Poolblend predicts in float32 too
     dtype = torch.bfloat16 if half else torch.float32
     with silence_transformers():
         model = transformers.AutoModelForSequenceClassification.from_pretrained(

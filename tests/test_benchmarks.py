@@ -51,7 +51,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     def done(task: str, **arguments: Any) -> Any:
         return json.loads(json.dumps(workers.TASKS[task](**json.loads(json.dumps(arguments)))))
 
-    monkeypatch.setattr(engine, "work", done)
+    monkeypatch.setattr(engine, "run_task", done)
     monkeypatch.setattr(products, "SIZES", {"cpu": (64,), "cuda": (64,)})
 
 
@@ -100,10 +100,10 @@ def test_the_peer_gets_the_recipe_and_its_last_line_counts(
     peer, measured = tmp_path / "peer.py", tmp_path / "measured.json"
     peer.write_text(STAND_IN, encoding="utf-8")
     machine = {"backbone": "a folder", "cuda": False, "bf16_units": False}
-    monkeypatch.setattr(engine, "work", lambda task, **arguments: machine)
+    monkeypatch.setattr(engine, "run_task", lambda task, **arguments: machine)
     called: list[list[str]] = []
     real = engine.run_command
-    monkeypatch.setattr(engine, "called", lambda command: called.append(command) or real(command))
+    monkeypatch.setattr(engine, "run_command", lambda command: called.append(command) or real(command))
     recipe = ["--pooling", "max", "--precision", "bf16", "--seeds", "5", "--json", str(measured), "--lr", "1e-3"]
     engine.main(flags(table(), "--contenders", "trainer", "notebook", "--peer", str(peer), *recipe))
     fits = json.loads(measured.read_text(encoding="utf-8"))["fits"]
