@@ -155,7 +155,7 @@ def test_the_budget_counts_from_the_start_of_the_call_and_names_the_call_that_go
     assert run.main(["train", "--config", config, "--budget", "1h30m", "training.epochs=2"]) == 0
     assert seen[0]["budget"].seconds == 5400.0
     assert before <= seen[0]["budget"].started <= time.monotonic()
-    assert seen[0]["again"] == f"python run.py train --config {config} --budget 1h30m training.epochs=2"
+    assert seen[0]["command"] == f"python run.py train --config {config} --budget 1h30m training.epochs=2"
     assert run.main(["train", "--config", config]) == 0
     assert seen[1]["budget"] is None
     assert run.main(["train", "--config", config, "--budget", "8"]) == 2
