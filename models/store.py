@@ -90,7 +90,8 @@ class Provenance:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Provenance":
         """Return the provenance that `to_json` gave; keys of other versions are left out."""
-        return cls(**{key: value[key] for key in cls.__dataclass_fields__ if key in value})
+        known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+        return cls(**{"seconds": value["seconds"], "device": value["device"], **known})
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Output of frozen layers: computed once for each text, for all variants, folds and epochs of a process.
 
-It lies in files without a name, which vanish with the cache.
+It is kept in files without a name, which vanish with the cache.
 """
 
 import hashlib

@@ -78,8 +78,8 @@ class Examples:
 class OptimizerStep:
     """Takes one optimizer step a call; the loss is the mean over the rows of the step.
 
-    When memory runs out, the batch is split in two, again and again; the gradients of the parts add up to those of
-    the whole.
+    When memory runs out, batches are split into ever smaller parts; the gradients of the parts add up to those of the
+    whole.
     """
 
     def __init__(self, state: TrainingState, examples: Examples) -> None:

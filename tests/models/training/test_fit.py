@@ -133,7 +133,7 @@ def test_frozen_layers_stay_and_the_rest_learns(pooling: Any, run: Run, tiny: Ba
             assert torch.equal(weights[f"encoder.{name}"], tensor) == frozen, name
 
 
-def test_a_frozen_trunk_trains_as_the_whole_encoder_would(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_layers_train_as_the_whole_encoder_would(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"freeze_layers": 1, "epochs": 2, "pooling": {"layers": {"kind": "concat", "count": 3}, "tokens": "max"}}
     states = run(**options)
     create_network = fit_module.create_network

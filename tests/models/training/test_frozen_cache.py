@@ -48,7 +48,7 @@ def asked(
 
 @pytest.mark.parametrize("at_once", [1, 20, 8192])
 @pytest.mark.parametrize("all_layers", [False, True])
-def test_rows_are_what_the_trunk_gives_for_each_text_alone(
+def test_rows_are_what_the_layers_give_for_each_text_alone(
     frozen: FrozenLayers,
     backbone: Backbone,
     tmp_path: Path,

@@ -77,7 +77,7 @@ def test_wherever_it_is_left_it_ends_the_same(run: Run, tmp_path: Path, at: int)
         {"precision": "bf16"},
         {},
     ],
-    ids=["torch's random numbers", "a frozen trunk", "half precision", "left twice"],
+    ids=["torch's random numbers", "frozen layers", "half precision", "left twice"],
 )
 def test_every_kind_of_training_can_be_left(run: Run, tmp_path: Path, task: str, given: dict[str, Any]) -> None:
     given = {**SETTINGS, **given}

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
+from oof.comparison.comparison_file import Comparison
 from oof.selection.bootstrap import BootstrapDraws
 from pipeline.blending.blend_summary import format_correlation
 from pipeline.blending.compare_summary import describe_comparison
@@ -88,7 +89,7 @@ def test_verdicts_compare_poolings_of_one_recipe_only(site: Any) -> None:
     site.ok("compare")
     groups = [one["poolings"] for one in comparison(site)["verdicts"]]
     assert groups == [["mean", "max", "cls"], ["both.cls", "both.mean"]]
-    first, second = describe_comparison(comparison(site)).splitlines()[:2]
+    first, second = describe_comparison(Comparison.from_json(comparison(site))).splitlines()[:2]
     assert " among 3 variants with fits of their own (mean, max, cls): " in first
     assert " among 2 heads of one encoder (both.cls, both.mean): " in second
 
@@ -250,7 +251,7 @@ def test_each_finding_is_a_sentence(site: Any, finding: str, limit: float | None
     found = comparison(site)
     verdict = {**found["verdicts"][0], "better": "max", "worse": "cls", "gain": 0.1, "interval": [0.05, 0.15]}
     found["verdicts"] = [{**verdict, "finding": finding, "seed_limit": limit}]
-    first = describe_comparison(found).splitlines()[0]
+    first = describe_comparison(Comparison.from_json(found)).splitlines()[0]
     assert re.search(said.replace("{group}", re.escape("3 variants with fits of their own (mean, max, cls)")), first)
     assert first.endswith("This holds for all pairs of the 3 at once.")
 
@@ -263,7 +264,7 @@ def test_of_many_members_the_pairs_most_and_least_alike_are_shown(site: Any) -> 
     rng = np.random.default_rng(0)
     alike = np.triu(rng.uniform(size=(12, 12)), 1)
     found["error_correlations"] = (alike + alike.T).tolist()
-    shown = re.findall(r"^(m\d+), (m\d+) +(\d\.\d\d)$", describe_comparison(found), re.M)
+    shown = re.findall(r"^(m\d+), (m\d+) +(\d\.\d\d)$", describe_comparison(Comparison.from_json(found)), re.M)
     values = np.sort(alike[np.triu_indices(12, 1)])[::-1]
     assert [value for *_, value in shown] == [f"{value:.2f}" for value in [*values[:5], *values[-5:]]]
     assert all(f"{alike[int(a[1:]), int(b[1:])]:.2f}" == value for a, b, value in shown)

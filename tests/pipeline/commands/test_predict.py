@@ -53,7 +53,7 @@ def test_predict_writes_over_nothing_that_is_not_its_own(blended: Callable[[str]
     assert (site.folder / "train.csv").read_bytes() == table
     for place in ("oof", "models", "."):
         done = site.run("predict", "--test", test, "--output", str(site.root / place))
-        assert (done.code, "lies among the runs" in done.err) == (2, True)
+        assert (done.code, "is inside the folder of the runs" in done.err) == (2, True)
     assert "all as they were written" in site.ok("status", "--deep")
 
 
@@ -61,4 +61,4 @@ def test_predicting_training_rows_is_warned_of(blended: Callable[[str], Any], tm
     site = blended("multiclass")
     done = site.run("predict", "--test", str(site.folder / "train.csv"), "--output", str(tmp_path))
     assert done.code == 0
-    assert "48 of the 48 ids are of training rows" in done.err
+    assert "48 of the 48 ids are training rows" in done.err

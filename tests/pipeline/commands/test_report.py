@@ -222,12 +222,12 @@ def test_a_single_member_is_not_to_be_compared(linear_site: MakeSite) -> None:
     assert "have not been compared" not in text
 
 
-def test_without_a_whole_member_the_folds_that_one_covers_are_named(make_site: MakeSite) -> None:
+def test_without_a_complete_member_the_folds_that_one_covers_are_named(make_site: MakeSite) -> None:
     site = make_site("binary", folds={"count": 3})
     site.ok("train", "--only", "tfidf", "--folds", "0,2")
     site.ok("train", "--folds", "1", "--only", "mean")
     train = f"python run.py train --config {site.folder / 'config.yaml'}"
-    less = f"; train first, {train}, or name the folds that one covers: --folds"
+    less = f"; train first, {train}, or name the folds that one member covers: --folds"
     for verb in ("report", "blend", "compare"):
         said = site.run(verb).err
         assert "no member covers folds 0, 1, 2: mean is left out: 1 of its 3 fits are done; " in said
@@ -421,7 +421,7 @@ def test_a_changed_or_foreign_file_of_a_report_is_named(blended: Blended) -> Non
     (site.root / "report" / "mine.svg").write_text("<svg/>")
     err = site.run("status", "--deep").err
     assert "report.html is damaged or was changed since it was written: report again" in err
-    assert "mine.svg is nothing that this run made" in err
+    assert "mine.svg is not a file of this run" in err
     (site.root / "report" / "report.json").write_text("{")
     assert "report.json is damaged or unreadable: report again" in site.run("status", "--deep").err
     site.ok("report")
