@@ -13,6 +13,7 @@ import run
 from models.training.loop import FitHooks, StepReport
 from pipeline.commands.train import train
 from pipeline.config.run_config import read_config
+from pipeline.display import configure_terminal
 from pipeline.fits import run_fit
 from pipeline.fits.timing import STEPS, FitLoad, Pace
 from pipeline.scheduling.budget import Budget
@@ -46,6 +47,7 @@ class Clock:
 
 
 def trained(site: Any, clock: Clock, seconds: float = math.inf) -> None:
+    configure_terminal()
     config = site.folder / "config.yaml"
     train(read_config(config), site.folder, budget=Budget(seconds, clock.now, clock), command="AGAIN")
 
