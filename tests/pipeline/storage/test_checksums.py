@@ -15,6 +15,7 @@ from models.store import read_json, write_json
 from pipeline.errors import PipelineError
 from pipeline.fits import run_fit
 from pipeline.storage.checksums import check_file, compute_checksum, compute_checksums, verify_sealed, write_sealed
+from pipeline.storage.run_directory import LOG
 
 FLIPS = 3
 VALUE = {"method": "mean", "numbers": [0.25, 1], "none": None}
@@ -66,7 +67,12 @@ def test_every_file_of_a_run_is_of_a_kind_that_is_flipped(whole: Any, left: Any)
         for path in site.root.glob(pattern.format_map(names))
     }
     files = {path for site in (whole, left) for path in site.root.rglob("*") if path.is_file()}
-    assert {path.name for path in files - known} <= {"tokenizer_config.json", "special_tokens_map.json", "vocab.txt"}
+    assert {path.name for path in files - known} <= {
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.txt",
+        LOG,
+    }
 
 
 def test_a_missing_and_a_foreign_file_are_found(whole: Any, tmp_path: Path) -> None:
@@ -77,7 +83,7 @@ def test_a_missing_and_a_foreign_file_are_found(whole: Any, tmp_path: Path) -> N
     said = site.run("status", "--deep").err
     assert f"{part} is missing: remove {part.parent} and train again" in said
     for name in (part.with_name("other.parquet"), site.root / "oof" / "notes.txt"):
-        assert f"{name} is nothing that this run made" in said
+        assert f"{name} is not a file of this run" in said
     assert f"{part} is missing" in site.run("blend").err
 
 
