@@ -27,22 +27,23 @@ VERBS = frozenset(
         r"\w+",
         """
         accept add adjust align allow append apply arrange ask assign average begin bind blend block bound build cache
-        call cancel capture change check checkpoint choose clean clear climb clip close collate collect combine compact
-        compare complete compose compute condense configure connect convert copy correct correlate count create cross
-        cut decide decode deduplicate derive descend describe detect digest disable discard divide do download draw
-        drop dry embed enable encode end ensure enter estimate evaluate exclude execute exit expand explain export
-        extend extract fetch fill filter find finish fit flatten flush follow forecast format freeze gather generate
-        get give grade grow guess halve handle has hash have hold identify ignore import improve include infer init
-        initialise insert inspect interpolate is iterate join judge keep kill label leave limit list load locate lock
-        look lower make map mark match measure merge mix move name need normalise note number open optimise order pack
-        pad parse pass permute pick place plan plot pool pop predict prepare print probe produce prune pull push put
-        quantise quote raise rank read rebuild receive record recover reduce refine refuse register rehearse reject
-        release remember remove rename render reorder repeat replace report request require resample resize resolve
-        restore restrict resume retry return reverse round run sample save say scale schedule score search select send
-        serve set shade shape share shorten should show shrink shuffle sign silence skip smooth solve sort spell split
-        stack start state step stop store stratify submit suggest sum summarise suspend sweep switch sync tabulate take
-        tell terminate test time tokenise train transform translate truncate try unpack unscale unseal update upload
-        use validate verify wait walk warn watch weigh weight wrap write yield zero
+        call cancel capitalise capture change check checkpoint choose classify clean clear climb clip close collate
+        collect combine compact compare complete compose compute condense configure connect convert copy correct
+        correlate count create cross cut decide decode decompose deduplicate derive descend describe detect digest
+        disable discard divide do download draw drop dry embed enable encode end ensure enter estimate evaluate exclude
+        execute exit expand explain export extend extract fetch fill filter find finish fit flatten flush follow
+        forecast format freeze gather generate get give grade group grow guess halve handle has hash have hold identify
+        ignore import improve include infer init initialise insert inspect interpolate is iterate join judge keep kill
+        label leave limit list load locate lock look lower make map mark match measure merge mix move name need
+        normalise note number open optimise order pack pad parse pass permute pick place plan plot pool pop predict
+        prepare print probe produce prune pull push put quantise quote raise rank read rebuild receive record recover
+        reduce refine refuse register rehearse reject release remember remove rename render reorder repeat replace
+        report request require resample resize resolve restore restrict resume retry return reverse round run sample
+        save say scale schedule score search select send serve set shade shape share shorten should show shrink shuffle
+        sign silence skip smooth solve sort spell split stack start state step stop store stratify submit subtract
+        suggest sum summarise suspend sweep switch sync tabulate take tell terminate test time tokenise trace train
+        transform translate truncate try unpack unscale unseal update upload use validate verify wait walk warn watch
+        weigh weight wrap write yield zero
         """,
     )
 )

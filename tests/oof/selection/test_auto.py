@@ -71,8 +71,8 @@ def test_every_candidate_has_scores_an_interval_and_a_gain(draw, level_one, task
         assert low < candidate.cross_fitted.pooled < high
         assert len(candidate.cross_fitted.by_fold) == 5
         assert candidate.gain.standard_error >= 0
-        held = next(one for one in selection.candidates if one.name == candidate.over)
-        difference = find_metric(name, task).sign * (candidate.cross_fitted.pooled - held.cross_fitted.pooled)
+        selected = next(one for one in selection.candidates if one.name == candidate.over)
+        difference = find_metric(name, task).sign * (candidate.cross_fitted.pooled - selected.cross_fitted.pooled)
         assert candidate.gain.gain == pytest.approx(difference, abs=1e-12)
         left = candidate.gain.gain > candidate.gain.standard_error
         later = [
@@ -146,14 +146,18 @@ def all_candidates(problem, finish):
     return [candidate.out_of_fold.decided for candidate in candidates] + [noise_check.decided]
 
 
-def hold(values, errors, finish):
+def select(values, errors, finish):
     """The rule in words, on the five methods of `auto`; the last candidate is the noise check of the fifth."""
-    held = 0
+    selected = 0
     for candidate in range(1, 5):
         fooled = candidate == 4 and values[-1] - values[candidate] > errors[-1, candidate]
-        if values[candidate] - values[held] > errors[candidate, held] and not fooled:
-            held = candidate
-    return 5 + held if finish and values[5 + held] - values[held] > errors[5 + held, held] else held
+        if values[candidate] - values[selected] > errors[candidate, selected] and not fooled:
+            selected = candidate
+    return (
+        5 + selected
+        if finish and values[5 + selected] - values[selected] > errors[5 + selected, selected]
+        else selected
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,13 +183,13 @@ def test_the_corrected_score_is_that_of_a_slow_loop_that_repeats_the_rule(draw, 
     drawn = np.array([[entry.sign * value(one, counts) for one in decided] for counts in draws])
     errors = np.std(drawn[:, :, None] - drawn[:, None, :], axis=0, ddof=1)
     whole = [entry.sign * value(one, np.ones(90)) for one in decided]
-    held, lost = decided[hold(np.array(whole), errors, finish)], []
+    selected, lost = decided[select(np.array(whole), errors, finish)], []
     for values, counts in zip(drawn, draws, strict=True):
         out = (counts == 0).astype(int)
-        lost.append(value(decided[hold(values, errors, finish)], out) - value(held, out))
-    assert selection.corrected_score == pytest.approx(value(held, np.ones(90)) + np.mean(lost))
+        lost.append(value(decided[select(values, errors, finish)], out) - value(selected, out))
+    assert selection.corrected_score == pytest.approx(value(selected, np.ones(90)) + np.mean(lost))
     names = [*METHODS_OF_AUTO, *(f"{method}, finished" for method in METHODS_OF_AUTO)]
-    assert selection.selected.name == names[hold(whole, errors, finish)]
+    assert selection.selected.name == names[select(whole, errors, finish)]
     for at, candidate in enumerate(selection.candidates[:5]):
         assert candidate.interval == pytest.approx(
             sorted(entry.sign * bound for bound in compute_interval(drawn[:, at]))

@@ -10,16 +10,16 @@ from oof.selection.rule import SelectionRule
 
 def slow_path(values, errors, methods, finish, noise_checks):
     """Each step in words."""
-    held, path = 0, [0]
+    selected, path = 0, [0]
     for new in range(1, methods):
-        better = values[new] - values[held] > errors[new][held]
+        better = values[new] - values[selected] > errors[new][selected]
         fooled = new in noise_checks and values[noise_checks[new]] - values[new] > errors[noise_checks[new]][new]
         if better and not fooled:
-            held = new
-        path.append(held)
+            selected = new
+        path.append(selected)
     if finish:
-        finished = held + methods
-        path.append(finished if values[finished] - values[held] > errors[finished][held] else held)
+        finished = selected + methods
+        path.append(finished if values[finished] - values[selected] > errors[finished][selected] else selected)
     return path
 
 
@@ -42,8 +42,8 @@ def test_the_path_is_that_of_a_slow_loop(finish, learners):
 
 def test_a_gain_of_exactly_one_error_is_not_enough():
     errors = np.full((2, 2), 0.25)
-    for gain, held in ((0.25, 0), (0.2500001, 1), (-1, 0)):
-        assert SelectionRule(2, False, {}, errors).select_stepwise(np.array([1.0, 1 + gain])) == [0, held]
+    for gain, selected in ((0.25, 0), (0.2500001, 1), (-1, 0)):
+        assert SelectionRule(2, False, {}, errors).select_stepwise(np.array([1.0, 1 + gain])) == [0, selected]
     assert SelectionRule(2, False, {}, np.zeros((2, 2))).select_stepwise(np.ones(2)) == [0, 0]
 
 
@@ -55,10 +55,10 @@ def test_a_candidate_is_compared_with_the_selected_one_and_not_with_the_first():
 
 def test_a_candidate_that_gains_from_its_noise_check_is_refused_and_the_next_one_is_not():
     errors = np.full((5, 5), 0.1)
-    for noise_check, held in ((1.05, 1), (1.2, 0), (-3.0, 1)):
+    for noise_check, selected in ((1.05, 1), (1.2, 0), (-3.0, 1)):
         rule = SelectionRule(3, False, {1: 3}, errors)
-        assert rule.select_stepwise(np.array([0.0, 1.0, 0.5, noise_check, 0])) == [0, held, 1 if held else 2]
-        assert rule.is_excluded(np.array([0.0, 1.0, 0.5, noise_check, 0]), 1) == (held == 0)
+        assert rule.select_stepwise(np.array([0.0, 1.0, 0.5, noise_check, 0])) == [0, selected, 1 if selected else 2]
+        assert rule.is_excluded(np.array([0.0, 1.0, 0.5, noise_check, 0]), 1) == (selected == 0)
 
 
 def test_a_finish_may_only_follow_the_selected_candidate():

@@ -46,7 +46,7 @@ def test_a_member_that_saw_its_rows_is_refused_and_may_be_trusted(blended) -> No
     assert done.code == 0
     assert "warning: theirs is used, though it does not look out of fold" in done.err
     assert "theirs" in read_blend(site.root / "oof" / "blend.json").members
-    done = site.run("blend", "blend.members=[theirs]")  # with nobody beside it the test rows may be harder
+    done = site.run("blend", "blend.members=[theirs]")  # alone, the test rows may be harder
     assert done.code == 0
     assert "warning: theirs is used, though it does not look out of fold" in done.err
 

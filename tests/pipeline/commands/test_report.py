@@ -130,14 +130,20 @@ def test_the_page_says_what_the_blend_and_the_comparison_hold(blended: Blended, 
 def test_the_blend_keeps_the_candidates_it_was_selected_from(blended: Blended) -> None:
     site = blended("multiclass")
     blend = json.loads((site.root / "oof" / "blend.json").read_text())
-    rungs = {rung["method"]: rung for rung in blend["rungs"]}
-    assert [name for name in rungs if "finished" not in name] == ["mean", "subset_mean", "shrunk", "simplex", "stacker"]
-    held = rungs[f"{blend['method']}, finished" if blend["finish"] else blend["method"]]
-    assert held["in-sample"] == blend["scores"]["in-sample"]
-    assert held["cross-fitted"] == blend["scores"]["cross-fitted"]
-    assert held["interval"] == blend["scores"]["95 % interval"]
-    assert rungs["mean"]["gain"] is None
-    assert rungs["stacker"]["error"] > 0
+    candidates = {entry["method"]: entry for entry in blend["rungs"]}
+    assert [name for name in candidates if "finished" not in name] == [
+        "mean",
+        "subset_mean",
+        "shrunk",
+        "simplex",
+        "stacker",
+    ]
+    selected = candidates[f"{blend['method']}, finished" if blend["finish"] else blend["method"]]
+    assert selected["in-sample"] == blend["scores"]["in-sample"]
+    assert selected["cross-fitted"] == blend["scores"]["cross-fitted"]
+    assert selected["interval"] == blend["scores"]["95 % interval"]
+    assert candidates["mean"]["gain"] is None
+    assert candidates["stacker"]["error"] > 0
 
 
 def test_headings_come_in_order_and_every_table_says_what_it_holds(blended: Blended) -> None:
