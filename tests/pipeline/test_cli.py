@@ -110,7 +110,7 @@ def test_an_interrupted_call_says_that_nothing_is_lost(
 
     monkeypatch.setitem(run.VERBS, "schema", interrupted)
     assert run.main(["schema"]) == 130
-    assert "stopped; what is finished is kept" in capsys.readouterr().err
+    assert "stopped; finished fits are kept" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

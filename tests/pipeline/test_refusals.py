@@ -226,7 +226,7 @@ FRESH: dict[str, tuple[str, Change, list[str], str]] = {
     ),
     "unknown fold": ("binary", nothing, ["train", "--folds", "2"], "--folds names fold 2, but the folds of this run"),
     "blend before train": ("binary", nothing, ["blend"], "folds.csv does not exist; train makes it"),
-    "submit before blend": ("binary", nothing, ["submit"], "there is no blend yet; blend first"),
+    "submit before blend": ("binary", nothing, ["submit"], "folds.csv does not exist; train makes it"),
     "predict before train": ("binary", nothing, ["predict", "--test", "{site}/test.csv"], "train"),
     "grade before submit": (
         "binary",

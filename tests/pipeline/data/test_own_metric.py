@@ -152,4 +152,4 @@ def test_what_is_no_metric_is_told_once(linear_site: MakeSite, metric: str, sent
 def test_the_schema_knows_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["schema"]) == 0
     known = json.loads(capsys.readouterr().out)["$defs"]
-    assert sorted(known["OwnMetricSpec"]["properties"]) == ["direction", "file", "function", "needs"]
+    assert sorted(known["CustomMetricSpec"]["properties"]) == ["direction", "file", "function", "needs"]

@@ -98,7 +98,7 @@ def test_damage_is_mended_as_the_sentence_says(whole: Any, tmp_path: Path) -> No
     site = whole.copy(tmp_path / "copy")
     [part, *_] = sorted(site.root.rglob("mean.valid.parquet"))
     part.write_bytes(b"")
-    assert f"remove {part.parent} and train again, which does that fit alone" in site.run("blend").err
+    assert f"remove {part.parent} and train again: only that fit is repeated" in site.run("blend").err
     for path in sorted(part.parent.iterdir()):
         path.unlink()
     part.parent.rmdir()
@@ -131,7 +131,7 @@ def test_a_file_is_held_against_its_seal(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"abc")
     assert check_file(file, "a", compute_checksums([file]), "") == file
-    with pytest.raises(PipelineError, match="is not what this run wrote, its seal does not know it: mend it"):
+    with pytest.raises(PipelineError, match="is not a file that this run wrote: mend it"):
         check_file(file, "a", {}, "mend it")
     with pytest.raises(PipelineError, match="b is missing: mend it"):
         check_file(tmp_path / "b", "b", {"b": ""}, "mend it")

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.storage.locks import only_one
-with only_one(Path(sys.argv[1]), sys.argv[2]):
+from pipeline.storage.locks import hold_lock
+with hold_lock(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()
 """
