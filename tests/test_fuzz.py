@@ -44,7 +44,7 @@ def test_the_fuzzer_finds_a_reader_that_loses_digits(
     sites: list[fuzz.Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = table_readers._format_floats
-    monkeypatch.setattr(table_readers, "_floats", lambda column: exact(column.cast("float32", safe=False)))
+    monkeypatch.setattr(table_readers, "_format_floats", lambda column: exact(column.cast("float32", safe=False)))
     counts = counted(sites, 150, ["parquet"], tmp_path / "failures")
     assert counts["parquet"].verdicts["wrong"] > 0
 
