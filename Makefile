@@ -21,8 +21,9 @@ demo: install
 	@$(RUN) grade --solution data/docstrings/solution.csv
 	@$(RUN) report
 
+# A file of tests stays in one process, with what its tests share; more than four processes would wait for the longest.
 test: lint
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	@$(BIN)/ruff check .

@@ -57,6 +57,11 @@ FAMILIES: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the engines, whose tests take longest: at the end one process would wait for them alone."""
+    items.sort(key=lambda item: "engines" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> TinyBackbone:
     """tiny_backbone(family) -> a folder with a random encoder of width 32 and two layers, made once a session."""

@@ -97,6 +97,7 @@ def test_processes_that_cannot_start_end_the_call_with_a_sentence(site: Any, mon
     monkeypatch.setattr(
         WorkerProcess, "begin", lambda self, inputs, models, threads: real(self, _Poison(), models, threads)
     )
+    monkeypatch.setattr("pipeline.engines.multiprocess.MAX_STARTUP_FAILURES", 2)  # as many as start at a time
     done = site.run("train", "--workers", "2")
     assert done.code == 2
     assert "error: worker processes cannot start: its process ended with exit code 3; " in done.err
