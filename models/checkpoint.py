@@ -19,10 +19,20 @@ from models import ModelError
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights, the optimizer's arrays and random states by name, and the `place` in the training as plain values."""
+    """Weights, the optimizer's arrays and random states by name, and the `place` in the training as plain values.
+
+    `is_shared` where the arrays are the memory that the training goes on to change.
+    """
 
     arrays: dict[str, np.ndarray]
     place: Mapping[str, Any]
+    is_shared: bool = False
+
+    def copy_shared(self) -> "Checkpoint":
+        """Return a checkpoint that stays as it is while the training goes on."""
+        if not self.is_shared:
+            return self
+        return Checkpoint({name: array.copy() for name, array in self.arrays.items()}, self.place)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, fingerprint: str) -> None:

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.engines.protocol import OnEvent, ShouldStop
-from pipeline.fits.events import FitRequest, FitStarted
+from pipeline.errors import PipelineError
+from pipeline.fits.events import Event, FitLost, FitRequest, FitStarted
 from pipeline.fits.inputs import FitInputs
 from pipeline.fits.outputs import FitStorage
 
@@ -46,22 +47,34 @@ class InProcessEngine:
         self._next = (number, request)
 
     def wait(self) -> None:
-        """Run the fit from its beginning to its end."""
+        """Run the fit from its beginning to its end. Raises PipelineError if this process lost its GPU."""
         from pipeline.fits.run_fit import run_request
 
         assert self._next is not None
         number, request = self._next
         self._next = None
         self._on_event(number, FitStarted("this process"))
+        lost: list[FitLost] = []
+
+        def handle_event(event: Event) -> None:
+            self._on_event(number, event)
+            if isinstance(event, FitLost):
+                lost.append(event)
+
         run_request(
             request,
             self._inputs,
             self.caches,
             FitStorage.in_run(request.job, self._inputs),
-            on_event=partial(self._on_event, number),
+            on_event=handle_event,
             should_stop=partial(self._should_stop, number),
             clock=self._clock,
         )
+        if lost:
+            raise PipelineError(
+                f"{request.job.title} cannot go on in this process, because {lost[0].reason}: run the same command "
+                "again, without --workers 1 on a GPU, so that each process that loses its GPU is replaced"
+            )
 
     def close(self) -> None:
         """Do nothing: no fit runs between calls of `wait`."""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, get_context, parent_process, resource_tracker
+from multiprocessing import connection, get_all_start_methods, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,8 @@ class MultiprocessEngine:
             self._count_startup_failure(event)
         if isinstance(event, OSError):
             raise event
+        if isinstance(event, FitLost) and process.pipe is not None:
+            process.end(EXIT_SECONDS)  # it cannot use its GPU any more; the next fit gets a new process
         if isinstance(event, FitStarted):
             self._startup_failures = 0
         if isinstance(event, LAST_EVENTS):
@@ -137,18 +139,14 @@ class WorkerProcess:
 
     def begin(self, inputs: FitInputs, models: Path, threads: int) -> None:
         """Start the process."""
-        context = get_context("spawn")  # a forked one inherits threads and a GPU in an unknown state
+        context = make_context()
         self.pipe, child_pipe = context.Pipe()
         if os.name != "nt":
             resource_tracker.ensure_running()  # first: its start would unblock signals
-        variables = {
-            "CUDA_VISIBLE_DEVICES": self.device,
-            "TQDM_DISABLE": "1",
-            **dict.fromkeys(THREAD_VARIABLES, str(threads)),
-        }
-        with set_environment(variables), block_signals():  # libraries read the variables at their first import
+        variables = {"CUDA_VISIBLE_DEVICES": self.device, "TQDM_DISABLE": "1", **list_thread_variables(threads)}
+        with set_environment(variables), block_signals():
             name = f"fits {self.number}"
-            arguments = (child_pipe, self.title)
+            arguments = (child_pipe, self.title, variables, threads)
             self._process = context.Process(target=_serve_requests, args=arguments, name=name, daemon=True)
             self._process.start()
         child_pipe.close()
@@ -175,6 +173,23 @@ class WorkerProcess:
         if code == -9:  # SIGKILL, which Windows does not name
             return "its process was killed by signal 9, the machine may be out of memory"
         return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
+
+
+def make_context() -> Any:
+    """Return how processes start: as copies of one that has imported what fits need, and has used nothing of it.
+
+    A copy of this process itself would inherit threads and a GPU in an unknown state. Windows starts each afresh.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.fits.run_fit"])
+    return context
+
+
+def list_thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment variables from which libraries read their number of threads when they are loaded."""
+    return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def name_gpu(device: str) -> str:
@@ -210,17 +225,22 @@ def set_environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve_requests(pipe: Connection, title: str) -> None:
+def _serve_requests(pipe: Connection, title: str, variables: dict[str, str], threads: int) -> None:
     """Run in a worker process: execute requests until the pipe is closed."""
+    os.environ.update(variables)  # the process that this one is a copy of may have others
     for name in SIGNALS:  # a terminal sends them to all processes of a group; only `train` handles them
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
+    from models.device import set_threads
     from pipeline.fits.caches import Caches
     from pipeline.fits.run_fit import run_request
 
+    set_threads(threads)
+    threadpool_limits(threads)  # of libraries that read the variables when they were loaded
     tqdm.set_lock(threading.RLock())  # its default is a semaphore, which outlives a killed process
     with suppress(EOFError, ConnectionError):  # the parent is gone
         inputs, models = pipe.recv()
@@ -239,6 +259,7 @@ def _serve_requests(pipe: Connection, title: str) -> None:
                     on_event=EventThrottle(pipe.send, time.monotonic),
                     should_stop=pipe.poll,  # STOP is the only message during a fit
                 )
+                # After a FitLost the parent closes the pipe.
             except ConnectionError:
                 raise
             except OSError as error:

@@ -27,6 +27,7 @@ from pipeline.fits.events import (
     FitFailed,
     FitFinished,
     FitInterrupted,
+    FitLost,
     FitRequest,
     FitResult,
     FitStarted,
@@ -96,7 +97,7 @@ def run_on_node(
     last_events: list[Event] = []
 
     def handle_event(event: Event) -> None:
-        if isinstance(event, FitFinished | FitFailed | FitInterrupted):
+        if isinstance(event, FitFinished | FitFailed | FitInterrupted | FitLost):
             last_events.append(event)  # it is returned together with the result
         else:
             throttle(event)

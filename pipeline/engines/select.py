@@ -55,7 +55,7 @@ def make_engine(
             workers=options.workers,
         )
     workers = min(count_local_workers(options), fits)
-    if workers == 1:
+    if runs_in_this_process(options, workers):
         return InProcessEngine(inputs, models, on_event, should_stop, clock)
     from models.device import count_threads, list_devices
 
@@ -71,6 +71,17 @@ def count_local_workers(options: EngineOptions) -> int:
     return options.workers or max(len(list_devices()), 1)
 
 
+def runs_in_this_process(options: EngineOptions, workers: int) -> bool:
+    """Return True if the fits run in this process: one at a time on the CPU, or on a GPU where --workers 1 says so.
+
+    Otherwise a GPU has a process of its own, which is replaced when it loses it: after some errors of CUDA every later
+    call of a process fails.
+    """
+    from models.device import list_devices
+
+    return workers == 1 and (options.workers == 1 or not list_devices())
+
+
 def describe_resources(options: EngineOptions, fits: int) -> tuple[int, str]:
     """Return how many of a number of fits run at a time, and where. Raises PipelineError."""
     if options.engine == "ray":
@@ -80,9 +91,10 @@ def describe_resources(options: EngineOptions, fits: int) -> tuple[int, str]:
     workers = min(count_local_workers(options), fits)
     used = list_devices()[:workers]
     gpus = f", on {', '.join(name_gpu(device) for device in used)}" if used else ""
-    if workers == 1:
+    if runs_in_this_process(options, workers):
         return 1, f"in this process{gpus}"
-    return workers, f"in {workers} processes of {format_count(max(count_threads() // workers, 1), 'thread')}{gpus}"
+    processes = "one process" if workers == 1 else f"{workers} processes"
+    return workers, f"in {processes} of {format_count(max(count_threads() // workers, 1), 'thread')}{gpus}"
 
 
 def _describe_cluster(options: EngineOptions, fits: int) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.device_errors import is_device_lost
 from oof import OOFError
 from oof.metrics.metric_registry import Metric
 from oof.metrics.thresholds import prepare_for_metric
@@ -24,7 +25,9 @@ class Scorer:
         """Return the metric of predictions (rows, columns)."""
         try:
             return self.metric.function(truth, prepare_for_metric(self.metric, self.task, predictions))
-        except OOFError:
+        except OOFError as error:
+            if is_device_lost(error):  # under a metric of the user's own that computes on the GPU
+                raise
             return None
 
 

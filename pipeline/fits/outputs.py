@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from models import ModelError
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from models.device_errors import is_out_of_memory
 from models.store import (
     CHECKPOINT,
     FAILURE,
@@ -46,18 +47,24 @@ Predictions = Mapping[str, np.ndarray]  # (rows, columns) by pooling name
 class FitStorage:
     """Where a fit finds its checkpoint and puts its checkpoints and its result.
 
-    `save_checkpoint` returns True if the checkpoint is saved; `save_result` returns the marker, or None where another
-    process writes it.
+    `save_checkpoint` returns True if the checkpoint is saved, and may be called in another thread where
+    `saves_in_background`; `save_result` returns the marker, or None where another process writes it.
     """
 
     load_checkpoint: Callable[[], Checkpoint | None]
     save_checkpoint: Callable[[Checkpoint], bool]
     save_result: Callable[[FitResult], FitMarker | None]
+    saves_in_background: bool = False
 
     @classmethod
     def in_run(cls, job: Job, inputs: FitInputs) -> "FitStorage":
         """Return the storage of a job in its own folder of the run directory."""
-        return cls(partial(load_checkpoint, job), partial(save_checkpoint, job), partial(save_result, job, inputs))
+        return cls(
+            partial(load_checkpoint, job),
+            partial(save_checkpoint, job),
+            partial(save_result, job, inputs),
+            saves_in_background=True,
+        )
 
 
 def save_result(job: Job, inputs: FitInputs, result: FitResult) -> FitMarker:
@@ -151,8 +158,10 @@ def load_checkpoint(job: Job) -> Checkpoint | None:
 
 def describe_failure(error: Exception) -> FitFailed:
     """Return the reason why a fit failed as one sentence, with the traceback of an unexpected error."""
-    reason = OUT_OF_MEMORY if isinstance(error, MemoryError) else " ".join(str(error).split())
-    if isinstance(error, (*PROBLEMS, MemoryError)):
+    if is_out_of_memory(error):
+        return FitFailed(OUT_OF_MEMORY)
+    reason = " ".join(str(error).split())
+    if isinstance(error, PROBLEMS):
         return FitFailed(reason)
     return FitFailed(f"{type(error).__name__}: {reason}", "".join(traceback.format_exception(error)))
 

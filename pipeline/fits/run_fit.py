@@ -11,6 +11,7 @@ import numpy as np
 from models import ModelError
 from models.checkpoint import Checkpoint
 from models.device import release_memory, use_threads
+from models.device_errors import describe_lost_device, is_device_lost
 from models.encoder.backbone import Backbone
 from models.network import NetworkDesign, check_design
 from models.predict import predict
@@ -23,12 +24,14 @@ from models.training.loop import Decision, FitHooks, StepReport, TrainingInterru
 from pipeline.data.competition import Competition, TextTable
 from pipeline.errors import PipelineError
 from pipeline.fits.caches import Caches, open_backbone_of
+from pipeline.fits.checkpoint_writer import CheckpointWriter
 from pipeline.fits.events import (
     CheckpointSaved,
     EpochEnded,
     Event,
     FitFinished,
     FitInterrupted,
+    FitLost,
     FitRequest,
     FitResult,
     StepsTaken,
@@ -53,15 +56,16 @@ def run_request(
     should_stop: Callable[[], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Execute one fit request and save its result; the last event is FitFinished, FitInterrupted or FitFailed.
+    """Execute one fit request and save its result; the last event is FitFinished, FitInterrupted, FitFailed or FitLost.
 
     A fit starts from its checkpoint, saves one every `request.interval` seconds of `clock`, and stops with one as soon
-    as `should_stop` returns True. Raises OSError for what the machine refuses, such as room on the disk.
+    as `should_stop` returns True. After FitLost this process cannot use its GPU any more. Raises OSError for what the
+    machine refuses, such as room on the disk.
     """
     job = request.job
     started = clock()
-    last_saved = started
     pace = Pace(request.load, request.steps, started)
+    writer = CheckpointWriter(storage.save_checkpoint, request.interval, clock, storage.saves_in_background)
 
     def report_step(step: StepReport) -> None:
         pace.note_step(clock())
@@ -70,18 +74,19 @@ def run_request(
     def report_epoch(epoch: EpochLog) -> None:
         on_event(EpochEnded(epoch))
 
+    def report_save(wait: bool = False) -> None:
+        if writer.collect(wait):
+            on_event(CheckpointSaved())
+
     def decide() -> Decision:
-        nonlocal last_saved
+        report_save()
         if should_stop():
             return "stop"
-        if clock() - last_saved < request.interval:
-            return "continue"
-        last_saved = clock()
-        return "save"
+        return "save" if writer.is_due() else "continue"
 
     def save_checkpoint(checkpoint: Checkpoint) -> None:
-        if storage.save_checkpoint(checkpoint):
-            on_event(CheckpointSaved())
+        report_save(wait=True)
+        writer.write(checkpoint)
 
     marker: FitMarker | None = None  # stays None where only the test table is predicted
     try:
@@ -91,15 +96,19 @@ def run_request(
         else:
             hooks = FitHooks(report_step, report_epoch, decide, save_checkpoint)
             result = train_job(job, inputs, hooks, caches=caches, start=storage.load_checkpoint())
+            report_save(wait=True)  # before the files of the fit, beside which there is no checkpoint
             marker = storage.save_result(result)
     except TrainingInterruptedError:
+        report_save(wait=True)
         on_event(FitInterrupted(clock() - started))
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - the other fits continue after any error
-        on_event(describe_failure(error))
+        on_event(FitLost(describe_lost_device(error)) if is_device_lost(error) else describe_failure(error))
     else:
         on_event(FitFinished(marker, clock() - started, pace.start))
+    finally:
+        writer.close()
 
 
 def train_job(job: Job, inputs: FitInputs, hooks: FitHooks, *, caches: Caches, start: Checkpoint | None) -> FitResult:

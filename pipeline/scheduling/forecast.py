@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 
 from pipeline.data.competition import Competition
 from pipeline.data.fold_assignment import FoldAssignment
-from pipeline.display import format_duration
+from pipeline.display import format_duration, print_warnings
 from pipeline.fits.job import Job
 from pipeline.fits.timing import FitLoad, Pace, TimeEstimates, measure_loads
 from pipeline.scheduling.budget import FitQueue, estimate_time, forecast_fits
+
+SLOW = 1.5  # times as long as another precision
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,18 @@ class SchedulerResult:
 
 
 def check_jobs(jobs: Sequence[Job], competition: Competition) -> None:
-    """Raise ModelError for what cannot train, before the first fit starts."""
+    """Raise ModelError for what cannot train, and warn of what is slow, before the first fit starts."""
+    from models.device import choose_device, measure_bf16_slowdown
     from pipeline.fits import run_fit
 
+    asks_for_bf16 = any(not job.is_linear and job.training.precision == "bf16" for job in jobs)
+    if asks_for_bf16 and choose_device().type == "cpu" and (slowdown := measure_bf16_slowdown()) > SLOW:
+        print_warnings(
+            [
+                f"precision bf16 takes {slowdown:.0f} times as long as fp32 on this CPU, which has no units for it: "
+                "precision auto takes fp32 here"
+            ]
+        )
     for job in {job.variant: job for job in jobs if job.state == "fit"}.values():  # all fits of a variant are alike
         run_fit.check_job(job, competition)
 

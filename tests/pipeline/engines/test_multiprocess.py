@@ -17,6 +17,7 @@ from benchmarks.sites import contents
 from models.device import list_devices
 from models.store import CHECKPOINT, MARKER
 from pipeline.engines.multiprocess import WorkerProcess
+from pipeline.engines.select import EngineOptions, describe_resources, runs_in_this_process
 from pipeline.fits.events import EpochEnded, Event, EventThrottle, StepsTaken
 from pipeline.fits.timing import FitLoad, Pace
 from pipeline.scheduling.scheduler import Scheduler
@@ -85,6 +86,55 @@ def test_a_fit_that_is_lost_again_and_again_is_given_up_and_the_others_go_on(
     for fold in range(2):
         assert f"tfidf, seed 0, fold {fold}: lost 2 times, the last time because {reason}\n" in done.err
         assert f"tfidf, seed 0, fold {fold}: fit lost ({reason}): restarts from 0% of its steps\n" in done.out
+
+
+STOPPED = """
+import os
+
+
+def stopped_once(truth, predictions):
+    if os.environ.get("TQDM_DISABLE") and not os.path.exists({flag!r}):
+        open({flag!r}, "w").close()
+        raise RuntimeError("CUDA error: device-side assert triggered\\nCompile with TORCH_USE_CUDA_DSA")
+    return float(((predictions > 0.5) == truth).mean())
+"""
+
+
+def test_a_process_whose_gpu_stopped_is_replaced_and_its_fit_done_again(linear_site: MakeSite) -> None:
+    site = linear_site("binary")
+    flag = str(site.folder / "stopped")
+    (site.folder / "metric.py").write_text(STOPPED.format(flag=flag), encoding="utf-8")
+    site.configure(competition={"metric": {"file": "metric.py", "function": "stopped_once", "direction": "higher"}})
+    out = site.ok("train", "--workers", "2")
+    lost = re.findall(r"fit lost \(its GPU stopped: .*device-side assert triggered\): restarts", out)
+    assert len(lost) == 1
+    assert "[2/2]" in out
+
+
+def test_this_process_ends_with_a_sentence_where_its_gpu_stopped(
+    linear_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = linear_site("binary")
+
+    def stop(*given: Any, **options: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.fits.run_fit.train_job", stop)
+        done = site.run("train", "--workers", "1")
+    assert done.code == 2
+    assert "cannot go on in this process, because its GPU stopped: " in done.err
+    assert "Traceback" not in done.err
+    assert "[2/2]" in site.ok("train", "--workers", "1")
+
+
+def test_a_single_gpu_has_a_process_of_its_own_unless_one_worker_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gpus, workers, here in (([], None, True), (["0"], None, False), (["0"], 1, True), (["0", "1"], 1, True)):
+        monkeypatch.setattr("models.device.list_devices", lambda gpus=gpus: gpus)
+        options = EngineOptions(workers=workers)
+        assert runs_in_this_process(options, 1) is here
+        fits, where = describe_resources(options, 1)
+        assert (fits, where.startswith("in this process" if here else "in one process of ")) == (1, True)
 
 
 class _Poison:
