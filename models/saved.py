@@ -16,7 +16,7 @@ from torch import Tensor
 from models import ModelError
 from models.device import choose_device
 from models.encoder.backbone import Backbone, read_configuration, silence_transformers
-from models.encoder.pretrained import create_empty_encoder
+from models.encoder.pretrained import count_embeddings, create_empty_encoder
 from models.network import Network, NetworkDesign
 
 
@@ -43,7 +43,7 @@ def read_backbone(folder: Path, name: str) -> Backbone:
     """Return the backbone that `write_backbone` wrote; raises ModelError if it is not there."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no backbone configuration: train again, or restore the folder")
-    config, tokenizer = read_configuration(name, folder, ())
+    config, tokenizer, _ = read_configuration(name, folder, ())
     return Backbone(name, folder, config, tokenizer, "")
 
 
@@ -56,7 +56,7 @@ def load_network(path: Path, design: NetworkDesign) -> Network:
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise ModelError(f"{path} is damaged: move its folder away and train again") from error
     encoder = create_empty_encoder(design.backbone)
-    vocabulary = int(encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    vocabulary = count_embeddings(encoder)
     network = Network(encoder, design, torch.zeros(vocabulary))
     try:
         network.load_state_dict(weights)

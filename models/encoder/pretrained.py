@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,7 +21,15 @@ DROPOUTS = {
     ],
     "attention_dropout": ["attention_probs_dropout_prob", "attention_dropout", "attn_pdrop"],
 }
+CLOSE = 1e-3  # of the norm: rounding makes a smaller difference, padding that is read a larger one
 POSITIONS = ("position_embeddings", "embed_positions", "positions_embed", "wpe")  # tables of absolute positions
+
+
+class NoPooler(nn.Module):
+    """Stands in the place of a pooler, for SqueezeBERT, which calls its own unasked."""
+
+    def forward(self, states: torch.Tensor) -> None:
+        """Return nothing."""
 
 
 def load_encoder(backbone: Backbone, dropouts: Mapping[str, float | None] | None = None) -> nn.Module:
@@ -29,19 +38,30 @@ def load_encoder(backbone: Backbone, dropouts: Mapping[str, float | None] | None
     `dropouts` (hidden_dropout, attention_dropout) replace the backbone's own where they are not None. Raises ModelError
     if the weights are damaged or do not fit the configuration: missing ones would be random.
     """
+    config = set_dropouts(backbone, dropouts or {})
     try:
         with silence_transformers():
+            whole = transformers.AutoConfig.from_pretrained(backbone.folder, trust_remote_code=False)
+            if getattr(whole, "text_config", None) is not None:
+                whole.text_config = config
+                config = whole
             encoder, report = transformers.AutoModel.from_pretrained(
                 backbone.folder,
-                config=set_dropouts(backbone, dropouts or {}),
+                config=config,
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are refused below, with a message
             )
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise ModelError(f"backbone {backbone.name!r} has unreadable weights: {shorten_error(error)}") from error
+    if getattr(config, "text_config", None) is not None:
+        if not hasattr(encoder, "language_model"):
+            raise ModelError(
+                f"backbone {backbone.name!r} is no encoder of texts: {config.model_type} is not one stack of layers"
+            )
+        encoder = encoder.language_model  # without the part that reads images
     unused = ("pooler.", "decoder.") if encoder.config.is_encoder_decoder else ("pooler.",)
     wrong = sorted({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
     wrong = [name for name in wrong if not name.startswith(unused)]
@@ -65,9 +85,40 @@ def set_dropouts(backbone: Backbone, dropouts: Mapping[str, float | None]) -> An
     return config
 
 
+def count_embeddings(encoder: Any) -> int:
+    """Return the number of token embeddings of an encoder."""
+    return int(encoder.get_input_embeddings().weight.shape[0])
+
+
 def create_empty_encoder(backbone: Backbone) -> nn.Module:
     """Return the same encoder with random weights, into which the weights of a fit are loaded."""
     return _grow_embeddings(_create_random_encoder(backbone), backbone)
+
+
+@cache
+def reads_padding(backbone: Backbone) -> bool:
+    """Return True if the states of a text depend on the padding beside it, and so on the other texts of its batch.
+
+    Raises ModelError if the encoder does not take texts of any length, or gives no state for each token. Some families
+    read padded places, masked or not: convolutions over tokens, landmarks, Fourier transforms.
+    """
+    encoder = load_encoder(backbone).eval()
+    size = int(backbone.config.vocab_size)
+    ids = torch.arange(3, 15).repeat(2, 1) % size
+    mask = torch.ones_like(ids)
+    mask[0, 5:] = 0
+    ids[0, 5:] = backbone.pad_id
+    try:
+        with silence_transformers(), torch.inference_mode():
+            alone = encoder(input_ids=ids[:1, :5], attention_mask=mask[:1, :5]).last_hidden_state
+            beside = encoder(input_ids=ids, attention_mask=mask).last_hidden_state[:1, :5]
+    except RuntimeError as error:
+        raise ModelError(
+            f"backbone {backbone.name!r} cannot encode texts of 5 and 12 tokens: {shorten_error(error)}"
+        ) from error
+    if alone.shape[:2] != (1, 5) or beside.shape[:2] != (1, 5):
+        raise ModelError(f"backbone {backbone.name!r} does not give a state for each token, which poolings read")
+    return not bool((alone - beside).norm() <= CLOSE * alone.norm())
 
 
 def is_causal(backbone: Backbone) -> bool:
@@ -111,7 +162,8 @@ def _create_random_encoder(backbone: Backbone) -> nn.Module:
 def _drop_unused_parts(model: Any) -> nn.Module:
     encoder: Any = model.get_encoder() if model.config.is_encoder_decoder else model
     if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None  # its output is not used: it would be saved, and never trained
+        # Its output is not used: it would be saved, and never trained.
+        encoder.pooler = NoPooler() if encoder.config.model_type == "squeezebert" else None
     encoder.config.use_cache = False  # cached keys and values serve generation only
     module: nn.Module = encoder
     return module
@@ -119,7 +171,7 @@ def _drop_unused_parts(model: Any) -> nn.Module:
 
 def _grow_embeddings(encoder: Any, backbone: Backbone) -> nn.Module:
     """Return the encoder with an embedding for each token, those added to the tokenizer included."""
-    if len(backbone.tokenizer) > encoder.get_input_embeddings().num_embeddings:
+    if len(backbone.tokenizer) > count_embeddings(encoder):
         with silence_transformers():
             encoder.resize_token_embeddings(len(backbone.tokenizer))
     module: nn.Module = encoder

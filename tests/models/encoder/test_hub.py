@@ -17,7 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file
 
 from models import ModelError
 from models.encoder.backbone import open_backbone
@@ -177,10 +179,17 @@ def test_a_broken_download_is_refused_and_leaves_nothing_half(
     whole.stop()
 
 
-def test_pickled_weights_on_the_hub_are_refused_without_being_fetched(hub: Served, repository: Path) -> None:
+def test_pickled_weights_on_the_hub_are_fetched_only_where_there_are_no_others(
+    hub: Served, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "converted"))
+    weights = load_file(repository / "model.safetensors")
+    torch.save(weights, repository / "pytorch_model.bin")
     (repository / "model.safetensors").unlink()
-    assert refusal("org/tiny").endswith("pickled ones can run code and are not read")
-    assert not [request for request in hub.seen if request.endswith(".bin")]
+    backbone = open_backbone("org/tiny")
+    assert [request for request in hub.seen if request.endswith(".bin")]
+    assert load_file(backbone.folder / "model.safetensors").keys() == weights.keys()
+    load_encoder(backbone)
 
 
 USE = """
