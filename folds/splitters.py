@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 from scipy.stats import rankdata
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold
 
@@ -108,9 +107,11 @@ def _split_by_group(rows: RowsToSplit, count: int, seed: int) -> IntArray:
 
 
 def _split_stratified_by_group(rows: RowsToSplit, count: int, seed: int) -> IntArray:
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    # Groups that are alike are dealt in the order of their numbers, so new numbers shuffle them. With shuffle=True,
+    # scikit-learn below 1.8 mixes up which classes belong to which group, and stratifies nothing.
+    groups = np.random.default_rng(seed).permutation(rows.component.max() + 1)[rows.component]
     strata = _merge_rare_strata(assign_strata(rows.task, rows.truth), count)
-    parts = splitter.split(strata, strata, rows.component)
+    parts = StratifiedGroupKFold(count).split(strata, strata, groups)
     return _number_parts(parts, len(rows.component))
 
 
@@ -118,6 +119,10 @@ def _split_multilabel(rows: RowsToSplit, count: int, seed: int) -> IntArray:
     """Split by iterative stratification (Sechidis et al., 2011, On the Stratification of Multi-Label Data)."""
     if rows.task != "multilabel":
         raise FoldError(f"folds.kind multilabel splits multilabel tasks; use stratified for task {rows.task}")
+    try:
+        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+    except ImportError as error:
+        raise FoldError("folds.kind multilabel needs a package: pip install iterative-stratification") from error
     first, follow = _find_representatives(rows)
     labels = rows.truth[first].astype(bool)  # (components, labels)
     # The library takes a single column for a binary target and refuses it; its complement changes no stratum.

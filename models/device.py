@@ -5,23 +5,57 @@ When memory runs out, work is repeated with smaller batches; after a fit, freed 
 
 import ctypes
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
 from models import ModelError
+from models.device_errors import is_out_of_memory
 
-# On the CPU torch, and oneDNN below it, raise a plain RuntimeError: only its message says that memory ran out.
-OUT_OF_MEMORY_MESSAGES = ("can't allocate memory", "could not create a primitive", "unable to mmap")
 Result = TypeVar("Result")
 
 
 def choose_device() -> torch.device:
-    """Return the GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the GPU where there is one, else the CPU. Raises ModelError for a GPU that torch holds no code for."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if not can_run_on(torch.cuda.get_device_capability(), torch.cuda.get_arch_list()):
+        raise ModelError(
+            f"torch {torch.__version__} holds no code for this GPU, {torch.cuda.get_device_name()} (compute capability "
+            f"{'.'.join(map(str, torch.cuda.get_device_capability()))}; it holds {' '.join(torch.cuda.get_arch_list())}"
+            "): take another GPU or another build of torch, or set CUDA_VISIBLE_DEVICES='' to use the CPU"
+        )
+    return torch.device("cuda")
+
+
+def can_run_on(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Return True if torch's binary code (sm_86) or intermediate code (compute_90) runs on a card of that capability.
+
+    Binary code runs on cards of its major version and at least its minor one, intermediate code on all later cards
+    (CUDA C++ Programming Guide, "Binary compatibility"). Code with a suffix (sm_90a) runs on that capability alone. An
+    empty list is another backend's, such as ROCm's: nothing is known.
+    """
+    if not architectures:
+        return True
+    for architecture in architectures:
+        match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", architecture)
+        if match is None:  # gfx90a of ROCm
+            return True
+        built = (int(match[2]), int(match[3]))
+        if match[4] == "a":
+            runs = built == capability
+        elif match[1] == "sm":
+            runs = built[0] == capability[0] and built[1] <= capability[1]
+        else:
+            runs = built <= capability
+        if runs:
+            return True
+    return False
 
 
 def list_devices() -> list[str]:
@@ -36,21 +70,41 @@ def count_threads() -> int:
     return torch.get_num_threads()
 
 
-def choose_precision(setting: str, device: torch.device) -> torch.dtype | None:
+def set_threads(count: int) -> None:
+    """Set the number of CPU threads that torch uses."""
+    torch.set_num_threads(count)
+
+
+def choose_precision(setting: str, device: torch.device, overflows: bool = False) -> torch.dtype | None:
     """Return the autocast type for a `precision` setting; None is float32 throughout.
 
-    auto reads the capability, because torch calls bf16 supported on a T4, where it is emulated and slow.
+    auto reads the capability, because torch calls bf16 supported on a T4, where it is emulated and slow. There a
+    backbone that `overflows` in float16 gets float32.
     """
     if setting == "auto":
         if device.type == "cpu":
             return None
-        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
+        if torch.cuda.get_device_capability() >= (8, 0):
+            return torch.bfloat16
+        return None if overflows else torch.float16
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[setting]
 
 
-def choose_prediction_precision(setting: str, device: torch.device) -> torch.dtype | None:
-    """Return the autocast type for prediction. On a CPU float32: exact, and independent of the batch."""
-    return None if device.type == "cpu" else choose_precision(setting, device)
+def measure_bf16_slowdown() -> float:
+    """Return how many times as long as in float32 a product of matrices takes in bfloat16 on this CPU.
+
+    Below 1 where the CPU has units for it, about 10 where it has none.
+    """
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(256, 256, dtype=dtype)
+        tries = []
+        for _ in range(4):  # the first one prepares
+            start = time.perf_counter()
+            torch.mm(matrix, matrix)
+            tries.append(time.perf_counter() - start)
+        seconds.append(min(tries[1:]))
+    return seconds[1] / seconds[0]
 
 
 def make_autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
@@ -82,13 +136,6 @@ def retry_with_smaller_batches(work: Callable[[int], Result], at_once: int, long
                 raise
         # Not inside the handler: there the error still holds the tensors of the failed try.
         at_once = halve_batch(max(1, at_once // longest), longest)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return True if an error says that the device, or the machine, has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        message in str(error) for message in OUT_OF_MEMORY_MESSAGES
-    )
 
 
 def halve_batch(rows: int, length: int) -> int:

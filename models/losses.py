@@ -69,28 +69,39 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def compute_class_weights(
-    setting: str | Mapping[str, float] | None, task: str, truth: np.ndarray, columns: list[str], classes: list[str]
+def compute_row_weights(
+    setting: str | Mapping[str, float] | None,
+    task: str,
+    truth: np.ndarray,
+    given: np.ndarray,
+    columns: list[str],
+    classes: list[str],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the weights of the `class_weights` setting from the training rows of one fold.
+    """Compute the weights in the loss of the training rows of one fold: the `given` ones times those of their classes.
 
-    Returns (rows,) weights of the rows, mean one, and (columns,) weights of the positive answer in each column.
-    "balanced" gives each class, and the two answers of each label, the same total. Raises ModelError for a
-    regression or an unknown class.
+    Returns (rows,) weights, mean one, and (columns,) weights of the positive answer in each column. `class_weights`
+    "balanced" gives each class, and the two answers of each label, the same total of row weights. Raises ModelError for
+    a regression or an unknown class.
     """
-    rows, positive = np.ones(len(truth)), np.ones(len(columns))
+    given = given.astype(np.float64) / given.mean()
+    positive = np.ones(len(columns))
     if setting is None:
-        return rows, positive
+        return given, positive
     if task == "regression":
         raise ModelError("class_weights has no meaning for a regression; use competition.weight for weights of rows")
     names = columns if task == "multilabel" else classes
     if not isinstance(setting, str) and (unknown := set(setting) - set(names)):
         raise ModelError(f"class_weights names {sorted(unknown)[0]!r}; the classes are {', '.join(names)}")
+    if not isinstance(setting, str):
+        factors = np.array([setting.get(name, 1.0) for name in names], float)
     if task == "multilabel":
-        hits = truth.sum(0)
-        balanced = np.where((hits == 0) | (hits == len(truth)), 1.0, (len(truth) - hits) / np.maximum(hits, 1))
-        return rows, np.array(balanced if isinstance(setting, str) else [setting.get(n, 1.0) for n in names], float)
-    counts = np.bincount(truth, minlength=len(names))
-    each = 1 / np.maximum(counts, 1) if isinstance(setting, str) else np.array([setting.get(n, 1.0) for n in names])
-    rows = each[truth]
+        if isinstance(setting, str):
+            yes = given @ truth
+            no = given @ (1 - truth)
+            factors = np.where((yes == 0) | (no == 0), 1.0, no / np.where(yes == 0, 1.0, yes))
+        return given, factors
+    if isinstance(setting, str):
+        totals = np.bincount(truth, given, minlength=len(names))
+        factors = 1 / np.where(totals == 0, 1.0, totals)
+    rows = given * factors[truth]
     return rows / rows.mean(), positive

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,26 @@ import torch
 from torch import Tensor, nn
 
 from models import ModelError
+from models.device import choose_precision
+from models.encoder.attention_masks import choose_mask_form, place_mask
 from models.encoder.backbone import Backbone
 from models.encoder.frozen_layers import FrozenLayers, freeze_lower_layers
-from models.encoder.pretrained import find_longest_text, is_causal, load_encoder, set_dropouts
+from models.encoder.pretrained import (
+    count_embeddings,
+    find_longest_text,
+    is_causal,
+    load_encoder,
+    reads_padding,
+    set_dropouts,
+)
 from models.losses import LOSSES
 from models.pooling.masked_pooling import Pooling
 from models.pooling.token_pools import compute_idf
 from models.settings import PoolingSettings, TrainingSettings
 from models.tokens import Tokens
+
+# Families whose first token attends to all others if it is told to (Beltagy et al. 2020, Longformer: classification).
+GLOBAL_ATTENTION = ("longformer", "led")
 
 
 @dataclass(frozen=True)
@@ -75,11 +87,13 @@ class Network(nn.Module):
         outputs = LOSSES[design.task].width(design.columns)
         settings = design.settings
         for name, pooling in design.poolings.items():
+            pooling = place_cls(pooling, design.backbone.cls_is_last)
             module = Pooling(pooling, depth=design.backbone.layers, width=width, idf=idf)
             self.poolings[_make_key(name)] = module
             self.heads[_make_key(name)] = Head(module.width, outputs, settings.dropout, settings.dropout_samples)
         _align_starts(self.heads)
         self.all_layers = any(pooling.needs_all_layers for pooling in self.poolings.values())
+        self.mask_form = choose_mask_form(encoder)
         self.register_buffer("location", torch.zeros(design.columns, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(design.columns, dtype=torch.float64))
 
@@ -92,6 +106,16 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         """The device of its parameters."""
         return next(self.parameters()).device
+
+    @property
+    def training_precision(self) -> torch.dtype | None:
+        """The autocast type of training steps; None is float32."""
+        return choose_precision(self.design.settings.precision, self.device, self.design.backbone.overflows_float16)
+
+    @property
+    def prediction_precision(self) -> torch.dtype | None:
+        """The autocast type of predictions; None is float32. On a CPU always: exact, and independent of the batch."""
+        return None if self.device.type == "cpu" else self.training_precision
 
     @property
     def weighs_tokens(self) -> bool:
@@ -125,6 +149,11 @@ class Network(nn.Module):
     def _encode(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         if self.frozen_layers is not None:
             return self.frozen_layers.run_upper(inputs["states"], inputs.get("attention_mask"), self.all_layers)
+        inputs = place_mask(inputs, self.mask_form)
+        if str(self.encoder.config.model_type) in GLOBAL_ATTENTION:  # type: ignore[union-attr]
+            first = torch.zeros_like(inputs["input_ids"])
+            first[:, 0] = 1
+            inputs = {**inputs, "global_attention_mask": first}
         encoded = self.encoder(**inputs, output_hidden_states=self.all_layers)
         last: Tensor = encoded.last_hidden_state
         return [*encoded.hidden_states[:-1], last] if self.all_layers else [last]
@@ -137,7 +166,7 @@ def create_network(design: NetworkDesign, tokens: Tokens, truth: np.ndarray, tra
     """
     settings = design.settings
     encoder = load_encoder(design.backbone, _select_dropouts(settings))
-    vocabulary = int(encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    vocabulary = count_embeddings(encoder)
     idf_rows = train_rows if has_pool(design.poolings, "idf") else train_rows[:0]
     network = Network(encoder, design, compute_idf((tokens.get_row(row) for row in idf_rows), vocabulary))
     if design.task == "regression":
@@ -160,7 +189,13 @@ def check_design(design: NetworkDesign, is_pair: bool = False) -> None:
     backbone = design.backbone
     settings = design.settings
     set_dropouts(backbone, _select_dropouts(settings))
+    check_padding(backbone)
     check_poolings(design.poolings, has_pool(design.poolings, "cls") and is_causal(backbone), backbone.name)
+    if settings.precision == "fp16" and backbone.overflows_float16:
+        raise ModelError(
+            f"training.precision is fp16, in which backbone {backbone.name!r} overflows: use auto, which takes bf16 or "
+            "fp32 for it"
+        )
     if settings.freeze_layers is not None:
         freeze_lower_layers(load_encoder(backbone), settings.freeze_layers, backbone)
     max_length = settings.max_length
@@ -175,6 +210,15 @@ def check_design(design: NetworkDesign, is_pair: bool = False) -> None:
             Pooling(pooling, depth=backbone.layers, width=width, idf=torch.zeros(1))
 
 
+def check_padding(backbone: Backbone) -> None:
+    """Raise ModelError for a backbone whose output for a text depends on the other texts of its batch."""
+    if reads_padding(backbone):
+        raise ModelError(
+            f"backbone {backbone.name!r} gives a text other states beside longer texts than alone, because its layers "
+            "read padding: its predictions would depend on the batch; take another backbone"
+        )
+
+
 def check_poolings(poolings: Mapping[str, PoolingSettings], causal: bool, backbone: str) -> None:
     """Raise ModelError for `cls` on a causal backbone, whose first token depends on no other."""
     if causal and has_pool(poolings, "cls"):
@@ -182,6 +226,14 @@ def check_poolings(poolings: Mapping[str, PoolingSettings], causal: bool, backbo
             f"pooling cls reads the first token, which on the causal decoder {backbone!r} has seen no other: "
             "use last, mean or attention"
         )
+
+
+def place_cls(pooling: PoolingSettings, cls_is_last: bool) -> PoolingSettings:
+    """Return the pooling with `cls` reading the last token where the backbone's [CLS] is the last one."""
+    if not cls_is_last:
+        return pooling
+    tokens = tuple(replace(part, kind="last") if part.kind == "cls" else part for part in pooling.tokens)
+    return replace(pooling, tokens=tokens)
 
 
 def has_pool(poolings: Mapping[str, PoolingSettings], kind: str) -> bool:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models import ModelError
 from models.batches import AT_ONCE, collate, make_prediction_batches
-from models.device import choose_prediction_precision, make_autocast, retry_with_smaller_batches
+from models.device import make_autocast, retry_with_smaller_batches
 from models.encoder.backbone import Backbone
 from models.network import Network
 from models.store import TokenWeights
@@ -39,35 +40,51 @@ def predict(
 
 
 def read_token_weights(network: Network, tokens: Tokens, rows: np.ndarray) -> list[TokenWeights]:
-    """Return the token weights of some of `rows`, evenly spread; none where no pooling weighs tokens."""
+    """Return the token weights of some of `rows`, evenly spread; none where no pooling weighs tokens.
+
+    They are for people to read and no fit may end for them: where memory does not suffice, there are none.
+    """
     if not len(rows) or not network.weighs_tokens:
         return []
-    backbone = network.design.backbone
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, ROWS).astype(int))]
     network.eval()
-    with torch.inference_mode():
-        weights = network.weigh_tokens(collate(tokens, chosen, network.device, backbone.pad_id))
-    result = []
-    for place, row in enumerate(chosen):
-        ids = tokens.get_row(row)
-        by_pooling = {
-            name: {kind: _round(values[place, : len(ids)]) for kind, values in kinds.items()}
-            for name, kinds in weights.items()
-            if kinds
-        }
-        result.append(TokenWeights(int(row), _decode_tokens(backbone, ids), by_pooling))
-    return result
+
+    def read_in_batches(at_once: int) -> list[TokenWeights]:
+        return _read_token_weights(network, tokens, chosen, at_once)
+
+    longest = int(tokens.lengths[chosen].max())
+    try:
+        return retry_with_smaller_batches(read_in_batches, AT_ONCE[network.device.type], longest)
+    except ModelError:
+        return []
+
+
+def _read_token_weights(network: Network, tokens: Tokens, rows: np.ndarray, at_once: int) -> list[TokenWeights]:
+    device = network.device
+    backbone = network.design.backbone
+    result: dict[int, TokenWeights] = {}
+    with torch.inference_mode(), make_autocast(device, network.prediction_precision):
+        for places in make_prediction_batches(tokens.lengths[rows], at_once):
+            weights = network.weigh_tokens(collate(tokens, rows[places], device, backbone.pad_id))
+            for place, row in enumerate(rows[places]):
+                ids = tokens.get_row(row)
+                by_pooling = {
+                    name: {kind: _round(values[place, : len(ids)]) for kind, values in kinds.items()}
+                    for name, kinds in weights.items()
+                    if kinds
+                }
+                result[int(row)] = TokenWeights(int(row), _decode_tokens(backbone, ids), by_pooling)
+    return [result[row] for row in sorted(result)]
 
 
 def _predict(
     network: Network, tokens: Tokens, rows: np.ndarray, at_once: int, on_batch: Callable[[], None]
 ) -> dict[str, np.ndarray]:
     device = network.device
-    precision = choose_prediction_precision(network.design.settings.precision, device)
     pad_id = network.design.backbone.pad_id
     parts: dict[str, list[Tensor]] = {name: [] for name in network.names}
     order: list[np.ndarray] = []
-    with torch.inference_mode(), make_autocast(device, precision):
+    with torch.inference_mode(), make_autocast(device, network.prediction_precision):
         for places in make_prediction_batches(tokens.lengths[rows], at_once):
             order.append(places)
             outputs = network(collate(tokens, rows[places], device, pad_id))

@@ -190,9 +190,9 @@ def _fit_logistic(
 ) -> tuple[np.ndarray, float]:
     if len(np.unique(y)) < 2:
         return np.zeros(features.shape[1]), float(np.log((y.sum() + 0.5) / ((~y).sum() + 0.5)))
-    weighting = "balanced" if balanced else None
-    model = LogisticRegression(C=strength, solver="liblinear", class_weight=weighting, random_state=seed % 2**32)
-    model.fit(features[asked], y, sample_weight=weights[asked])
+    asked_weights = _balance_classes(weights[asked], y) if balanced else weights[asked]
+    model = LogisticRegression(C=strength, solver="liblinear", random_state=seed % 2**32)
+    model.fit(features[asked], y, sample_weight=asked_weights)
     return model.coef_[0], float(model.intercept_[0])
 
 
@@ -204,10 +204,18 @@ def _fit_multinomial(
     intercepts[present] = 0.0
     if len(present) < 2:
         return coefficients, intercepts
-    model = LogisticRegression(C=strength, max_iter=1000, class_weight="balanced" if balanced else None)
-    model.fit(features, truth, sample_weight=weights)
+    model = LogisticRegression(C=strength, max_iter=1000)
+    model.fit(features, truth, sample_weight=_balance_classes(weights, truth) if balanced else weights)
     if len(present) == 2:  # scikit-learn keeps one row for two classes
         coefficients[present[1]], intercepts[present[1]] = model.coef_[0], model.intercept_[0]
     else:
         coefficients[present], intercepts[present] = model.coef_, model.intercept_
     return coefficients, intercepts
+
+
+def _balance_classes(weights: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Scale the weights of rows so that each class has the same total; scikit-learn below 1.7 balances counts."""
+    _, places = np.unique(classes, return_inverse=True)
+    totals = np.bincount(places, weights)
+    factors = np.where(totals > 0, totals.sum() / (len(totals) * np.where(totals > 0, totals, 1.0)), 1.0)
+    return weights * factors[places]

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import Checkpoint
-from models.device import choose_device, choose_precision, choose_prediction_precision
-from models.losses import compute_class_weights
+from models.device import choose_device
+from models.losses import compute_row_weights
 from models.network import Network, NetworkDesign, create_network
 from models.predict import predict, read_token_weights
 from models.settings import TrainingSettings
@@ -25,7 +25,7 @@ from models.store import EpochLog, Provenance, TokenWeights
 from models.tokens import Tokens
 from models.training.frozen_cache import FrozenStateCache
 from models.training.loop import Examples, FitHooks, OptimizerStep, TrainingLoop
-from models.training.optimizer import build_optimizer
+from models.training.optimizer import allocate_moments, build_optimizer
 from models.training.resume import TrainingState
 from models.training.speedups import apply_speedups, restore_embedding
 
@@ -136,7 +136,7 @@ def _add_frozen_states(data: FitData, network: Network, cache: FrozenStateCache)
     frozen_layers = network.frozen_layers
     assert frozen_layers is not None
     backbone = network.design.backbone
-    precision = choose_prediction_precision(network.design.settings.precision, network.device)
+    precision = network.prediction_precision
 
     def add_states(tokens: Tokens) -> Tokens:
         states = cache.get(frozen_layers, backbone, tokens, all_layers=network.all_layers, precision=precision)
@@ -147,7 +147,6 @@ def _add_frozen_states(data: FitData, network: Network, cache: FrozenStateCache)
 
 def _create_state(network: Network, generators: list[np.random.Generator], rows: int) -> TrainingState:
     settings = network.design.settings
-    precision = choose_precision(settings.precision, network.device)
     optimizer = build_optimizer(
         network,
         learning_rate=settings.learning_rate,
@@ -155,19 +154,20 @@ def _create_state(network: Network, generators: list[np.random.Generator], rows:
         layer_decay=settings.layer_decay,
         weight_decay=settings.weight_decay,
     )
-    scaler = torch.amp.GradScaler(network.device.type, enabled=precision is torch.float16)
+    scaler = torch.amp.GradScaler(network.device.type, enabled=network.training_precision is torch.float16)
     steps = settings.epochs * count_steps_per_epoch(rows, settings)
+    allocate_moments(optimizer)
     return TrainingState(network, optimizer, scaler, generators, steps)
 
 
 def _make_examples(design: NetworkDesign, data: FitData, device: torch.device) -> Examples:
     """Return the table to train on; the weights of its rows have mean one over the training rows."""
     rows = data.train_rows
-    by_class, positive = compute_class_weights(
-        design.settings.class_weights, design.task, data.truth[rows], data.columns, data.classes
-    )
+    setting = design.settings.class_weights
     weights = data.row_weights.astype(np.float64)
-    weights[rows] = by_class * weights[rows] / weights[rows].mean()
+    weights[rows], positive = compute_row_weights(
+        setting, design.task, data.truth[rows], weights[rows], data.columns, data.classes
+    )
     return Examples(
         tokens=data.tokens,
         truth=data.truth,

@@ -16,7 +16,8 @@ from torch import Tensor
 from models import ModelError
 from models.batches import collate, make_training_batches, move_to_device, split_batch
 from models.checkpoint import Checkpoint
-from models.device import choose_precision, halve_batch, is_out_of_memory, make_autocast
+from models.device import halve_batch, make_autocast
+from models.device_errors import is_out_of_memory
 from models.losses import LOSSES
 from models.settings import TrainingSettings
 from models.store import EpochLog
@@ -25,6 +26,7 @@ from models.training.optimizer import clip_gradients, clip_while_stepping, compu
 from models.training.resume import TrainingState, export_generator, restore_generator
 
 DIVERGED = 1e6  # mean loss of a step: targets are standardised and probabilities bounded, so no real loss is as large
+SMALLEST_SCALE = 2.0**-10  # of float16 losses: from 2 ** 16 it is halved at every overflow
 UNREAD_LOSSES = {"cpu": 1, "cuda": 50}  # losses to read at once; a GPU waits for each reading
 Decision = Literal["continue", "save", "stop"]
 
@@ -87,7 +89,7 @@ class OptimizerStep:
         self.examples = examples
         self.settings: TrainingSettings = state.network.design.settings
         self.device = state.network.device
-        self.precision = choose_precision(self.settings.precision, self.device)
+        self.precision = self.state.network.training_precision
 
     def __call__(self, batches: Sequence[np.ndarray]) -> Tensor:
         """Take one step on some batches of rows; returns the sum of their losses, on the device."""
@@ -168,7 +170,8 @@ class TrainingLoop:
         self._device = self.take_step.device
         self._total = torch.zeros((), device=self._device)  # of the losses of this epoch
         self._generator_before = export_generator(self.generator)  # before it drew the batches of this epoch
-        self._unread: list[Tensor] = []
+        self._unread: list[Tensor] = []  # losses that are still on the device
+        self._unreported: list[tuple[int, float]] = []  # those that were read for a checkpoint, between two reports
         self._last_loss: float | None = None
 
     @property
@@ -200,11 +203,12 @@ class TrainingLoop:
             self._total += loss
             self._unread.append(loss / sum(map(len, step)))
             self.done += len(step)
-            is_due = len(self._unread) >= UNREAD_LOSSES[self._device.type]
+            if len(self._unread) >= UNREAD_LOSSES[self._device.type] or self.done >= len(batches):
+                self._read_losses()
             tokens = sum(int(lengths[rows].sum()) for rows in step)
-            self.hooks.on_step(StepReport(tokens, self._read_losses() if is_due else []))
+            self.hooks.on_step(StepReport(tokens, self._unreported))
+            self._unreported = []
             self.checkpoint_if_due()
-        self._read_losses()
         return float(self._total) / len(self.rows)
 
     def end_epoch(self, log: EpochLog) -> None:
@@ -223,7 +227,7 @@ class TrainingLoop:
             raise TrainingInterruptedError
 
     def make_checkpoint(self) -> Checkpoint:
-        """Return the training as it is now; its arrays are not copied."""
+        """Return the training as it is now; on a CPU its arrays are not copied."""
         place = {
             **self.state.to_json(),
             "epoch": self.epoch,
@@ -231,9 +235,11 @@ class TrainingLoop:
             "log": [epoch.to_json() for epoch in self.log[: self.epoch]],
             "batches": self._generator_before,
             "last_loss": self._last_loss,
+            "unreported": self._unreported,
             "seconds": self.seconds,
         }
-        return Checkpoint({**self.state.get_arrays(), "total": self._total.cpu().numpy()}, place)
+        arrays = {**self.state.get_arrays(), "total": self._total.cpu().numpy()}
+        return Checkpoint(arrays, place, is_shared=self._device.type == "cpu")
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint instead of the beginning. Raises ModelError if it is another training's."""
@@ -246,10 +252,14 @@ class TrainingLoop:
         self._generator_before = place["batches"]
         restore_generator(self.generator, self._generator_before)
         self._last_loss = place["last_loss"]
+        self._unreported = [(step, loss) for step, loss in place.get("unreported", [])]
         self.started -= place["seconds"]
 
-    def _read_losses(self) -> list[tuple[int, float]]:
-        """Return the losses since the last reading, by number of their step. Raises ModelError for a diverging one."""
+    def _read_losses(self) -> None:
+        """Read the losses since the last reading, for the next report. Raises ModelError for a diverging one.
+
+        Raises it too if float16 gradients overflow at every loss scale: then no step has an effect.
+        """
         values = torch.stack(self._unread).tolist() if self._unread else []
         losses = list(enumerate(values, self.state.step - len(values) + 1))
         self._unread.clear()
@@ -257,7 +267,13 @@ class TrainingLoop:
             if not (math.isfinite(value) and value < DIVERGED):
                 raise ModelError(self._describe_divergence(step, value))
             self._last_loss = value
-        return losses
+        self._unreported = self._unreported + losses
+        scaler = self.state.scaler
+        if scaler.is_enabled() and scaler.get_scale() < SMALLEST_SCALE:
+            raise ModelError(
+                f"the gradients overflow float16 at every loss scale (step {self.state.step} of {self.state.steps}), "
+                "so nothing is learned: use precision bf16 or fp32"
+            )
 
     def _describe_divergence(self, step: int, value: float) -> str:
         steps = self.state.steps

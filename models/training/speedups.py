@@ -24,6 +24,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from models.encoder.pretrained import count_embeddings
 from models.network import Network
 from models.tokens import Tokens
 
@@ -38,7 +39,7 @@ def apply_speedups(
 
     `rows` are all rows that the network is trained on. Returns the generators that it then draws from beside torch's.
     """
-    vocabulary = int(network.encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    vocabulary = count_embeddings(network.encoder)
     used = np.zeros(vocabulary, np.bool_)
     used[tokens.ids[tokens.find_places(rows)]] = True
     used[network.design.backbone.pad_id] = True

@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 import numpy as np
@@ -222,3 +223,28 @@ def test_an_impossible_split_is_refused(kind: str, task: str, changes: dict[str,
     arguments: dict[str, Any] = {"count": 4, "seed": 0, "task": task, "truth": truth, "component": np.arange(12)}
     with pytest.raises(FoldError, match=message):
         split_rows(kind, **(arguments | changes))
+
+
+def test_groups_are_stratified_whatever_their_classes() -> None:
+    """scikit-learn below 1.8 gave shares of the positive class between .2 and .4 here."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(200), rng.integers(2, 8, 200))
+    rates = rng.beta(1, 2, 200)
+    truth = (rng.random(len(groups)) < rates[groups]).astype(int)
+    folds = []
+    for seed in range(3):
+        fold = split_rows("stratified_group", count=5, seed=seed, task="binary", truth=truth, component=groups)
+        shares = [truth[fold == k].mean() for k in range(5)]
+        assert max(shares) - min(shares) < 0.02
+        assert all(len(set(fold[groups == group])) == 1 for group in range(200))
+        folds.append(fold)
+    assert (folds[0] != folds[1]).any()
+    assert (folds[1] != folds[2]).any()
+
+
+def test_the_package_of_multilabel_folds_is_asked_for_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "iterstrat.ml_stratifiers", None)
+    truth = np.eye(2, dtype=int)[np.arange(12) % 2]
+    with pytest.raises(FoldError, match="needs a package: pip install iterative-stratification"):
+        split_rows("multilabel", count=2, seed=0, task="multilabel", truth=truth, component=np.arange(12))
+    assert set(split_rows("kfold", count=2, seed=0, task="multilabel", truth=truth, component=np.arange(12))) == {0, 1}

@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch.nn import functional as F
 
 from models import ModelError
-from models.losses import LOSSES, compute_class_weights, compute_grade_probabilities
+from models.losses import LOSSES, compute_grade_probabilities, compute_row_weights
 
 ROWS, TASKS = 40, ("binary", "multiclass", "multilabel", "regression", "ordinal")
 COLUMNS = {"binary": 1, "multiclass": 4, "multilabel": 3, "regression": 2, "ordinal": 5}
@@ -114,28 +114,52 @@ def test_balanced_weights_are_scikit_learns() -> None:
     for task, classes in (("binary", ["no", "yes"]), ("multiclass", ["a", "b", "c"]), ("ordinal", ["1", "2", "3"])):
         truth = np.minimum(rng.geometric(0.6, 50) - 1, len(classes) - 1)
         columns = ["y"] if task == "binary" else classes
-        rows, positive = compute_class_weights("balanced", task, truth, columns, classes)
+        rows, positive = compute_row_weights("balanced", task, truth, np.ones(50), columns, classes)
         np.testing.assert_allclose(rows, compute_sample_weight("balanced", truth))
         assert rows.mean() == pytest.approx(1)
         assert positive.tolist() == [1.0] * len(columns)
 
 
+def test_balanced_classes_have_one_total_beside_weights_of_rows() -> None:
+    truth = np.array([0] * 90 + [1] * 10)
+    given = np.where(truth == 1, 3.0, 1.0)
+    rows, _ = compute_row_weights("balanced", "binary", truth, given, ["y"], ["no", "yes"])
+    assert rows[truth == 0].sum() == pytest.approx(50)
+    assert rows[truth == 1].sum() == pytest.approx(50)
+    given = np.random.default_rng(0).random(100) + 0.1
+    rows, _ = compute_row_weights("balanced", "multiclass", truth, given, ["a", "b"], ["a", "b"])
+    assert rows.mean() == pytest.approx(1)
+    assert rows[truth == 0].sum() == pytest.approx(rows[truth == 1].sum())
+    assert np.allclose(rows[truth == 1] / given[truth == 1], rows[truth == 1][0] / given[truth == 1][0])
+
+
+def test_balanced_answers_of_a_label_have_one_total_beside_weights_of_rows() -> None:
+    truth = np.array([[1, 0], [0, 1], [0, 1], [1, 1]])
+    given = np.array([5.0, 1.0, 1.0, 1.0])
+    rows, positive = compute_row_weights("balanced", "multilabel", truth, given, ["a", "b"], [])
+    assert np.allclose(rows, given / 2)
+    for label in range(2):
+        hits = truth[:, label] == 1
+        assert rows[hits].sum() * positive[label] == pytest.approx(rows[~hits].sum())
+
+
 def test_weights_by_class_are_ratios_and_a_class_without_one_weighs_one() -> None:
     truth = np.array([0, 0, 1, 2])
-    rows, _ = compute_class_weights({"b": 4.0}, "multiclass", truth, ["a", "b", "c"], ["a", "b", "c"])
+    rows, _ = compute_row_weights({"b": 4.0}, "multiclass", truth, np.ones(4), ["a", "b", "c"], ["a", "b", "c"])
     np.testing.assert_allclose(rows / rows[0], [1, 1, 4, 1])
     assert rows.mean() == pytest.approx(1)
-    rows, _ = compute_class_weights({"yes": 3.0}, "binary", np.array([0, 1]), ["y"], ["no", "yes"])
+    rows, _ = compute_row_weights({"yes": 3.0}, "binary", np.array([0, 1]), np.ones(2), ["y"], ["no", "yes"])
     np.testing.assert_allclose(rows, [0.5, 1.5])
 
 
 def test_labels_weigh_their_positive_answers() -> None:
     truth = np.array([[1, 1, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 1]])
     columns = ["p", "all", "none", "half"]
-    rows, positive = compute_class_weights("balanced", "multilabel", truth, columns, [])
+    rows, positive = compute_row_weights("balanced", "multilabel", truth, np.ones(4), columns, [])
     assert rows.tolist() == [1.0] * 4
     assert positive.tolist() == [3.0, 1.0, 1.0, 1.0]  # a label that is always there still has to be learned
-    assert compute_class_weights({"half": 2.5}, "multilabel", truth, columns, [])[1].tolist() == [1.0, 1.0, 1.0, 2.5]
+    _, positive = compute_row_weights({"half": 2.5}, "multilabel", truth, np.ones(4), columns, [])
+    assert positive.tolist() == [1.0, 1.0, 1.0, 2.5]
 
 
 def test_positive_weights_weigh_the_positive_answers_alone() -> None:
@@ -148,7 +172,8 @@ def test_positive_weights_weigh_the_positive_answers_alone() -> None:
 
 def test_no_weights_are_ones() -> None:
     for task in TASKS:
-        rows, positive = compute_class_weights(None, task, drawn(task)[1], ["c"] * COLUMNS[task], [])
+        truth = drawn(task)[1]
+        rows, positive = compute_row_weights(None, task, truth, np.ones(len(truth)), ["c"] * COLUMNS[task], [])
         assert (rows == 1).all()
         assert (positive == 1).all()
 
@@ -156,11 +181,11 @@ def test_no_weights_are_ones() -> None:
 @pytest.mark.parametrize("setting", ["balanced", {"a": 2.0}])
 def test_a_regression_has_no_classes_to_weigh(setting: Any) -> None:
     with pytest.raises(ModelError, match=r"no meaning for a regression; use competition\.weight"):
-        compute_class_weights(setting, "regression", np.zeros((3, 1)), ["y"], [])
+        compute_row_weights(setting, "regression", np.zeros((3, 1)), np.ones(3), ["y"], [])
 
 
 def test_an_unknown_class_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match="class_weights names 'd'; the classes are a, b"):
-        compute_class_weights({"a": 1.0, "d": 2.0}, "multiclass", np.array([0, 1]), ["a", "b"], ["a", "b"])
+        compute_row_weights({"a": 1.0, "d": 2.0}, "multiclass", np.array([0, 1]), np.ones(2), ["a", "b"], ["a", "b"])
     with pytest.raises(ModelError, match="class_weights names 'z'; the classes are p, q"):
-        compute_class_weights({"z": 1.0}, "multilabel", np.zeros((2, 2), int), ["p", "q"], [])
+        compute_row_weights({"z": 1.0}, "multilabel", np.zeros((2, 2), int), np.ones(2), ["p", "q"], [])

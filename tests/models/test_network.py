@@ -17,7 +17,7 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.config = SimpleNamespace(hidden_size=WIDTH)
+        self.config = SimpleNamespace(hidden_size=WIDTH, model_type="made up")
         self.embeddings = nn.Embedding(20, WIDTH)
         self.layer = nn.ModuleList([nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH - 1)])
         self.asked: list[bool] = []
@@ -32,7 +32,7 @@ class Encoder(nn.Module):
 
 def build(poolings: Any, task: str = "multiclass", columns: int = 3, dropout: float = 0.0, samples: int = 1) -> Network:
     torch.manual_seed(0)
-    backbone: Any = SimpleNamespace(layers=DEPTH)
+    backbone: Any = SimpleNamespace(layers=DEPTH, cls_is_last=False)
     settings: Any = SimpleNamespace(dropout=dropout, dropout_samples=samples)
     design = NetworkDesign(backbone, build_poolings(NeuralVariantSpec(poolings=poolings)), settings, task, columns)
     return Network(Encoder(), design, torch.ones(20))

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+import models.predict as predict_module
+from models.network import Network
 from models.pooling.token_pools import build_token_pool, compute_idf
 from models.settings import PoolingPart
 from models.training.fit import NetworkFit
@@ -65,3 +67,31 @@ def test_a_fit_without_such_poolings_says_nothing(run: Run) -> None:
 def test_of_many_rows_a_few_are_looked_at_from_first_to_last(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.predict.ROWS", 3)
     assert [row.row for row in run(pooling="attention").token_weights] == [16, 19, 23]
+
+
+def test_token_weights_never_end_a_fit_and_are_read_by_tokens(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(pooling="attention")
+    sizes, real = list[int](), Network.weigh_tokens
+
+    def weigh(network: Network, inputs: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+        sizes.append(inputs["input_ids"].numel())
+        if sizes[-1] > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(network, inputs)
+
+    monkeypatch.setattr(Network, "weigh_tokens", weigh)
+    limit = 20
+    halved = run(pooling="attention")
+    assert len(sizes) > 2
+    assert [row.row for row in halved.token_weights] == [row.row for row in whole.token_weights]
+    for one, other in zip(halved.token_weights, whole.token_weights, strict=True):
+        np.testing.assert_allclose(one.weights[""]["attention"], other.weights[""]["attention"], atol=2e-5)
+    limit = 0
+    without = run(pooling="attention")
+    assert without.token_weights == []
+    np.testing.assert_array_equal(without.valid[""], whole.valid[""])
+    monkeypatch.setitem(predict_module.AT_ONCE, "cpu", 24)
+    limit = 10**9
+    sizes.clear()
+    run(pooling="attention")
+    assert max(sizes) <= 24

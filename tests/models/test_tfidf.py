@@ -306,3 +306,23 @@ def test_parts_of_two_models_do_not_make_one(tmp_path: Path) -> None:
     (tmp_path / "b" / TERMS).write_bytes((tmp_path / "a" / TERMS).read_bytes())
     with pytest.raises(ModelError, match="holds no whole linear model"):
         read_linear(tmp_path / "b")
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_balanced_classes_have_one_total_beside_weights_of_rows(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """scikit-learn below 1.7 balances the counts, whatever the rows weigh: 90 and 10 rows, of weight 1 and 3."""
+    texts = [(f"cat {number}",) if number < 90 else (f"dog {number}",) for number in range(100)]
+    truth = np.repeat([0, 1], [90, 10])
+    given, real = list[np.ndarray](), LogisticRegression.fit
+
+    def fit(model: LogisticRegression, features: Any, y: np.ndarray, sample_weight: np.ndarray) -> LogisticRegression:
+        assert model.class_weight is None
+        given.append(sample_weight)
+        return real(model, features, y, sample_weight)
+
+    monkeypatch.setattr(LogisticRegression, "fit", fit)
+    weights = np.where(truth == 1, 3.0, 1.0)
+    fitted(task, texts, truth, columns=2 if task == "multiclass" else 1, weights=weights, class_weights="balanced")
+    [found] = given
+    assert found[truth == 0].sum() == pytest.approx(found[truth == 1].sum())
+    assert found.sum() == pytest.approx(len(truth))

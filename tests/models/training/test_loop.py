@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from models import ModelError
 from models.checkpoint import Checkpoint, read_checkpoint, read_share_done, write_checkpoint
+from models.training import loop
 from models.training.fit import NetworkFit
 from models.training.loop import TrainingInterruptedError
 
@@ -140,3 +142,29 @@ def test_a_diverging_loss_is_never_saved_and_says_where(run: Run) -> None:
             unchecked={"learning_rate": 1e30},
         )
     assert all(np.isfinite(checkpoint.place["last_loss"]) for checkpoint in saved)
+
+
+@pytest.mark.parametrize("unread", [1, 2, 3, 50])
+def test_every_loss_is_reported_once_however_many_a_device_keeps(
+    run: Run, tmp_path: Path, unread: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen on a GPU's cadence: losses read for a checkpoint, or at the end of an epoch, never reached a report."""
+    alone: list[tuple[int, float]] = []
+    run("binary", on_step=lambda step: alone.extend(step.losses), **SETTINGS)
+    assert [step for step, _ in alone] == list(range(1, STEPS + 1))
+    monkeypatch.setitem(loop.UNREAD_LOSSES, "cpu", unread)
+    for decide in (lambda: "continue", lambda: "save"):
+        reported: list[tuple[int, float]] = []
+        run("binary", on_step=lambda step, to=reported: to.extend(step.losses), decide=decide, **SETTINGS)
+        assert reported == alone
+    reported = []
+    interrupted = {**SETTINGS, "on_step": lambda step: reported.extend(step.losses)}
+    interrupt_and_resume(run, "binary", tmp_path / "c", 1, 2, 2, **interrupted)
+    assert reported == alone
+
+
+def test_a_loss_scale_that_never_fits_ends_the_fit_with_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = torch.amp.GradScaler.get_scale
+    monkeypatch.setattr(torch.amp.GradScaler, "get_scale", lambda scaler: real(scaler) * 2.0**-27)
+    with pytest.raises(ModelError, match=r"gradients overflow float16 at every loss scale \(step 1 of 6\), so nothing"):
+        run("binary", **{**SETTINGS, "precision": "fp16"})

@@ -8,7 +8,7 @@ import torch
 
 from models import ModelError
 from models.network import Network
-from models.training import loop
+from models.training import loop, optimizer
 from models.training.fit import NetworkFit
 
 Run = Callable[..., NetworkFit]
@@ -90,3 +90,37 @@ def test_clipping_while_stepping_is_clipping(largest: float, run: Run, monkeypat
     np.testing.assert_allclose(folded.valid[""], plain.valid[""], rtol=1e-6)
     loose = run(epochs=3, clip_norm=None)
     assert (np.abs(loose.valid[""] - plain.valid[""]).max() > 3e-5) == (largest < 1)
+
+
+def test_memory_that_does_not_suffice_for_the_moments_is_said_before_the_first_step(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = torch.zeros_like, list[int]()
+
+    def zeros_like(tensor: torch.Tensor, **given: object) -> torch.Tensor:
+        calls.append(tensor.numel())
+        if len(calls) > 3:
+            raise RuntimeError("CUDA error: out of memory")
+        return real(tensor, **given)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(optimizer.torch, "zeros_like", zeros_like)
+    with pytest.raises(
+        ModelError, match=r"memory ran out for the optimizer: AdamW keeps two numbers for each of \d+ par"
+    ):
+        run()
+    assert len(calls) == 4
+
+
+def test_moments_that_were_allocated_before_change_no_step() -> None:
+    torch.manual_seed(0)
+    weights = [torch.randn(3, 4, requires_grad=True), torch.randn(5, requires_grad=True)]
+    copies = [weight.detach().clone().requires_grad_() for weight in weights]
+    for parameters, allocates in ((weights, True), (copies, False)):
+        adamw = torch.optim.AdamW(parameters, lr=0.1, fused=True)
+        if allocates:
+            optimizer.allocate_moments(adamw)
+        for _ in range(3):
+            for parameter in parameters:
+                parameter.grad = parameter.detach().cos()
+            adamw.step()
+    assert all(torch.equal(one, other) for one, other in zip(weights, copies, strict=True))

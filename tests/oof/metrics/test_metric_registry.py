@@ -202,6 +202,13 @@ def map_at(k):
     return slow
 
 
+def quadratic_kappa(task: str, t: np.ndarray, p: np.ndarray) -> float:
+    """scikit-learn's kappa, and 0 where it divides by zero: below 1.8 it has no option for that."""
+    if len(set(t.tolist())) == 1 and set(t.tolist()) == set(p.tolist()):
+        return 0.0
+    return float(reference.cohen_kappa_score(t, p, labels=range(4), weights="quadratic"))
+
+
 REFERENCES = {
     "log_loss": log_loss,
     "roc_auc": by_class(lambda t, p: reference.roc_auc_score(t, p) if np.ptp(t) else None),
@@ -211,9 +218,7 @@ REFERENCES = {
     "f1": f1_score("binary", "multilabel"),
     "macro_f1": f1_score("multilabel"),
     "mcc": by_column(reference.matthews_corrcoef),
-    "qwk": lambda task, t, p: reference.cohen_kappa_score(
-        t, p, labels=range(4), weights="quadratic", replace_undefined_by=0.0
-    ),
+    "qwk": quadratic_kappa,
     "rmse": lambda task, t, p: np.sqrt(((t - p) ** 2).mean()),
     "mcrmse": by_column(reference.root_mean_squared_error),
     "mae": by_column(reference.mean_absolute_error),
