@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = ("folds", "models", "oof", "submissions")
@@ -160,3 +161,18 @@ def test_the_lock_pins_every_requirement() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[1:]
     assert [line for line in lock if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
     assert names("requirements.txt") | names("requirements-dev.txt") <= names("requirements.lock")
+
+
+def test_the_requirements_hold_both_sets_of_tested_versions() -> None:
+    def pins(file: str) -> dict[str, str]:
+        lines = (ROOT / file).read_text(encoding="utf-8").splitlines()[1:]
+        return {name.lower(): version for name, version in (line.split("==") for line in lines)}
+
+    locked, lowest = pins("requirements.lock"), pins("requirements-lowest.lock")
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            requirement = Requirement(line.split("#")[0])
+            for pinned in (locked, {**locked, **lowest}):
+                version = pinned[requirement.name.lower()]
+                assert requirement.specifier.contains(version), (line, version)
+    assert lowest.keys() >= {"numpy", "pandas", "pyarrow", "scikit-learn", "transformers"}
