@@ -43,6 +43,8 @@ FOUNDATION = len(LAYERS) - 1
 REACHED_BY = {
     "folds/types.py": "folds/test_splitters.py",
     "models/checkpoint.py": "models/training/test_loop.py",
+    "models/encoder/attention_masks.py": "models/test_device_reads.py",
+    "models/encoder/sentencepiece_tokenizer.py": "models/encoder/test_conversion.py",
     "models/encoder/split_encoder.py": "models/encoder/test_frozen_layers.py",
     "models/pooling/layer_mixes.py": "models/pooling/test_pooling_contract.py",
     "models/pooling/masked_pooling.py": "models/pooling/test_pooling_contract.py",
@@ -103,7 +105,6 @@ REACHED_BY = {
     "pipeline/reporting/svg_figure.py": "pipeline/commands/test_report.py",
     "pipeline/reporting/token_weights.py": "pipeline/commands/test_report.py",
     "pipeline/reporting/train_test_shift.py": "pipeline/commands/test_report.py",
-    "pipeline/scheduling/forecast.py": "pipeline/commands/test_train_budget.py",
     "pipeline/scheduling/scheduler.py": "pipeline/commands/test_train_budget.py",
     "pipeline/storage/run_directory.py": "pipeline/storage/test_checksums.py",
 }
