@@ -4,11 +4,14 @@ They know nothing, but everything about them is real: configuration, safetensors
 family's kind with its special tokens.
 """
 
+import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
@@ -21,6 +24,13 @@ WORDS = (
     "plot actor end very so too one two three cat dog sat ran on mat how who what where when why many much does "
     "do did capital city river country name year people win lose game team new old big small red blue , . ! ?"
 )
+SENTENCES = [
+    "How far is it from Denver to Aspen ?",
+    "What county is Modesto , California in ?",
+    "Who was Galileo , and what did he see that no one else saw before him ?",
+    "It's a fine film; don't miss it! 12 of 345 people said so (6.7 %).",
+    "The cat sat on the mat. The dog ran to the river and back again.",
+]
 CHINESE = list("中国人民大学生的是不了在有我他这为之来以个")
 LETTERS = list("abcdefghijklmnopqrstuvwxyz0123456789")
 PIECES = ["##s", "##ed", "##ing", "##ly", "##er", "##est", "##able", "##ness"]
@@ -124,6 +134,43 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> TinyBackbone:
             made[family] = str(path)
         return made[family]
 
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published_deberta(tiny_backbone: TinyBackbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of microsoft/deberta-v3-base, with its keys, its types and its special tokens."""
+    folder = tmp_path_factory.mktemp("published") / "deberta-v3"
+    folder.mkdir()
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([WORDS, *SENTENCES] * 20),
+        model_writer=trained,
+        vocab_size=70,
+        model_type="unigram",
+        minloglevel=2,
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        pad_piece="[PAD]",
+        bos_piece="[CLS]",
+        eos_piece="[SEP]",
+        unk_piece="[UNK]",
+    )
+    (folder / "spm.model").write_bytes(trained.getvalue())
+    config = json.loads((Path(tiny_backbone("deberta-v2")) / "config.json").read_text(encoding="utf-8"))
+    config = {**config, "vocab_size": 80, "pos_att_type": "p2c|c2p"}
+    del config["architectures"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "vocab_type": "spm"}', encoding="utf-8")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = AutoModel.from_config(AutoConfig.from_pretrained(folder))
+    weights = {f"deberta.{name}": tensor.half() for name, tensor in encoder.state_dict().items()}
+    weights["lm_predictions.lm_head.bias"] = torch.zeros(80).half()
+    weights["mask_predictions.classifier.weight"] = weights["deberta.embeddings.word_embeddings.weight"]  # shared
+    torch.save(weights, folder / "pytorch_model.bin")
     return folder
 
 

@@ -31,6 +31,7 @@ from models.encoder.conversion import (
     find_pickled_weights,
     find_sentencepiece_model,
 )
+from models.encoder.sentencepiece_tokenizer import check_normalisation
 
 PACKAGED = "minilm"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -122,7 +123,7 @@ def read_configuration(name: str, folder: Path, extra_tokens: tuple[str, ...]) -
     try:
         with silence_transformers():
             config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            tokenizer, is_as_published = _read_tokenizer(folder)
+            tokenizer, is_as_published = _read_tokenizer(folder, name)
     except (OSError, ValueError, TypeError, KeyError, ImportError, StrictDataclassError) as error:
         raise ModelError(f"backbone {name!r} cannot be read: {shorten_error(error)}") from error
     config = getattr(config, "text_config", None) or config
@@ -142,16 +143,22 @@ def read_configuration(name: str, folder: Path, extra_tokens: tuple[str, ...]) -
     return config, tokenizer, is_as_published
 
 
-def _read_tokenizer(folder: Path) -> tuple[Any, bool]:
+def _read_tokenizer(folder: Path, name: str) -> tuple[Any, bool]:
     """Return the tokenizer of a folder, and whether transformers makes the same of `tokenizer.json` as it says.
 
     transformers 5 builds some tokenizers from the vocabulary alone: that of DeBERTa loses its normalisation.
     """
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     file = folder / "tokenizer.json"
-    if not tokenizer.is_fast or not file.is_file():
+    if not tokenizer.is_fast:
+        return tokenizer, True
+    if not file.is_file():
+        for path in folder.glob("*.model"):
+            check_normalisation(path, name, tokenizer)
         return tokenizer, True
     published = Tokenizer.from_file(str(file))
+    published.no_padding()
+    published.no_truncation()
     published_ids = [published.encode(text, add_special_tokens=False).ids for text in PROBES]
     if [tokenizer(text, add_special_tokens=False).input_ids for text in PROBES] == published_ids:
         return tokenizer, True

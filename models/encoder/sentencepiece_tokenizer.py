@@ -6,6 +6,7 @@ Kudo and Richardson 2018. The normalisation of Unicode is inside of the model, a
 from pathlib import Path
 from typing import Any
 
+import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from models import ModelError
@@ -22,18 +23,7 @@ def build_tokenizer(path: Path, name: str, lowers_case: bool, splits_punctuation
     the backbone's in messages. Raises ModelError without the sentencepiece package, and for a file that is no such
     model.
     """
-    try:
-        from sentencepiece import sentencepiece_model_pb2
-    except ImportError as error:
-        raise ModelError(
-            f"backbone {name!r} has a tokenizer of SentencePiece, {path.name}, which needs a package: "
-            "pip install sentencepiece"
-        ) from error
-    model: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
-    try:
-        model.ParseFromString(path.read_bytes())
-    except Exception as error:  # protobuf's own errors, which differ between its versions
-        raise ModelError(f"backbone {name!r} has an unreadable tokenizer, {path.name}: fetch it again") from error
+    model = _read_model(path, name)
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
     places = {piece: place for place, (piece, _) in enumerate(pieces)}
     if model.trainer_spec.model_type != UNIGRAM or not {"[CLS]", "[SEP]", "[UNK]"} <= set(places):
@@ -54,6 +44,38 @@ def build_tokenizer(path: Path, name: str, lowers_case: bool, splits_punctuation
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
     )
     return tokenizer
+
+
+def check_normalisation(path: Path, name: str, tokenizer: Any) -> None:
+    """Raise ModelError if a tokenizer that transformers made of a SentencePiece model lacks its normalisation.
+
+    transformers 5.0 makes such ones for T5 and XLM-R: full-width letters, say, become unknown tokens.
+    """
+    model = _read_model(path, name)
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    made = b"" if normalizer is None else normalizer.__getstate__()
+    if model.normalizer_spec.precompiled_charsmap and b'"Precompiled"' not in made:
+        raise ModelError(
+            f"backbone {name!r} has no tokenizer.json, and transformers {transformers.__version__} makes a tokenizer "
+            f"of {path.name} without its normalisation of Unicode: put the tokenizer.json of its publisher beside it, "
+            "or take a later transformers"
+        )
+
+
+def _read_model(path: Path, name: str) -> Any:
+    try:
+        from sentencepiece import sentencepiece_model_pb2
+    except ImportError as error:
+        raise ModelError(
+            f"backbone {name!r} has a tokenizer of SentencePiece, {path.name}, which needs a package: "
+            "pip install sentencepiece"
+        ) from error
+    model: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    try:
+        model.ParseFromString(path.read_bytes())
+    except Exception as error:  # protobuf's own errors, which differ between its versions
+        raise ModelError(f"backbone {name!r} has an unreadable tokenizer, {path.name}: fetch it again") from error
+    return model
 
 
 def _list_normalizers(model: Any, lowers_case: bool) -> list[Any]:

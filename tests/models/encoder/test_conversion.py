@@ -1,6 +1,5 @@
 """Backbones published as DeBERTa-v3 is: pickled weights in float16, a SentencePiece model, no tokenizer.json."""
 
-import io
 import json
 import logging
 import pickle
@@ -15,11 +14,13 @@ import sentencepiece
 import torch
 import transformers
 from safetensors.torch import load_file
+from tokenizers import normalizers
 
 from models import ModelError
 from models.encoder import conversion
 from models.encoder.backbone import open_backbone
 from models.encoder.pretrained import load_encoder
+from models.encoder.sentencepiece_tokenizer import check_normalisation
 
 TinyBackbone = Callable[[str], str]
 SENTENCES = [
@@ -42,39 +43,9 @@ LETTERS = "aeiou tnsr  .,!'ﬁé\n\t中🙂\u00a0\u3000"
 
 
 @pytest.fixture(scope="module")
-def published(tiny_backbone: TinyBackbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files of microsoft/deberta-v3-base, with its keys, its types and its special tokens."""
-    folder = tmp_path_factory.mktemp("published") / "deberta-v3"
-    folder.mkdir()
-    trained = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(SENTENCES * 20),
-        model_writer=trained,
-        vocab_size=70,
-        model_type="unigram",
-        minloglevel=2,
-        pad_id=0,
-        bos_id=1,
-        eos_id=2,
-        unk_id=3,
-        pad_piece="[PAD]",
-        bos_piece="[CLS]",
-        eos_piece="[SEP]",
-        unk_piece="[UNK]",
-    )
-    (folder / "spm.model").write_bytes(trained.getvalue())
-    config = json.loads((Path(tiny_backbone("deberta-v2")) / "config.json").read_text(encoding="utf-8"))
-    config = {**config, "vocab_size": 80, "pos_att_type": "p2c|c2p"}
-    del config["architectures"]
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "vocab_type": "spm"}', encoding="utf-8")
-    torch.manual_seed(0)
-    encoder = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(folder))
-    weights = {f"deberta.{name}": tensor.half() for name, tensor in encoder.state_dict().items()}
-    weights["lm_predictions.lm_head.bias"] = torch.zeros(80).half()
-    weights["mask_predictions.classifier.weight"] = weights["deberta.embeddings.word_embeddings.weight"]  # shared
-    torch.save(weights, folder / "pytorch_model.bin")
-    return folder
+def published(published_deberta: Path) -> Path:
+    """A folder with the files of microsoft/deberta-v3-base."""
+    return published_deberta
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +206,20 @@ def test_the_tokenizer_json_of_a_publisher_is_used_as_it_is(published: Path, tmp
         after.tokenizer(AWKWARD[2]).input_ids
         != transformers.AutoTokenizer.from_pretrained(converted)(AWKWARD[2]).input_ids
     )
+
+
+def test_a_sentencepiece_model_without_its_normalisation_is_refused(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers 5.0 makes such tokenizers for T5 and XLM-R, later versions right ones."""
+    folder = Path(shutil.copytree(published, tmp_path / "t5"))
+    (folder / "spm.model").rename(folder / "spiece.model")
+    tokenizer = open_backbone(str(published)).tokenizer
+    check_normalisation(folder / "spiece.model", "t5", tokenizer)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
+    with pytest.raises(ModelError, match=r"of spiece\.model without its normalisation of Unicode: put the tokenizer"):
+        check_normalisation(folder / "spiece.model", "t5", tokenizer)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *given, **options: tokenizer)
+    (folder / "pytorch_model.bin").unlink()
+    shutil.copy(open_backbone(str(published)).folder / "model.safetensors", folder)
+    assert "without its normalisation of Unicode" in refusal(folder)

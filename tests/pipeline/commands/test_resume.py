@@ -1,5 +1,6 @@
 """Resuming: what is finished stays, what was cut off is done again, and the end is the same byte for byte."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pipeline.fits.events import EpochEnded, Event
+from pipeline.scheduling.scheduler import Scheduler
 
 ROOT = Path(__file__).resolve().parents[3]
 SEEDS = list(range(6))
@@ -115,3 +119,35 @@ def test_a_damaged_file_of_a_finished_fit_is_one_sentence(whole: Any, tmp_path: 
         assert done.code == 2, name
         assert done.err.startswith("error: ")
         assert str(victim) in done.err
+
+
+def test_a_backbone_of_pickled_weights_and_a_sentencepiece_model_trains_resumes_and_predicts_offline(
+    make_site: Callable[..., Any], published_deberta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shape of microsoft/deberta-v3-base; it is converted once, and not needed for predictions."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    backbone = Path(shutil.copytree(published_deberta, tmp_path / "deberta"))
+    variants = {"mean": {"pooling": "mean"}, "attention": {"pooling": "attention"}}
+    given = {"variants": variants, "training": {"backbone": str(backbone), "max_length": 24, "epochs": 3}}
+    whole, site = (make_site("binary", **given) for _ in range(2))
+    out = whole.ok("train")
+    assert out.count("converting its files to safetensors and tokenizer.json, once") == 1
+    seen, real = list[int](), Scheduler.handle_event
+
+    def stop_in_the_middle(scheduler: Scheduler, number: int, event: Event) -> None:
+        real(scheduler, number, event)
+        if isinstance(event, EpochEnded) and not seen:
+            seen.append(number)
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Scheduler, "handle_event", stop_in_the_middle)
+        assert site.run("train").code == 128 + signal.SIGTERM
+    assert list(site.root.rglob("checkpoint.safetensors"))
+    assert "converting" not in site.ok("train")
+    assert content(site) == content(whole)
+    site.ok("blend")
+    shutil.rmtree(backbone)
+    shutil.rmtree(tmp_path / "cache")
+    site.ok("predict", "--test", str(site.folder / "test.csv"), "--output", str(tmp_path / "predictions"))
+    assert (tmp_path / "predictions" / "submission.csv").is_file()
