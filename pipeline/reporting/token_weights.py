@@ -11,7 +11,7 @@ MOST_TOKENS = 5  # named in words
 
 
 @dataclass(frozen=True)
-class TokenWeights:
+class PoolWeights:
     """The tokens of a row in order, each with the weight of one pool of a member; weights sum to one."""
 
     member: str
@@ -29,12 +29,12 @@ class TokenWeights:
         return max((weight for _, weight in self.tokens), default=1.0) or 1.0
 
 
-def read_token_weights(jobs: Sequence[Job]) -> dict[str, list[TokenWeights]]:
+def read_token_weights(jobs: Sequence[Job]) -> dict[str, list[PoolWeights]]:
     """Return token weights by row id, of one seed for each pool; rows with the most pools come first.
 
     Raises PipelineError or ModelError for a damaged file.
     """
-    by_row: dict[str, list[TokenWeights]] = {}
+    by_row: dict[str, list[PoolWeights]] = {}
     for job in jobs:
         if LOOKS in job.files:
             for row in read_json(job.check_file(LOOKS))["rows"]:
@@ -51,9 +51,9 @@ def read_token_weights(jobs: Sequence[Job]) -> dict[str, list[TokenWeights]]:
 
 def _read_row(
     job: Job, tokens: Sequence[str], weights: Mapping[str, Mapping[str, Sequence[float]]]
-) -> list[TokenWeights]:
+) -> list[PoolWeights]:
     return [
-        TokenWeights(job.members[pooling], pool, list(zip(map(str, tokens), map(float, shares), strict=True)))
+        PoolWeights(job.members[pooling], pool, list(zip(map(str, tokens), map(float, shares), strict=True)))
         for pooling, pools in weights.items()
         for pool, shares in pools.items()
     ]

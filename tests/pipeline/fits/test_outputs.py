@@ -21,7 +21,10 @@ from benchmarks.sites import contents
 from models.encoder.backbone import open_backbone
 from models.store import CHECKPOINT, FAILURE
 from models.training.loop import FitHooks, OptimizerStep, StepReport
+from pipeline.errors import OUT_OF_MEMORY
 from pipeline.fits import run_fit
+from pipeline.fits.events import FitFailed
+from pipeline.fits.outputs import describe_failure
 from pipeline.storage.files import PREFIX
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -206,3 +209,13 @@ def test_a_reader_that_goes_away_is_no_traceback(whole: Any) -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait() == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
+)
+def test_memory_that_ran_out_anywhere_is_a_sentence_and_no_traceback(words: str) -> None:
+    assert describe_failure(RuntimeError(words)) == FitFailed(OUT_OF_MEMORY)
+    other = describe_failure(RuntimeError("shapes cannot be multiplied"))
+    assert other.reason == "RuntimeError: shapes cannot be multiplied"
+    assert other.traceback is not None
