@@ -5,6 +5,7 @@ and its own under `sha256`. A checksum finds damage; it is no signature.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from pipeline.errors import PipelineError
 ReadEntries = Callable[[Path], Mapping[str, Any]]
 
 ZEROS = "0" * 64
+# A listed file lies beside the list, or in the folder of a recipe's backbone; the report's page lies above its figures.
+# A checksum is no signature: a name that leads elsewhere would let a run from somebody else read or remove any file.
+LISTED = re.compile(r"(?:backbone/)?[^/\\\0:]+|\.\./report\.html")
 
 
 def compute_checksum(path: Path) -> str:
@@ -41,10 +45,16 @@ def write_sealed(
 
 
 def verify_sealed(value: Mapping[str, Any], path: Path, remedy: str) -> dict[str, Any]:
-    """Return the content of a sealed `path`, with its `files`. Raises PipelineError if it is not as it was written."""
+    """Return the content of a sealed `path`, with its `files`.
+
+    Raises PipelineError if it is not as it was written, or lists a file of another folder.
+    """
     own, text = str(value.get("sha256")), path.read_bytes()
     if hashlib.sha256(text.replace(own.encode(), ZEROS.encode())).hexdigest() != own or "files" not in value:
         raise PipelineError(f"{path} is damaged or was changed since it was written: {remedy}")
+    for name in value["files"]:
+        if not LISTED.fullmatch(name) or name.removeprefix("backbone/") in (".", ".."):
+            raise PipelineError(f"{path} lists {name!r}, a file of another folder, so this program did not write it")
     return {key: entry for key, entry in value.items() if key != "sha256"}
 
 

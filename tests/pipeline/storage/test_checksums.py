@@ -1,5 +1,6 @@
 """A flipped bit is named, in every kind of artefact, by the verb that reads it and by `status --deep`."""
 
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,15 @@ from models import ModelError
 from models.store import read_json, write_json
 from pipeline.errors import PipelineError
 from pipeline.fits import run_fit
-from pipeline.storage.checksums import check_file, compute_checksum, compute_checksums, verify_sealed, write_sealed
+from pipeline.storage.checksums import (
+    LISTED,
+    check_file,
+    compute_checksum,
+    compute_checksums,
+    read_sealed,
+    verify_sealed,
+    write_sealed,
+)
 from pipeline.storage.run_directory import LOG
 
 FLIPS = 3
@@ -144,3 +153,34 @@ def test_a_submission_edited_by_hand_is_graded_only_by_its_name(whole: Any, tmp_
     solution = ["--solution", str(site.folder / "solution.csv")]
     assert f"{path} is damaged or was changed since it was written: submit again" in site.run("grade", *solution).err
     assert "submitted roc_auc" in site.ok("grade", *solution, "--submission", str(path))
+
+
+ELSEWHERE = ["../../../victim.txt", "{folder}/victim.txt", "sub/victim.txt", "..", "backbone/../../victim.txt", "a\\b"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_forged_list_removes_and_reads_no_file_of_another_folder(whole: Any, tmp_path: Path, name: str) -> None:
+    """A run from somebody else: its records have right checksums and list a file outside of it."""
+    site = whole.copy(tmp_path / "copy")
+    name = name.format(folder=tmp_path)
+    victims = [tmp_path / "victim.txt", site.root / "oof" / "sub" / "victim.txt", site.folder / "victim.txt"]
+    for victim in victims:
+        victim.parent.mkdir(exist_ok=True)
+        victim.write_text("mine", encoding="utf-8")
+    records = [site.root / "oof" / "blend.json", *site.root.glob("report/report.json")]
+    for record in records:
+        value = json.loads(record.read_text(encoding="utf-8"))
+        files = {**value.pop("files"), name: compute_checksum(victims[0])}
+        write_sealed(record, write_json, {key: entry for key, entry in value.items() if key != "sha256"}, files)
+        with pytest.raises(PipelineError, match="a file of another folder, so this program did not write it"):
+            read_sealed(record, read_json, "")
+    for verb in ("blend", "report"):
+        site.run(verb)
+    assert all(victim.read_text(encoding="utf-8") == "mine" for victim in victims)
+
+
+def test_names_of_files_that_runs_list_are_taken() -> None:
+    for name in ("mean.valid.parquet", "backbone/tokenizer.json", "../report.html", "shared.cls.test.parquet"):
+        assert LISTED.fullmatch(name)
+    for name in ("../other.html", "backbone/a/b", "/etc/passwd", "C:file", "a/../b"):
+        assert not LISTED.fullmatch(name)
