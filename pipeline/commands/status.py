@@ -82,7 +82,7 @@ def _list_next_steps(run: OpenRun, jobs: Sequence[Job], progress: _Progress) -> 
         return [f"{reason}: {blend_again}"]
     path = run.directory.submissions / run.submission.file
     record = read_submission_record(path) or {}
-    if record.get("blend") == digest(blend.to_json()):
+    if record.get("of") == "blend" and record.get("blend") == digest(blend.to_json()):
         return [f"submitted: {path} holds the blend"]
     folds = "" if blend.folds == run.split.numbers else format_folds_option(blend.folds)
     return [

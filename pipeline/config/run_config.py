@@ -85,6 +85,11 @@ class RunConfig(BaseModel):
         for name in [*self.variants, *self._list_members(), *self.blend.extra]:
             if name.lower() == "blend" or name.lower().endswith(".test") or RESERVED.fullmatch(name):
                 raise ValueError(f"{name!r} cannot name a member; choose another name")
+            if f"{name}.csv".lower() == self.submission.file.lower():
+                raise ValueError(
+                    f"{name!r} cannot name a member, because submission.file is {self.submission.file!r}; choose another "
+                    "name"
+                )
         for key, name in (("run", self.run), ("submission.file", self.submission.file)):
             if RESERVED.fullmatch(name):
                 raise ValueError(f"{key} is {name!r}, which cannot name a file; choose another name")

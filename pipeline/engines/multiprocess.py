@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from pipeline.display import format_count
+from pipeline.display import format_count, print_warnings
 from pipeline.engines.protocol import OnEvent, ShouldStop
 from pipeline.errors import PipelineError
 from pipeline.fits.events import (
@@ -34,6 +34,7 @@ from pipeline.storage.files import remove_temporaries
 LAST_EVENTS = (FitFinished, FitInterrupted, FitFailed, FitLost)
 EXIT_SECONDS = 1.0  # for a process to exit that has closed its pipe
 MAX_STARTUP_FAILURES = 3  # processes in a row that may end before they start a fit
+MAX_FAILURES = 2  # unforeseen errors in a row after which a process gets no more fits, unless it is the last one
 STOP = "stop"  # asks a process to save its fit and stop it
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -62,6 +63,7 @@ class MultiprocessEngine:
         self._threads = threads
         self._idle = [WorkerProcess(number, device) for number, device in enumerate(devices, 1)]
         self._busy: dict[int, WorkerProcess] = {}  # by the number of the fit
+        self._resting: list[WorkerProcess] = []  # after an unforeseen error, until another process has finished a fit
         self._startup_failures = 0
 
     @property
@@ -71,7 +73,7 @@ class MultiprocessEngine:
 
     def describe_nodes(self) -> dict[str, str]:
         """Return the processes with their threads."""
-        processes = sorted([*self._idle, *self._busy.values()], key=lambda process: process.number)
+        processes = sorted([*self._idle, *self._busy.values(), *self._resting], key=lambda process: process.number)
         return {process.title: format_count(self._threads, "thread") for process in processes}
 
     def start(self, number: int, request: FitRequest) -> None:
@@ -93,7 +95,7 @@ class MultiprocessEngine:
 
     def close(self) -> None:
         """Kill all processes, and remove the files that they were writing; unsaved work is lost."""
-        for process in [*self._idle, *self._busy.values()]:
+        for process in [*self._idle, *self._busy.values(), *self._resting]:
             process.end()
         remove_temporaries(self._models)
 
@@ -113,9 +115,34 @@ class MultiprocessEngine:
         if isinstance(event, FitStarted):
             self._startup_failures = 0
         if isinstance(event, LAST_EVENTS):
-            self._idle.append(self._busy.pop(number))
-            process.is_stopping = False
+            self._free(self._busy.pop(number), event)
         self._on_event(number, event)
+
+    def _free(self, process: "WorkerProcess", event: Event) -> None:
+        """Put a process whose fit ended among the idle ones.
+
+        After an unforeseen error it is replaced, and rests until another one finished a fit: a broken GPU fails fast,
+        and would take one fit after the other. A process that fails again and again gets no more.
+        """
+        process.is_stopping = False
+        if isinstance(event, FitFailed) and event.traceback is not None:
+            process.end(EXIT_SECONDS)
+            process.failures += 1
+            self._resting.append(process)
+        else:
+            if isinstance(event, FitFinished):
+                process.failures = 0
+            self._idle.append(process)
+        if isinstance(event, FitFinished) or not self._busy:
+            others = len(self._idle) + len(self._busy)
+            rested, self._resting = self._resting, []
+            for one in rested:
+                if one.failures < MAX_FAILURES or not others:
+                    self._idle.append(one)
+                    others += 1
+                else:
+                    self.slots -= 1
+                    print_warnings([f"{one.title} gets no more fits, after {one.failures} errors in a row"])
 
     def _count_startup_failure(self, lost: FitLost) -> None:
         """Count a process that ended; the next fit that starts resets the count. Raises PipelineError after a few."""
@@ -134,6 +161,7 @@ class WorkerProcess:
         self.device = device
         self.title = f"process {number}" + (f", {name_gpu(device)}" if device else "")
         self.is_stopping = False
+        self.failures = 0  # unforeseen errors in a row
         self.pipe: Connection | None = None
         self._process: Any = None
 

@@ -100,7 +100,8 @@ def is_submitted(inputs: ReportInputs) -> bool:
         record = read_submission_record(inputs.run.directory.submissions / inputs.run.submission.file)
     except PROBLEMS:  # it was changed since: the blend is to be submitted again
         return False
-    return record is not None and record.get("blend") == digest(inputs.blend.to_json())
+    made_of = digest(inputs.blend.to_json())
+    return record is not None and record.get("of") == "blend" and record.get("blend") == made_of
 
 
 def draw_weights(weights: dict[str, float]) -> Figure:

@@ -97,6 +97,7 @@ class Scheduler:
         self.restarts = 0
         self._clock = queue.budget.clock
         self._losses: Counter[int] = Counter()  # of a fit since its last checkpoint
+        self._tried_again: set[int] = set()  # fits that failed by an unforeseen error, maybe the machine's
         self._forecast_printed = False  # once is enough
         self._interrupted = False  # once a fit was stopped no other is started
         self._run_progress: RunProgress | None = None  # None where one fit runs at a time
@@ -251,6 +252,11 @@ class Scheduler:
             self._print_forecast(describe_budget(self.queue, running))
 
     def _handle_failed(self, number: int, event: FitFailed) -> None:
+        if event.traceback is not None and self._run_progress is not None and number not in self._tried_again:
+            self._tried_again.add(number)
+            self._put_back(number)
+            print_line(f"{self.jobs[number].title}: {event.reason}; it is tried once more")
+            return
         job, count = self._end_fit(number)
         self.queue.drop(number)
         write_failure(job, event)

@@ -174,6 +174,7 @@ def test_yaml_that_would_break_the_reader_is_one_sentence(tmp_path: Path, text: 
         ("submission.file=...csv", "submission.file must be a bare name that ends in .csv"),
         ("submission.file=nul.csv", "submission.file is 'nul.csv', which cannot name a file"),
         ("variants.aux={model: tfidf}", "'aux' cannot name a member"),
+        ("variants.submission={model: tfidf}", "'submission' cannot name a member, because submission.file is"),
         ("variants.TFIDF={model: tfidf}", "'tfidf' and 'TFIDF' differ in case alone"),
         ("variants.s={poolings: {test: cls}}", "'s.test' cannot name a member"),
         ("blend.extra={Mean: {oof: a.csv, test: b.csv}}", "blend.extra and variants both name 'Mean'"),

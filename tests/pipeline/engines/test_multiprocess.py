@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from benchmarks.sites import contents
 from models.device import list_devices
 from models.store import CHECKPOINT, MARKER
-from pipeline.engines.multiprocess import WorkerProcess
+from pipeline.engines.multiprocess import MAX_FAILURES, WorkerProcess
 from pipeline.engines.select import EngineOptions, describe_resources, runs_in_this_process
 from pipeline.fits.events import EpochEnded, Event, EventThrottle, StepsTaken
 from pipeline.fits.timing import FitLoad, Pace
@@ -306,3 +307,37 @@ def test_reports_sum_steps_up_and_keep_the_order_of_events() -> None:
     assert (first.steps + second.steps, first.tokens + second.tokens) == (5, 500)
     assert [place for place, _ in first.losses + second.losses] == [0, 1, 2, 3, 4]
     assert first.pace.taken < second.pace.taken == 5  # each report has its own
+
+
+def test_a_process_that_fails_every_fit_gets_no_more_and_others_do_them(
+    linear_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken GPU fails fast, so it took every fit: 39 of 40 failed."""
+    variants = {f"tfidf{number}": {"model": "tfidf", "max_terms": 1000 + number} for number in range(5)}
+    site = linear_site("binary", variants=variants)
+    monkeypatch.setattr("models.device.list_devices", lambda: ["bad", "good"])
+    real = WorkerProcess.begin
+
+    def begin(process: WorkerProcess, inputs: Any, models: Path, threads: int) -> None:
+        real(process, _BrokenInputs(inputs) if process.device == "bad" else inputs, models, threads)
+
+    monkeypatch.setattr(WorkerProcess, "begin", begin)
+    done = site.run("train")
+    assert done.code == 0, done.err
+    assert "[10/10]" in done.out
+    assert 1 <= done.out.count("it is tried once more") <= MAX_FAILURES
+    assert "failed" not in done.err
+
+
+class _BrokenInputs:
+    """Inputs with which a fit fails by an unforeseen error."""
+
+    def __init__(self, inputs: Any) -> None:
+        self.inputs = inputs
+
+    def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
+        return _break, (self.inputs,)
+
+
+def _break(inputs: Any) -> Any:
+    return replace(inputs, weights=None)
