@@ -105,7 +105,6 @@ REACHED_BY = {
     "pipeline/reporting/svg_figure.py": "pipeline/commands/test_report.py",
     "pipeline/reporting/token_weights.py": "pipeline/commands/test_report.py",
     "pipeline/reporting/train_test_shift.py": "pipeline/commands/test_report.py",
-    "pipeline/scheduling/scheduler.py": "pipeline/commands/test_train_budget.py",
     "pipeline/storage/run_directory.py": "pipeline/storage/test_checksums.py",
 }
 

@@ -87,8 +87,8 @@ class RunConfig(BaseModel):
                 raise ValueError(f"{name!r} cannot name a member; choose another name")
             if f"{name}.csv".lower() == self.submission.file.lower():
                 raise ValueError(
-                    f"{name!r} cannot name a member, because submission.file is {self.submission.file!r}; choose another "
-                    "name"
+                    f"{name!r} cannot name a member, because submission.file is {self.submission.file!r}; choose "
+                    "another name"
                 )
         for key, name in (("run", self.run), ("submission.file", self.submission.file)):
             if RESERVED.fullmatch(name):

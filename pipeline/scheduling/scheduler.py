@@ -1,5 +1,6 @@
 """The scheduler of `train`: it gives fits from the queue to an engine, handles their events, and estimates the rest."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from statistics import fmean
 from oof.metrics.metric_registry import Metric
 from pipeline.data.competition import Competition
 from pipeline.data.fold_assignment import FoldAssignment
-from pipeline.display import format_duration, print_line
+from pipeline.display import format_duration, print_line, print_warnings
 from pipeline.engines.protocol import Engine, MakeEngine
 from pipeline.fits.events import (
     CheckpointSaved,
@@ -36,6 +37,9 @@ from pipeline.scheduling.signals import StopRequest
 
 CHECKPOINT_SECONDS = 300.0
 MAX_LOSSES = 5  # of one fit without a checkpoint in between
+# Seconds without a new fit after one was lost before it began, in a row; then the fit fails. A node without a library,
+# say, loses each fit at once, and would be handed fits without end.
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ class Scheduler:
         self.restarts = 0
         self._clock = queue.budget.clock
         self._losses: Counter[int] = Counter()  # of a fit since its last checkpoint
+        self._losses_before_start: Counter[int] = Counter()  # of a fit since it last began
+        self._paused_until = -inf
         self._tried_again: set[int] = set()  # fits that failed by an unforeseen error, maybe the machine's
         self._forecast_printed = False  # once is enough
         self._interrupted = False  # once a fit was stopped no other is started
@@ -110,8 +116,11 @@ class Scheduler:
             self._run_progress = RunProgress(len(self.jobs), self.estimate_seconds_left, self._clock)
         try:
             self._start_fits(engine, count_steps)
-            while self.active:
-                engine.wait()
+            while self.active or self._is_pausing:
+                if self.active:
+                    engine.wait()
+                else:
+                    time.sleep(min(PAUSES) / 4)
                 self._show_run()
                 self._start_fits(engine, count_steps)
         finally:
@@ -131,6 +140,7 @@ class Scheduler:
         match event:
             case FitStarted(where):
                 fit.where = where
+                self._losses_before_start[number] = 0
             case StepsTaken():
                 fit.pace = event.pace
                 fit.progress.show_steps(event)
@@ -186,9 +196,15 @@ class Scheduler:
     def _is_stopping(self) -> bool:
         return self._interrupted or self.limits.stop.number is not None
 
+    @property
+    def _is_pausing(self) -> bool:
+        return not self._is_stopping and self._clock() < self._paused_until
+
     def _start_fits(self, engine: Engine, count_steps: Callable[[Job], int | None]) -> None:
-        """Start as many fits as the engine has free slots for, unless the call is stopping."""
+        """Start as many fits as the engine has free slots for, unless the call is stopping or pausing."""
         self.queue.slots = engine.slots
+        if self._is_pausing:
+            return
         # With a budget fits wait in the queue, which chooses again after each fit, and not in the engine.
         most = inf if self.queue.budget.seconds == inf else engine.slots
         while not self._is_stopping and engine.free_slots and len(self.active) < most:
@@ -273,7 +289,7 @@ class Scheduler:
     def _handle_lost(self, number: int, reason: str) -> None:
         job = self.jobs[number]
         if not self.active[number].has_started:  # nothing is lost of a fit that had not started
-            self._put_back(number)
+            self._handle_lost_before_start(number, reason)
             return
         self._losses[number] += 1
         if self._losses[number] == MAX_LOSSES:
@@ -283,6 +299,20 @@ class Scheduler:
         self.restarts += 1
         outcome = "saved at" if self._is_stopping else "restarts from"
         print_line(f"{job.title}: fit lost ({reason}): {outcome} {job.share_done:.0%} of its steps")
+
+    def _handle_lost_before_start(self, number: int, reason: str) -> None:
+        losses = self._losses_before_start[number]
+        if losses == len(PAUSES):
+            self._handle_failed(
+                number, FitFailed(f"lost {losses} times before it began, the last time because {reason}")
+            )
+            return
+        self._losses_before_start[number] += 1
+        self._paused_until = self._clock() + PAUSES[losses]
+        self._put_back(number)
+        if losses:  # once is the end of a node, or of a process that was idle
+            wait = format_duration(PAUSES[losses])
+            print_warnings([f"{self.jobs[number].title}: lost before it began ({reason}); the next try in {wait}"])
 
     def _put_back(self, number: int) -> None:
         self.active.pop(number).progress.close()
