@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from models.encoder.backbone import PACKAGED, open_backbone, silence_transformers
 
@@ -31,11 +31,24 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
+def read_tokenizer() -> Any:
+    """Return the packaged encoder's tokenizer, from `benchmarks/tokenizer` where `gpu.py --pack` brought it."""
+    packed = Path(__file__).with_name("tokenizer")
+    with silence_transformers():
+        return AutoTokenizer.from_pretrained(packed) if packed.is_dir() else open_backbone(PACKAGED).tokenizer
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Write the packaged encoder's tokenizer into `folder`."""
+    with silence_transformers():
+        read_tokenizer().save_pretrained(folder)
+
+
 def write_encoder(folder: Path, name: str) -> None:
     """Write configuration, random safetensors weights and a tokenizer into `folder`."""
     sizes = dict(CONFIGS[name])
     config = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
-    tokenizer = open_backbone(PACKAGED).tokenizer
+    tokenizer = read_tokenizer()
     if not config.type_vocab_size:
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     torch.manual_seed(0)

