@@ -124,6 +124,8 @@ def read_configuration(name: str, folder: Path, extra_tokens: tuple[str, ...]) -
         with silence_transformers():
             config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
             tokenizer, is_as_published = _read_tokenizer(folder, name)
+    except ModelError:
+        raise
     except (OSError, ValueError, TypeError, KeyError, ImportError, StrictDataclassError) as error:
         raise ModelError(f"backbone {name!r} cannot be read: {shorten_error(error)}") from error
     config = getattr(config, "text_config", None) or config

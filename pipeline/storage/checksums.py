@@ -17,7 +17,7 @@ ReadEntries = Callable[[Path], Mapping[str, Any]]
 
 ZEROS = "0" * 64
 # A listed file lies beside the list, or in the folder of a recipe's backbone; the report's page lies above its figures.
-# A checksum is no signature: a name that leads elsewhere would let a run from somebody else read or remove any file.
+# A checksum is no signature: by a name that leads elsewhere a run of another origin could have any file removed.
 LISTED = re.compile(r"(?:backbone/)?[^/\\\0:]+|\.\./report\.html")
 
 

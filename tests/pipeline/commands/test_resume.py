@@ -150,4 +150,4 @@ def test_a_backbone_of_pickled_weights_and_a_sentencepiece_model_trains_resumes_
     shutil.rmtree(backbone)
     shutil.rmtree(tmp_path / "cache")
     site.ok("predict", "--test", str(site.folder / "test.csv"), "--output", str(tmp_path / "predictions"))
-    assert (tmp_path / "predictions" / "submission.csv").is_file()
+    assert (tmp_path / "predictions" / "blend.test.parquet").is_file()

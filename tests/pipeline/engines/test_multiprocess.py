@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -336,8 +337,4 @@ class _BrokenInputs:
         self.inputs = inputs
 
     def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
-        return _break, (self.inputs,)
-
-
-def _break(inputs: Any) -> Any:
-    return replace(inputs, weights=None)
+        return partial(replace, weights=None), (self.inputs,)
