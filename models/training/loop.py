@@ -180,6 +180,11 @@ class TrainingLoop:
         return self.take_step.state
 
     @property
+    def _most_unread(self) -> int:
+        """The losses to read at once: each in its step where float16 may overflow, so that it is seen there."""
+        return 1 if self.state.scaler.is_enabled() else UNREAD_LOSSES[self._device.type]
+
+    @property
     def seconds(self) -> float:
         """Seconds of training, with those before an interruption."""
         return time.perf_counter() - self.started
@@ -203,7 +208,7 @@ class TrainingLoop:
             self._total += loss
             self._unread.append(loss / sum(map(len, step)))
             self.done += len(step)
-            if len(self._unread) >= UNREAD_LOSSES[self._device.type] or self.done >= len(batches):
+            if len(self._unread) >= self._most_unread or self.done >= len(batches):
                 self._read_losses()
             tokens = sum(int(lengths[rows].sum()) for rows in step)
             self.hooks.on_step(StepReport(tokens, self._unreported))

@@ -163,6 +163,15 @@ def test_every_loss_is_reported_once_however_many_a_device_keeps(
     assert reported == alone
 
 
+def test_in_float16_each_loss_is_read_in_its_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loop.UNREAD_LOSSES, "cpu", 50)
+    for precision, expected in (("fp16", [1, 1]), ("fp32", [0, 2])):
+        reported: list[int] = []
+        given = {**SETTINGS, "epochs": 1, "precision": precision}
+        run("binary", on_step=lambda step, to=reported: to.append(len(step.losses)), **given)
+        assert reported == expected
+
+
 def test_a_loss_scale_that_never_fits_ends_the_fit_with_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     real = torch.amp.GradScaler.get_scale
     monkeypatch.setattr(torch.amp.GradScaler, "get_scale", lambda scaler: real(scaler) * 2.0**-27)

@@ -50,6 +50,15 @@ def test_a_norm_of_two_dimensions_does_not_decay_either(network: Network) -> Non
     assert groups_of(network)["heads.extra.weight"]["weight_decay"] == 0.0
 
 
+def test_a_bias_of_two_dimensions_does_not_decay(network: Network) -> None:
+    """XLNet's have a number for each head and feature."""
+    network.encoder.r_w_bias = nn.Parameter(torch.zeros(2, 3))
+    network.encoder.seg_embed = nn.Parameter(torch.zeros(2, 3))
+    groups = groups_of(network)
+    assert groups["encoder.r_w_bias"]["weight_decay"] == 0.0
+    assert groups["encoder.seg_embed"]["weight_decay"] == 0.1
+
+
 def test_each_layer_learns_slower_than_the_one_above(network: Network) -> None:
     for name, group in groups_of(network, layer_decay=0.5).items():
         below = 0 if "layer.1" in name or not name.startswith("encoder.") else 1 if "layer.0" in name else 2
