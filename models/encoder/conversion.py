@@ -36,7 +36,7 @@ def find_pickled_weights(folder: Path) -> list[Path]:
 def find_sentencepiece_model(folder: Path) -> Path | None:
     """Return the SentencePiece model of a DeBERTa that has no tokenizer.json.
 
-    transformers 5 makes another tokenizer of it: without the normalisation of Unicode, before 5.1 without [CLS], [SEP].
+    transformers 5 makes another tokenizer of it: without the normalisation of Unicode, 5.0 also without [CLS].
     """
     path = folder / "spm.model"
     return path if path.is_file() and not (folder / "tokenizer.json").is_file() else None
