@@ -38,6 +38,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
+
 from benchmarks.encoders import write_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = flags.parse_args(argv)
     if args.pack is not None:
         return pack(args.pack, args.have)
+    if not args.tiny and not torch.cuda.is_available():
+        flags.error("there is no GPU here; --tiny rehearses the checks on a CPU")
     names = list(LIMITS) if args.only is None else list(args.only)
     if unknown := [name for name in names if name not in LIMITS]:
         flags.error(f"unknown check {unknown[0]!r}; known ones: {', '.join(LIMITS)}")

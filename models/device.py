@@ -90,13 +90,13 @@ def choose_precision(setting: str, device: torch.device, overflows: bool = False
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[setting]
 
 
-def measure_bf16_slowdown() -> float:
-    """Return how many times as long as in float32 a product of matrices takes in bfloat16 on this CPU.
+def measure_slowdown(precision: str) -> float:
+    """Return how many times as long as in fp32 a product of matrices takes in a `precision` on this CPU.
 
-    Below 1 where the CPU has units for it, about 10 where it has none.
+    Below 1 where the CPU has units for it, 10 to 60 where it has none.
     """
     seconds = []
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]):
         matrix = torch.ones(256, 256, dtype=dtype)
         tries = []
         for _ in range(4):  # the first one prepares

@@ -47,9 +47,15 @@ def test_a_check_that_fails_or_hangs_is_a_line_with_its_reason(monkeypatch: pyte
     assert "    ValueError: broken" in table
 
 
+def test_without_a_gpu_only_a_rehearsal_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.main([])
+    assert "there is no GPU here; --tiny rehearses the checks on a CPU" in capsys.readouterr().err
+
+
 def test_an_unknown_check_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        gpu.main(["--only", "speed"])
+        gpu.main(["--tiny", "--only", "speed"])
     assert "unknown check 'speed'; known ones: device, tests" in capsys.readouterr().err
 
 

@@ -6,6 +6,7 @@ makes one of older files. `models.encoder.pretrained` builds its network.
 
 import hashlib
 import importlib.util
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,7 +128,8 @@ def read_configuration(name: str, folder: Path, extra_tokens: tuple[str, ...]) -
     except ModelError:
         raise
     except (OSError, ValueError, TypeError, KeyError, ImportError, StrictDataclassError) as error:
-        raise ModelError(f"backbone {name!r} cannot be read: {shorten_error(error)}") from error
+        reason = _find_damaged_file(folder) or shorten_error(error)
+        raise ModelError(f"backbone {name!r} cannot be read: {reason}") from error
     config = getattr(config, "text_config", None) or config
     if not all(hasattr(config, size) for size in ("vocab_size", "hidden_size", "num_hidden_layers")):
         raise ModelError(f"backbone {name!r} is no encoder of texts: {config.model_type} is not one stack of layers")
@@ -162,6 +164,16 @@ def _read_tokenizer(folder: Path, name: str) -> tuple[Any, bool]:
         return tokenizer, True
     names = tokenizer.model_input_names
     return transformers.PreTrainedTokenizerFast.from_pretrained(folder, model_input_names=names), False
+
+
+def _find_damaged_file(folder: Path) -> str | None:
+    """Return which JSON file of a folder cannot be read, as a reason; None if all can."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            return f"{path.name} is damaged ({shorten_error(error)}); fetch it again"
+    return None
 
 
 def _encode_probes(tokenizer: Tokenizer) -> list[list[int]]:

@@ -4,6 +4,7 @@
 safetensors and `tokenizer.json` in a cache folder, from which the backbone is opened like any other.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ from models.encoder.sentencepiece_tokenizer import build_tokenizer
 WEIGHTS = "pytorch_model*.bin"  # one file, or shards; other *.bin files of a repository are no weights
 SAFE_TORCH = Version("2.10")  # before it torch.load can be made to run code, weights_only or not: CVE-2026-24747
 KEPT_SUFFIXES = {".json", ".txt", ".model"}
+SEAL = "converted.sha256"  # of all other files: a damaged copy is converted again
 INDEX = "pytorch_model.bin.index.json"
 logger = logging.getLogger("poolblend")
 
@@ -48,7 +50,7 @@ def convert_backbone(folder: Path, name: str, sha256: str) -> Path:
     `sha256` is the hash of the files to convert. Raises ModelError if they cannot be read or torch is too old.
     """
     target = _find_cache() / sha256[:16]
-    if (target / "config.json").is_file():
+    if _is_whole(target):
         return target
     logger.info(f"backbone {name}: converting its files to safetensors and tokenizer.json, once, into {target}")
     try:
@@ -57,12 +59,10 @@ def convert_backbone(folder: Path, name: str, sha256: str) -> Path:
             new = Path(temporary, "backbone")
             new.mkdir()
             _write_converted(folder, new, name)
-            if not target.exists():
-                try:
-                    new.rename(target)
-                except OSError:  # another process was first
-                    if not (target / "config.json").is_file():
-                        raise
+            (new / SEAL).write_text(_hash_folder(new), encoding="utf-8")
+            if not _is_whole(target):  # another process may have been first
+                shutil.rmtree(target, ignore_errors=True)
+                new.rename(target)
     except OSError as error:
         raise ModelError(
             f"backbone {name!r} could not be converted into {target}: {error.strerror or error}; "
@@ -120,6 +120,21 @@ def _write_converted(folder: Path, new: Path, name: str) -> None:
         special = {role: f"[{role.upper()}]" for role in ("pad", "cls", "sep", "unk", "mask")}
         settings |= {f"{role}_token": token for role, token in special.items()}
         (new / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+def _is_whole(folder: Path) -> bool:
+    seal = folder / SEAL
+    return seal.is_file() and seal.read_text(encoding="utf-8", errors="replace") == _hash_folder(folder)
+
+
+def _hash_folder(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name != SEAL:
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, object]:

@@ -39,6 +39,10 @@ def load_encoder(backbone: Backbone, dropouts: Mapping[str, float | None] | None
     if the weights are damaged or do not fit the configuration: missing ones would be random.
     """
     config = set_dropouts(backbone, dropouts or {})
+    if not (backbone.folder / "config.json").is_file():
+        raise ModelError(
+            f"the files of backbone {backbone.name!r} are gone from {backbone.folder}: run the command again"
+        )
     try:
         with silence_transformers():
             whole = transformers.AutoConfig.from_pretrained(backbone.folder, trust_remote_code=False)

@@ -29,17 +29,18 @@ class SchedulerResult:
 
 def check_jobs(jobs: Sequence[Job], competition: Competition) -> None:
     """Raise ModelError for what cannot train, and warn of what is slow, before the first fit starts."""
-    from models.device import choose_device, measure_bf16_slowdown
+    from models.device import choose_device, measure_slowdown
     from pipeline.fits import run_fit
 
-    asks_for_bf16 = any(not job.is_linear and job.training.precision == "bf16" for job in jobs)
-    if asks_for_bf16 and choose_device().type == "cpu" and (slowdown := measure_bf16_slowdown()) > SLOW:
-        print_warnings(
-            [
-                f"precision bf16 takes {slowdown:.0f} times as long as fp32 on this CPU, which has no units for it: "
-                "precision auto takes fp32 here"
-            ]
-        )
+    asked = {job.training.precision for job in jobs if not job.is_linear} & {"bf16", "fp16"}
+    for precision in sorted(asked) if choose_device().type == "cpu" else []:
+        if (slowdown := measure_slowdown(precision)) > SLOW:
+            print_warnings(
+                [
+                    f"precision {precision} is slow on this CPU, which has no units for it: a product of matrices "
+                    f"takes {slowdown:.0f} times as long as in fp32, which precision auto takes here"
+                ]
+            )
     for job in {job.variant: job for job in jobs if job.state == "fit"}.values():  # all fits of a variant are alike
         run_fit.check_job(job, competition)
 

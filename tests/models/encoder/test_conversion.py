@@ -109,6 +109,33 @@ def test_it_is_converted_once_and_says_so(
     assert sorted(path.name for path in first.folder.parent.iterdir()) == [first.folder.name], "nothing half"
 
 
+@pytest.mark.parametrize("damage", ["config gone", "weights gone", "weights cut", "weights changed", "seal gone"])
+def test_a_damaged_copy_in_the_cache_is_converted_again(published: Path, damage: str) -> None:
+    folder = open_backbone(str(published)).folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    file = (
+        folder
+        / {"config": "config.json", "weights": "model.safetensors", "seal": "converted.sha256"}[damage.split()[0]]
+    )
+    if damage.endswith("gone"):
+        file.unlink()
+    else:
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-100] if damage.endswith("cut") else whole[:-1] + bytes([whole[-1] ^ 1]))
+    open_backbone.cache_clear()
+    again = open_backbone(str(published)).folder
+    assert again == folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    load_encoder(open_backbone(str(published)))
+
+
+def test_files_that_are_gone_in_the_middle_are_named(published: Path, cache: Path) -> None:
+    backbone = open_backbone(str(published))
+    shutil.rmtree(cache)
+    with pytest.raises(ModelError, match=r"are gone from .*: run the command again"):
+        load_encoder(backbone)
+
+
 def test_other_bytes_are_another_backbone(published: Path, tmp_path: Path) -> None:
     changed = Path(shutil.copytree(published, tmp_path / "changed"))
     weights = torch.load(changed / "pytorch_model.bin", weights_only=True)
