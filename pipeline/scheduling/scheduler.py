@@ -102,7 +102,7 @@ class Scheduler:
         self._clock = queue.budget.clock
         self._losses: Counter[int] = Counter()  # of a fit since its last checkpoint
         self._losses_before_start: Counter[int] = Counter()  # of a fit since it last began
-        self._paused_until = -inf
+        self._paused_until: float | None = None
         self._tried_again: set[int] = set()  # fits that failed by an unforeseen error, maybe the machine's
         self._forecast_printed = False  # once is enough
         self._interrupted = False  # once a fit was stopped no other is started
@@ -198,13 +198,15 @@ class Scheduler:
 
     @property
     def _is_pausing(self) -> bool:
-        return not self._is_stopping and self._clock() < self._paused_until
+        """True until `_start_fits` has ended the pause, so that none that is over ends the call without its fits."""
+        return not self._is_stopping and self._paused_until is not None
 
     def _start_fits(self, engine: Engine, count_steps: Callable[[Job], int | None]) -> None:
         """Start as many fits as the engine has free slots for, unless the call is stopping or pausing."""
         self.queue.slots = engine.slots
-        if self._is_pausing:
+        if self._paused_until is not None and self._clock() < self._paused_until:
             return
+        self._paused_until = None
         # With a budget fits wait in the queue, which chooses again after each fit, and not in the engine.
         most = inf if self.queue.budget.seconds == inf else engine.slots
         while not self._is_stopping and engine.free_slots and len(self.active) < most:
