@@ -153,11 +153,7 @@ def format_results(results: Sequence[dict[str, Any]]) -> str:
 def pack(folder: Path, have: Path | None) -> int:
     """Fill a folder with what another machine lacks, and the committed files; returns 1 if it is too large."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = (
-        USUAL
-        if have is None
-        else {name for line in have.read_text(encoding="utf-8").splitlines() if (name := read_name(line))}
-    )
+    known = USUAL if have is None else {read_name(line) for line in have.read_text(encoding="utf-8").splitlines()}
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[1:]
     kept = [
         line

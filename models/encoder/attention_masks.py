@@ -25,12 +25,17 @@ def choose_mask_form(encoder: Any) -> MaskForm:
 
     A causal decoder needs none: no real token attends to padding behind it, and poolings mask what the padding gives.
     """
-    if any(getattr(module, "is_causal", False) is True for module in encoder.modules()):
+    if has_causal_attention(encoder):
         return "none"
     kind = encoder.config.model_type
     if kind in BROADCAST and _takes_broadcast(encoder):
         return "broadcast"
     return "always" if kind in ALWAYS else "plain"
+
+
+def has_causal_attention(encoder: Any) -> bool:
+    """Return True if an attention module of an encoder says that a token attends only to those before it."""
+    return any(getattr(module, "is_causal", False) is True for module in encoder.modules())
 
 
 def place_mask(inputs: dict[str, Tensor], form: MaskForm) -> dict[str, Tensor]:
@@ -49,7 +54,8 @@ def _takes_broadcast(encoder: Any) -> bool:
     """Return True if an encoder gives the same states for both forms; others fail, or mask other places in silence."""
     device = next(encoder.parameters()).device
     ids = torch.arange(12, device=device).view(2, 6) % int(encoder.config.vocab_size)
-    inputs = {"input_ids": ids, "attention_mask": (torch.arange(6, device=device) < torch.tensor([[4], [6]])).long()}
+    mask = torch.arange(6, device=device) < torch.tensor([[4], [6]], device=device)
+    inputs = {"input_ids": ids, "attention_mask": mask.long()}
     training = encoder.training
     encoder.eval()
     try:
@@ -59,5 +65,4 @@ def _takes_broadcast(encoder: Any) -> bool:
         return False
     finally:
         encoder.train(training)
-    real = inputs["attention_mask"].bool()
-    return bool(torch.allclose(plain[real], placed[real], rtol=1e-4, atol=1e-5))
+    return bool(torch.allclose(plain[mask], placed[mask], rtol=1e-4, atol=1e-5))

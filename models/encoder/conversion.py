@@ -96,6 +96,16 @@ def read_pickled_weights(path: Path, name: str) -> dict[str, Tensor]:
     return {str(key): tensor for key, tensor in weights.items()}
 
 
+def hash_files(paths: list[Path]) -> str:
+    """Return the SHA-256 of files: of a single one its bytes, of several their names and their own hashes."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest() if len(paths) > 1 else hashlib.sha256(paths[0].read_bytes()).hexdigest()
+
+
 def _write_converted(folder: Path, new: Path, name: str) -> None:
     for path in folder.iterdir():
         if path.suffix in KEPT_SUFFIXES and path.name != INDEX and path.is_file():
@@ -128,13 +138,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _hash_folder(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.name != SEAL:
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return hash_files(sorted(path for path in folder.iterdir() if path.name != SEAL))
 
 
 def _read_json(path: Path) -> dict[str, object]:

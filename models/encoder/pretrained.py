@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from models import ModelError
+from models.encoder.attention_masks import has_causal_attention
 from models.encoder.backbone import Backbone, shorten_error, silence_transformers
 
 # The names of dropouts in config.json, by family.
@@ -132,7 +133,7 @@ def is_causal(backbone: Backbone) -> bool:
     """
     with torch.device("meta"):
         shape = _create_random_encoder(backbone)
-    if any(getattr(module, "is_causal", False) is True for module in shape.modules()):
+    if has_causal_attention(shape):
         return True
     encoder = load_encoder(backbone).eval()
     ids = torch.arange(8).repeat(2, 1) % backbone.config.vocab_size
