@@ -28,7 +28,7 @@ from models.settings import TrainingSettings
 from models.spec import NeuralVariantSpec, TrainingSpec, build_variant
 from models.tokens import Tokens
 from models.training.fit import NO_HOOKS, FitData, NetworkFit, fit
-from models.training.loop import FitHooks, TrainingInterruptedError
+from models.training.hooks import FitHooks, TrainingInterruptedError
 
 ROOT = Path(__file__).resolve().parents[1]
 Figures = dict[str, Any]

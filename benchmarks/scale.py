@@ -144,7 +144,7 @@ class SimulatedEngine:
         self.spans: list[tuple[float, float]] = []  # of fits
         self.full = 0.0  # when as many fits as workers remained
 
-    def connect(self, inputs: FitInputs, fits: int, on_event: Any, should_stop: Any, clock: Any) -> "SimulatedEngine":
+    def connect(self, inputs: FitInputs, jobs: Any, on_event: Any, should_stop: Any, clock: Any) -> "SimulatedEngine":
         """Return this engine in place of the one that `make_engine` would make."""
         self.inputs = inputs
         self.on_event = on_event

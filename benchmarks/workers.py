@@ -27,12 +27,12 @@ from models.encoder.backbone import open_backbone, silence_transformers
 from models.network import NetworkDesign
 from models.predict import predict
 from models.saved import convert_weights, load_network
-from models.settings import TrainingSettings
+from models.settings import TrainingSettings, count_steps_per_epoch
 from models.spec import TrainingSpec, build_variant
 from models.tokens import encode_texts
-from models.training.fit import FitData, NetworkFit, count_steps_per_epoch, fit
+from models.training.fit import FitData, NetworkFit, fit
 from models.training.frozen_cache import FrozenStateCache
-from models.training.loop import FitHooks
+from models.training.hooks import FitHooks
 from pipeline.storage.files import write_atomically
 
 WARM_UP = 32  # rows that the network of the predictions is trained on

@@ -3,6 +3,7 @@
 Recipes are hashed from the plain values of `to_json`: its keys are part of the format of a run.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -126,3 +127,9 @@ class Variant:
 
 def _convert_to_plain(settings: TrainingSettings | TfidfSettings) -> dict[str, object]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
+
+
+def count_steps_per_epoch(rows: int, settings: TrainingSettings) -> int:
+    """Return the optimizer steps in one pass over `rows` training rows."""
+    batches = math.ceil(rows / settings.batch_size)
+    return math.ceil(batches / settings.accumulation)

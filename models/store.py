@@ -252,3 +252,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Write a JSON object, readable and in a fixed order."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def convert_to_per_thousand(seconds: float, rows: int) -> float:
+    """Return the seconds for a thousand rows, from those for `rows`."""
+    return round(1000 * seconds / max(rows, 1), 4)

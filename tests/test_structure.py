@@ -18,11 +18,7 @@ PACKAGES = ("pipeline", *LEAVES)
 MAY_IMPORT = {"run": {"pipeline"}, "pipeline": set(PACKAGES), **{leaf: {leaf} for leaf in LEAVES}}
 TORCH = ("torch", "transformers", "safetensors.torch", "tokenizers", "sentence_transformers")
 NEVER_TORCH = ("models", "models.spec", "models.store", "models.tfidf")
-ENGINES = (
-    "pipeline.fits.run_fit",
-    "pipeline.fits.caches",
-    "pipeline.engines.ray_transfer",
-)  # call what trains and predicts; whoever needs one imports it inside a function
+ENGINES = ("pipeline.fits.neural_fit",)  # calls what trains and predicts; imported inside functions alone
 
 
 class Import(NamedTuple):

@@ -4,7 +4,6 @@
 epochs is fixed: the last weights make the OOF. The scores of each epoch are shown, and no epoch is chosen by them.
 """
 
-import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,11 +19,12 @@ from models.device import choose_device
 from models.losses import compute_row_weights
 from models.network import Network, NetworkDesign, create_network
 from models.predict import predict, read_token_weights
-from models.settings import TrainingSettings
-from models.store import EpochLog, Provenance, TokenWeights
+from models.settings import count_steps_per_epoch
+from models.store import EpochLog, Provenance, TokenWeights, convert_to_per_thousand
 from models.tokens import Tokens
 from models.training.frozen_cache import FrozenStateCache
-from models.training.loop import Examples, FitHooks, OptimizerStep, TrainingLoop
+from models.training.hooks import FitHooks
+from models.training.loop import Examples, OptimizerStep, TrainingLoop
 from models.training.optimizer import allocate_moments, build_optimizer
 from models.training.resume import TrainingState
 from models.training.speedups import apply_speedups, restore_embedding
@@ -118,17 +118,6 @@ def fit(
         token_weights=token_weights,
         provenance=_describe_provenance(loop, data, predict_seconds),
     )
-
-
-def count_steps_per_epoch(rows: int, settings: TrainingSettings) -> int:
-    """Return the optimizer steps in one pass over `rows` training rows."""
-    batches = math.ceil(rows / settings.batch_size)
-    return math.ceil(batches / settings.accumulation)
-
-
-def convert_to_per_thousand(seconds: float, rows: int) -> float:
-    """Return the seconds for a thousand rows, from those for `rows`."""
-    return round(1000 * seconds / max(rows, 1), 4)
 
 
 def _add_frozen_states(data: FitData, network: Network, cache: FrozenStateCache) -> FitData:

@@ -5,9 +5,8 @@ A step is forward, backward, clip and update, in as many parts as memory needs.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,39 +21,13 @@ from models.losses import LOSSES
 from models.settings import TrainingSettings
 from models.store import EpochLog
 from models.tokens import Tokens
+from models.training.hooks import FitHooks, StepReport, TrainingInterruptedError
 from models.training.optimizer import clip_gradients, clip_while_stepping, compute_rate_factor, set_rates
 from models.training.resume import TrainingState, export_generator, restore_generator
 
 DIVERGED = 1e6  # mean loss of a step: targets are standardised and probabilities bounded, so no real loss is as large
 SMALLEST_SCALE = 2.0**-10  # of float16 losses: from 2 ** 16 it is halved at every overflow
 UNREAD_LOSSES = {"cpu": 1, "cuda": 50}  # losses to read at once; a GPU waits for each reading
-Decision = Literal["continue", "save", "stop"]
-
-
-class TrainingInterruptedError(Exception):
-    """The training stopped on request, after its checkpoint was passed to `save_checkpoint`."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """An optimizer step: the tokens in it, and the mean losses read since the last report, by number of their step."""
-
-    tokens: int
-    losses: list[tuple[int, float]]
-
-
-@dataclass(frozen=True)
-class FitHooks:
-    """Functions that a fit calls: after each step, after each epoch, and to save a checkpoint.
-
-    `decide` is called after every step and every batch of predictions: "continue", "save" a checkpoint and continue,
-    or save one and "stop".
-    """
-
-    on_step: Callable[[StepReport], None] = lambda step: None
-    on_epoch: Callable[[EpochLog], None] = lambda epoch: None
-    decide: Callable[[], Decision] = lambda: "continue"
-    save_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None
 
 
 @dataclass(frozen=True)

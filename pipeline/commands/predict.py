@@ -18,8 +18,10 @@ from pipeline.config.run_config import RunConfig
 from pipeline.data.competition import Competition, TestTable, check_fillable, load_sample, load_test
 from pipeline.display import print_line, print_warnings
 from pipeline.errors import PROBLEMS, PipelineError
+from pipeline.fits.caches import Caches
 from pipeline.fits.job import Job
 from pipeline.fits.open_run import OpenRun, open_run
+from pipeline.fits.run_fit import predict_job
 from pipeline.storage.checksums import compute_checksum, compute_checksums, verify_sealed, write_sealed
 from pipeline.storage.files import remove_temporaries, write_together
 from pipeline.storage.run_directory import RunDirectory
@@ -115,9 +117,6 @@ def _predict_members(
 
     Folds are predicted one after the other, so that memory holds the predictions of one fold only.
     """
-    from pipeline.fits import run_fit
-    from pipeline.fits.caches import Caches
-
     names, columns, caches = blend.members, len(competition.targets.columns), Caches(Path())
     needed = _select_fits(names, blend.folds, jobs)
     nothing: np.ndarray = np.zeros((len(table.ids), columns))
@@ -125,7 +124,7 @@ def _predict_members(
     with tqdm(total=len(needed), desc="predicting", unit="fit", disable=None, leave=False) as bar:
 
         def predicted(job: Job) -> Predictions:
-            values = run_fit.predict_job(job, table, caches, competition.spec.task, columns)
+            values = predict_job(job, table, caches, competition.spec.task, columns)
             bar.update()
             return {job.members[pooling]: values[pooling] for pooling in values if job.members[pooling] in names}
 

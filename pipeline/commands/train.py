@@ -22,10 +22,12 @@ from pipeline.display import (
 )
 from pipeline.engines.select import CLOSING_SECONDS, EngineOptions, describe_resources, make_engine
 from pipeline.errors import PipelineError
+from pipeline.fits.caches import open_backbone_of
 from pipeline.fits.job import Job
 from pipeline.fits.open_run import OpenRun, format_folds_option, open_run
 from pipeline.fits.plan import explain_plan, make_jobs, select_jobs, select_variants
 from pipeline.fits.recipes import build_wanted_recipe, note_use
+from pipeline.fits.run_fit import record_recipe
 from pipeline.fits.timing import FitLoad, TimeEstimates, learn_from_finished
 from pipeline.scheduling.budget import Budget, estimate_time
 from pipeline.scheduling.forecast import check_jobs, describe_stop, list_remaining_loads
@@ -121,7 +123,6 @@ def _describe_tables(run: OpenRun) -> str:
 
 def plan_fits(run: OpenRun, only: Sequence[str] | None) -> list[Job]:
     """Return the fits that `train` would do now; their recipes hold the hash of the backbone's bytes."""
-    from pipeline.fits.caches import open_backbone_of
 
     def find_recipe(variant: Variant) -> Recipe:
         settings = variant.settings
@@ -153,10 +154,8 @@ def remove_leftovers(directory: RunDirectory) -> None:
 
 def record_recipes(jobs: Sequence[Job]) -> None:
     """Write each variant's recipe into its folder, also where fits are done but the record was lost."""
-    from pipeline.fits import run_fit
-
     for job in {job.recipe_folder: job for job in jobs}.values():
-        run_fit.record_recipe(job)
+        record_recipe(job)
         note_use(job.recipe_folder.parent, job.recipe_folder.name)
 
 
@@ -181,7 +180,7 @@ def print_forecast(
     if not to_do:
         print_line(f"nothing to do; blend next: {run.commands.format('blend')}")
         return
-    workers, place = describe_resources(choice, len(to_do))
+    workers, place = describe_resources(choice, [job for job, _ in to_do])
     estimates = learn_from_finished(jobs, loads)
     print_line(f"{len(to_do)} fits, {workers} at a time {place}")
     repeat = command or run.commands.format("train")

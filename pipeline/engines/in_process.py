@@ -6,9 +6,11 @@ from pathlib import Path
 
 from pipeline.engines.protocol import OnEvent, ShouldStop
 from pipeline.errors import PipelineError
+from pipeline.fits.caches import Caches
 from pipeline.fits.events import Event, FitLost, FitRequest, FitStarted
 from pipeline.fits.inputs import FitInputs
 from pipeline.fits.outputs import FitStorage
+from pipeline.fits.run_fit import run_request
 
 
 class InProcessEngine:
@@ -24,8 +26,6 @@ class InProcessEngine:
         should_stop: ShouldStop,
         clock: Callable[[], float],
     ) -> None:
-        from pipeline.fits.caches import Caches
-
         self.caches = Caches(models)
         self._inputs = inputs
         self._on_event = on_event
@@ -48,8 +48,6 @@ class InProcessEngine:
 
     def wait(self) -> None:
         """Run the fit from its beginning to its end. Raises PipelineError if this process lost its GPU."""
-        from pipeline.fits.run_fit import run_request
-
         assert self._next is not None
         number, request = self._next
         self._next = None

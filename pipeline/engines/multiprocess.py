@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.display import format_count, print_warnings
 from pipeline.engines.protocol import OnEvent, ShouldStop
 from pipeline.errors import PipelineError
+from pipeline.fits.caches import Caches
 from pipeline.fits.events import (
     Event,
     EventThrottle,
@@ -29,6 +30,7 @@ from pipeline.fits.events import (
 )
 from pipeline.fits.inputs import FitInputs
 from pipeline.fits.outputs import FitStorage
+from pipeline.fits.run_fit import run_request
 from pipeline.storage.files import remove_temporaries
 
 LAST_EVENTS = (FitFinished, FitInterrupted, FitFailed, FitLost)
@@ -43,7 +45,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 class MultiprocessEngine:
     """Runs a process for each of `devices`: the GPU that it uses, "" for none.
 
-    `threads` is for one process; `models` is the run's folder that the processes write into.
+    `threads` is for one process; `models` is the run's folder that the processes write into; `preload` names the
+    modules that are imported once for all of them.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class MultiprocessEngine:
         models: Path,
         on_event: OnEvent,
         should_stop: ShouldStop,
+        *,
         devices: Sequence[str],
         threads: int,
+        preload: Sequence[str],
     ) -> None:
         self.slots = len(devices)
         self._inputs = inputs
@@ -61,6 +66,7 @@ class MultiprocessEngine:
         self._on_event = on_event
         self._should_stop = should_stop
         self._threads = threads
+        self._preload = list(preload)
         self._idle = [WorkerProcess(number, device) for number, device in enumerate(devices, 1)]
         self._busy: dict[int, WorkerProcess] = {}  # by the number of the fit
         self._resting: list[WorkerProcess] = []  # after an unforeseen error, until another process has finished a fit
@@ -80,7 +86,7 @@ class MultiprocessEngine:
         """Send a request to an idle process, which is started for its first one."""
         process = self._busy[number] = self._idle.pop(0)
         if process.pipe is None:
-            process.begin(self._inputs, self._models, self._threads)
+            process.begin(self._inputs, self._models, self._threads, self._preload)
         process.send(request)
 
     def wait(self) -> None:
@@ -165,9 +171,9 @@ class WorkerProcess:
         self.pipe: Connection | None = None
         self._process: Any = None
 
-    def begin(self, inputs: FitInputs, models: Path, threads: int) -> None:
+    def begin(self, inputs: FitInputs, models: Path, threads: int, preload: list[str]) -> None:
         """Start the process."""
-        context = make_context()
+        context = make_context(preload)
         self.pipe, child_pipe = context.Pipe()
         if os.name != "nt":
             resource_tracker.ensure_running()  # first: its start would unblock signals
@@ -203,15 +209,15 @@ class WorkerProcess:
         return f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
 
 
-def make_context() -> Any:
-    """Return how processes start: as copies of one that has imported what fits need, and has used nothing of it.
+def make_context(preload: list[str]) -> Any:
+    """Return how processes start: as copies of one that has imported modules, and has used nothing of them.
 
     A copy of this process itself would inherit threads and a GPU in an unknown state. Windows starts each afresh.
     """
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.fits.run_fit"])
+    context.set_forkserver_preload(preload)
     return context
 
 
@@ -263,11 +269,6 @@ def _serve_requests(pipe: Connection, title: str, variables: dict[str, str], thr
     from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
-    from models.device import set_threads
-    from pipeline.fits.caches import Caches
-    from pipeline.fits.run_fit import run_request
-
-    set_threads(threads)
     threadpool_limits(threads)  # of libraries that read the variables when they were loaded
     tqdm.set_lock(threading.RLock())  # its default is a semaphore, which outlives a killed process
     with suppress(EOFError, ConnectionError):  # the parent is gone
@@ -278,6 +279,10 @@ def _serve_requests(pipe: Connection, title: str, variables: dict[str, str], thr
             if not isinstance(request, FitRequest):  # STOP arrived after the end of its fit
                 continue
             pipe.send(FitStarted(title))
+            if not request.job.is_linear:
+                from models.device import set_threads
+
+                set_threads(threads)
             try:
                 run_request(
                     request,

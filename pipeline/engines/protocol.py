@@ -3,11 +3,12 @@
 Fits are numbered from 0 by the scheduler, in the order of the plan; every call names a fit by its number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pipeline.fits.events import Event, FitRequest
 from pipeline.fits.inputs import FitInputs
+from pipeline.fits.job import Job
 
 OnEvent = Callable[[int, Event], None]  # is given every event of a fit
 ShouldStop = Callable[[int], bool]  # returns True if a fit is to be saved and stopped
@@ -38,13 +39,13 @@ class Engine(Protocol):
 
 
 class MakeEngine(Protocol):
-    """Makes the engine that executes a number of fits; `clock` gives the time in seconds."""
+    """Makes the engine that executes some jobs; `clock` gives the time in seconds."""
 
     def __call__(
         self,
         *,
         inputs: FitInputs,
-        fits: int,
+        jobs: Sequence[Job],
         on_event: OnEvent,
         should_stop: ShouldStop,
         clock: Callable[[], float],

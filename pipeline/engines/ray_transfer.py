@@ -12,13 +12,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.checkpoint import Checkpoint
-from models.encoder.backbone import list_backbone_files
-from models.tokens import Tokens
 from pipeline.engines.ray_events import CheckpointSent, EventChannel, Message
 from pipeline.fits.caches import Caches, list_token_tables
 from pipeline.fits.events import (
@@ -36,6 +34,9 @@ from pipeline.fits.inputs import FitInputs
 from pipeline.fits.job import Job
 from pipeline.fits.outputs import FitStorage, describe_failure
 from pipeline.fits.run_fit import run_request
+
+if TYPE_CHECKING:
+    from models.tokens import Tokens
 
 BackboneFiles = Mapping[str, np.ndarray]  # their bytes by name
 
@@ -65,6 +66,8 @@ class ObjectStore:
         backbone = self._caches.open_backbone(job.training)
 
         def read_files() -> BackboneFiles:
+            from models.encoder.backbone import list_backbone_files
+
             return {path.name: np.fromfile(path, np.uint8) for path in list_backbone_files(backbone.folder)}
 
         return backbone.sha256, self._put_once(backbone.sha256, read_files)
@@ -79,7 +82,7 @@ def run_on_node(
     request: FitRequest,
     checkpoint: Checkpoint | None,
     inputs: FitInputs,
-    tokens: Mapping[str, Tokens],
+    tokens: Mapping[str, "Tokens"],
     backbone: tuple[str, BackboneFiles] | None,
     send: Callable[[Message | None], bool],
     put: Callable[[Checkpoint], Any],

@@ -1,29 +1,25 @@
 """One fit: train it, predict with it, and execute a request for it.
 
-Every engine calls `run_request`, in any process on any machine. Everything that a fit needs comes as arguments.
+Every engine calls `run_request`, in any process on any machine. Everything that a fit needs comes as arguments. A
+linear fit imports no torch: what it needs is in `neural_fit`.
 """
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
 from models import ModelError
 from models.checkpoint import Checkpoint
-from models.device import release_memory, use_threads
 from models.device_errors import describe_lost_device, is_device_lost
-from models.encoder.backbone import Backbone
-from models.network import NetworkDesign, check_design
-from models.predict import predict
-from models.saved import convert_weights, load_network, write_backbone
-from models.settings import TfidfSettings
-from models.store import BACKBONE, RECIPE, WEIGHTS, EpochLog, FitMarker, Provenance, write_json
+from models.settings import TfidfSettings, count_steps_per_epoch
+from models.store import BACKBONE, RECIPE, EpochLog, FitMarker, Provenance, convert_to_per_thousand, write_json
 from models.tfidf import NUMBERS, TERMS, fit_linear, read_linear
-from models.training.fit import FitData, convert_to_per_thousand, count_steps_per_epoch, fit
-from models.training.loop import Decision, FitHooks, StepReport, TrainingInterruptedError
+from models.training.hooks import Decision, FitHooks, StepReport, TrainingInterruptedError
 from pipeline.data.competition import Competition, TextTable
 from pipeline.errors import PipelineError
-from pipeline.fits.caches import Caches, open_backbone_of
+from pipeline.fits.caches import Caches
 from pipeline.fits.checkpoint_writer import CheckpointWriter
 from pipeline.fits.events import (
     CheckpointSaved,
@@ -39,13 +35,12 @@ from pipeline.fits.events import (
 from pipeline.fits.inputs import FitInputs
 from pipeline.fits.job import Job
 from pipeline.fits.outputs import FitStorage, Predictions, describe_failure, save_test_predictions
-from pipeline.fits.recipes import describe_recipe_remedy, read_recipe
+from pipeline.fits.recipes import read_recipe
 from pipeline.fits.timing import Pace
 from pipeline.storage.checksums import check_file, compute_checksum, write_sealed
 from pipeline.storage.files import raise_plain_errors, write_atomically
 
 
-@release_memory()
 def run_request(
     request: FitRequest,
     inputs: FitInputs,
@@ -90,14 +85,15 @@ def run_request(
 
     marker: FitMarker | None = None  # stays None where only the test table is predicted
     try:
-        if job.state == "predict":
-            predictions = predict_job(job, inputs.test, caches, inputs.task, len(inputs.columns))
-            save_test_predictions(job, predictions, inputs.test, inputs.columns)
-        else:
-            hooks = FitHooks(report_step, report_epoch, decide, save_checkpoint)
-            result = train_job(job, inputs, hooks, caches=caches, start=storage.load_checkpoint())
-            report_save(wait=True)  # before the files of the fit, beside which there is no checkpoint
-            marker = storage.save_result(result)
+        with _release_memory_after(job):
+            if job.state == "predict":
+                predictions = predict_job(job, inputs.test, caches, inputs.task, len(inputs.columns))
+                save_test_predictions(job, predictions, inputs.test, inputs.columns)
+            else:
+                hooks = FitHooks(report_step, report_epoch, decide, save_checkpoint)
+                result = train_job(job, inputs, hooks, caches=caches, start=storage.load_checkpoint())
+                report_save(wait=True)  # before the files of the fit, beside which there is no checkpoint
+                marker = storage.save_result(result)
     except TrainingInterruptedError:
         report_save(wait=True)
         on_event(FitInterrupted(clock() - started))
@@ -118,57 +114,21 @@ def train_job(job: Job, inputs: FitInputs, hooks: FitHooks, *, caches: Caches, s
     """
     if isinstance(job.settings, TfidfSettings):
         return _train_linear(job, job.settings, inputs)
-    settings = job.training
-    with use_threads(settings.threads):
-        backbone = caches.open_backbone(settings)
-        data = FitData(
-            tokens=caches.encode_table(backbone, settings, inputs.train),
-            truth=inputs.truth,
-            row_weights=inputs.weights,
-            train_rows=inputs.folds.train(job.fold),
-            valid_rows=inputs.folds.valid(job.fold),
-            test=caches.encode_table(backbone, settings, inputs.test),
-            columns=inputs.columns,
-            classes=inputs.classes,
-            score=inputs.score,
-        )
-        result = fit(
-            _make_design(job, backbone, inputs.task, len(inputs.columns)),
-            data,
-            seed=job.derived_seed,
-            hooks=hooks,
-            state_cache=caches.frozen_states,
-            start=start,
-        )
-    return FitResult(
-        valid=result.valid,
-        test=result.test,
-        epochs=result.epochs,
-        provenance=result.provenance,
-        token_weights=result.token_weights,
-        weights=convert_weights(result.weights, settings.save_weights),
-    )
+    from pipeline.fits.neural_fit import train_network
+
+    return train_network(job, inputs, hooks, caches=caches, start=start)
 
 
-@release_memory()
 def predict_job(job: Job, table: TextTable, caches: Caches, task: str, columns: int) -> Predictions:
     """Predict a table with a finished fit, from its saved weights. Raises ModelError if they are not there."""
     if job.is_linear:
         for name in (TERMS, NUMBERS):
             job.check_file(name)
         return {"": read_linear(job.folder).predict(table.texts)}
-    settings = job.training
-    folder = job.recipe_folder
-    _, files = read_recipe(folder / RECIPE)
-    for name in sorted(files):
-        check_file(folder / name, name, files, describe_recipe_remedy(folder / RECIPE))
-    backbone = caches.read_saved_backbone(folder / BACKBONE, settings.backbone)
-    if WEIGHTS in job.files:  # if they were not kept, `load_network` says so
-        job.check_file(WEIGHTS)
-    with use_threads(settings.threads):
-        network = load_network(job.folder / WEIGHTS, _make_design(job, backbone, task, columns))
-        tokens = caches.encode_table(backbone, settings, table)
-        return predict(network, tokens, np.arange(len(tokens)))
+    from pipeline.fits.neural_fit import predict_with_network
+
+    with _release_memory_after(job):
+        return predict_with_network(job, table, caches, task, columns)
 
 
 def record_recipe(job: Job) -> None:
@@ -184,6 +144,9 @@ def record_recipe(job: Job) -> None:
         pass
     checksums = {}
     if not job.is_linear:
+        from models.saved import write_backbone
+        from pipeline.fits.caches import open_backbone_of
+
         with raise_plain_errors(folder / BACKBONE):
             write_backbone(folder / BACKBONE, open_backbone_of(job.training))
         checksums = {f"{BACKBONE}/{path.name}": compute_checksum(path) for path in (folder / BACKBONE).iterdir()}
@@ -201,13 +164,17 @@ def count_steps(job: Job, rows: int) -> int | None:
 def check_job(job: Job, competition: Competition) -> None:
     """Raise ModelError for a variant whose settings its backbone cannot use."""
     if not job.is_linear:
-        columns = len(competition.targets.columns)
-        design = _make_design(job, open_backbone_of(job.training), competition.spec.task, columns)
-        check_design(design, is_pair=len(competition.texts[0]) == 2)
+        from pipeline.fits.neural_fit import check_network
+
+        check_network(job, competition)
 
 
-def _make_design(job: Job, backbone: Backbone, task: str, columns: int) -> NetworkDesign:
-    return NetworkDesign(backbone, job.poolings, job.training, task, columns)
+def _release_memory_after(job: Job) -> AbstractContextManager[None]:
+    if job.is_linear:
+        return nullcontext()
+    from models.device import release_memory
+
+    return release_memory()
 
 
 def _train_linear(job: Job, settings: TfidfSettings, inputs: FitInputs) -> FitResult:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pipeline.data.competition import Competition
 from pipeline.data.fold_assignment import FoldAssignment
 from pipeline.display import format_duration, print_warnings
+from pipeline.fits.caches import open_backbone_of
 from pipeline.fits.job import Job
+from pipeline.fits.run_fit import check_job
 from pipeline.fits.timing import FitLoad, Pace, TimeEstimates, measure_loads
 from pipeline.scheduling.budget import FitQueue, estimate_time, forecast_fits
 
@@ -29,20 +31,22 @@ class SchedulerResult:
 
 def check_jobs(jobs: Sequence[Job], competition: Competition) -> None:
     """Raise ModelError for what cannot train, and warn of what is slow, before the first fit starts."""
-    from models.device import choose_device, measure_slowdown
-    from pipeline.fits import run_fit
-
-    asked = {job.training.precision for job in jobs if not job.is_linear} & {"bf16", "fp16"}
-    for precision in sorted(asked) if choose_device().type == "cpu" else []:
-        if (slowdown := measure_slowdown(precision)) > SLOW:
-            print_warnings(
-                [
-                    f"precision {precision} is slow on this CPU, which has no units for it: a product of matrices "
-                    f"takes {slowdown:.0f} times as long as in fp32, which precision auto takes here"
-                ]
-            )
+    for precision in sorted({job.training.precision for job in jobs if not job.is_linear} & {"bf16", "fp16"}):
+        _warn_of_slow_precision(precision)
     for job in {job.variant: job for job in jobs if job.state == "fit"}.values():  # all fits of a variant are alike
-        run_fit.check_job(job, competition)
+        check_job(job, competition)
+
+
+def _warn_of_slow_precision(precision: str) -> None:
+    from models.device import choose_device, measure_slowdown
+
+    if choose_device().type == "cpu" and (slowdown := measure_slowdown(precision)) > SLOW:
+        print_warnings(
+            [
+                f"precision {precision} is slow on this CPU, which has no units for it: a product of matrices "
+                f"takes {slowdown:.0f} times as long as in fp32, which precision auto takes here"
+            ]
+        )
 
 
 def list_remaining_loads(
@@ -136,8 +140,6 @@ def _reduce_load(job: Job, load: FitLoad) -> FitLoad:
 
 def _measure_token(job: Job) -> float:
     """Return the cost of a token in a neural job's backbone: the matrix products of the layers that are not frozen."""
-    from pipeline.fits.caches import open_backbone_of
-
     backbone = open_backbone_of(job.training)
     layers = backbone.layers - 1 - (job.training.freeze_layers or 0)
     return float(layers * backbone.config.hidden_size**2)

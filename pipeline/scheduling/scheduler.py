@@ -28,6 +28,7 @@ from pipeline.fits.events import (
 from pipeline.fits.inputs import build_inputs, format_scores
 from pipeline.fits.job import Job
 from pipeline.fits.outputs import write_failure
+from pipeline.fits.run_fit import count_steps
 from pipeline.fits.timing import FitLoad, Pace, learn_from_finished
 from pipeline.scheduling.budget import Budget, FitQueue
 from pipeline.scheduling.forecast import SchedulerResult, describe_budget, describe_time_left, list_remaining_loads
@@ -64,8 +65,6 @@ def run_jobs(
     A fit that fails leaves a note and the others continue, but an error of the machine, such as a full disk, ends the
     call: OSError.
     """
-    from pipeline.fits.run_fit import count_steps
-
     loads, remaining = list_remaining_loads(jobs, competition, split)
     started = {job.variant for job in jobs if job.state != "fit"}
     resumable = [number for number, (job, _) in enumerate(remaining) if job.state == "fit" and not job.is_linear]
@@ -75,7 +74,7 @@ def run_jobs(
     scheduler = Scheduler([job for job, _ in remaining], queue, limits, competition.metric, status_file)
     engine = make_engine(
         inputs=build_inputs(competition, split),
-        fits=len(remaining),
+        jobs=[job for job, _ in remaining],
         on_event=scheduler.handle_event,
         should_stop=scheduler.should_stop,
         clock=budget.clock,

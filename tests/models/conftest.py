@@ -20,7 +20,7 @@ from models.settings import TrainingSettings
 from models.spec import NeuralVariantSpec, TrainingSpec, build_variant
 from models.tokens import Tokens, encode_texts
 from models.training.fit import FitData, NetworkFit, fit
-from models.training.loop import FitHooks
+from models.training.hooks import FitHooks
 
 ENGLISH = "the a one cat dog bird tree river stone red blue green runs sleeps sings and of in"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -48,9 +48,10 @@ def test_blending_submitting_and_looking_load_no_torch(blended: Callable[[str], 
     assert loaded(*calls) == ""
 
 
-def test_training_does_load_torch(blended: Callable[[str], Any]) -> None:
-    site = blended("binary")  # without this, the test above could not fail
-    assert "torch" in loaded(["train", "--config", str(site.folder / "config.yaml")])
+def test_training_loads_torch_for_networks_only(site: Any) -> None:
+    train = ["train", "--config", str(site.folder / "config.yaml"), "--only"]
+    assert loaded([*train, "tfidf"]) == ""
+    assert "torch" in loaded([*train, "mean"])
 
 
 def test_help_imports_nothing_but_the_standard_library() -> None:

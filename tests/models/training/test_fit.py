@@ -19,11 +19,12 @@ from models.encoder.backbone import Backbone
 from models.network import Network, NetworkDesign, check_design
 from models.predict import predict
 from models.saved import convert_weights, load_network
+from models.settings import count_steps_per_epoch
 from models.spec import TrainingSpec
 from models.store import EpochLog
 from models.tokens import Tokens, encode_texts
 from models.training import fit as fit_module
-from models.training.fit import NetworkFit, count_steps_per_epoch
+from models.training.fit import NetworkFit
 
 Run = Callable[..., NetworkFit]
 MakeDesign = Callable[..., NetworkDesign]

@@ -12,7 +12,7 @@ from models import ModelError
 from models.checkpoint import Checkpoint, read_checkpoint, read_share_done, write_checkpoint
 from models.training import loop
 from models.training.fit import NetworkFit
-from models.training.loop import TrainingInterruptedError
+from models.training.hooks import TrainingInterruptedError
 
 Run = Callable[..., NetworkFit]
 STEPS = 3 * 2  # epochs, and steps of two batches of five rows in each

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import run
-from models.training.loop import FitHooks, StepReport
+from models.training.hooks import FitHooks, StepReport
 from pipeline.commands.train import train
 from pipeline.config.run_config import read_config
 from pipeline.display import configure_terminal

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -134,8 +135,8 @@ def test_a_single_gpu_has_a_process_of_its_own_unless_one_worker_is_asked_for(mo
     for gpus, workers, here in (([], None, True), (["0"], None, False), (["0"], 1, True), (["0", "1"], 1, True)):
         monkeypatch.setattr("models.device.list_devices", lambda gpus=gpus: gpus)
         options = EngineOptions(workers=workers)
-        assert runs_in_this_process(options, 1) is here
-        fits, where = describe_resources(options, 1)
+        assert runs_in_this_process(options, gpus, 1) is here
+        fits, where = describe_resources(options, [Mock(is_linear=False)])
         assert (fits, where.startswith("in this process" if here else "in one process of ")) == (1, True)
 
 
@@ -146,9 +147,7 @@ class _Poison:
 
 def test_processes_that_cannot_start_end_the_call_with_a_sentence(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     real = WorkerProcess.begin
-    monkeypatch.setattr(
-        WorkerProcess, "begin", lambda self, inputs, models, threads: real(self, _Poison(), models, threads)
-    )
+    monkeypatch.setattr(WorkerProcess, "begin", lambda self, inputs, *given: real(self, _Poison(), *given))
     monkeypatch.setattr("pipeline.engines.multiprocess.MAX_STARTUP_FAILURES", 2)  # as many as start at a time
     done = site.run("train", "--workers", "2")
     assert done.code == 2
@@ -316,11 +315,11 @@ def test_a_process_that_fails_every_fit_gets_no_more_and_others_do_them(
     """A broken GPU fails fast, so it took every fit: 39 of 40 failed."""
     variants = {f"tfidf{number}": {"model": "tfidf", "max_terms": 1000 + number} for number in range(5)}
     site = linear_site("binary", variants=variants)
-    monkeypatch.setattr("models.device.list_devices", lambda: ["bad", "good"])
+    monkeypatch.setattr("pipeline.engines.select.list_devices_for", lambda jobs: ["bad", "good"])
     real = WorkerProcess.begin
 
-    def begin(process: WorkerProcess, inputs: Any, models: Path, threads: int) -> None:
-        real(process, _BrokenInputs(inputs) if process.device == "bad" else inputs, models, threads)
+    def begin(process: WorkerProcess, inputs: Any, *given: Any) -> None:
+        real(process, _BrokenInputs(inputs) if process.device == "bad" else inputs, *given)
 
     monkeypatch.setattr(WorkerProcess, "begin", begin)
     done = site.run("train")

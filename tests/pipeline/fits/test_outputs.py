@@ -20,7 +20,8 @@ import torch
 from benchmarks.sites import contents
 from models.encoder.backbone import open_backbone
 from models.store import CHECKPOINT, FAILURE
-from models.training.loop import FitHooks, OptimizerStep, StepReport
+from models.training.hooks import FitHooks, StepReport
+from models.training.loop import OptimizerStep
 from pipeline.errors import OUT_OF_MEMORY
 from pipeline.fits import run_fit
 from pipeline.fits.events import FitFailed

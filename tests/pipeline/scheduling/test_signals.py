@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.sites import contents
 from models.store import CHECKPOINT
-from models.training.loop import FitHooks, StepReport
+from models.training.hooks import FitHooks, StepReport
 from pipeline.fits import run_fit
 from pipeline.scheduling.signals import STOP_MESSAGE, StopRequest, handle_stop_signals
 
