@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sklearn.metrics import log_loss, root_mean_squared_error
 
 from folds.components import find_components
+from folds.duplicates import link_duplicates
 from folds.fold_file import write_folds
 from folds.splitters import split_rows
 from models.spec import NeuralVariantSpec
@@ -38,7 +39,10 @@ def write_rows(frame: pd.DataFrame, folder: Path, job: Job, folds: Path | None, 
         folds = folder / "folds.csv"
         numbers, codes = job["task"] == "regression", pd.factorize(table[job["target"]], sort=True)[0]
         truth = table[[job["target"]]].to_numpy(np.float64) if numbers else codes
-        alike = find_components(["\n".join(texts) for texts in table[job["text"]].to_numpy()])
+        alike = find_components(
+            len(table),
+            link_duplicates(["\n".join(texts) for texts in table[job["text"]].to_numpy()], table[job["text"]]),
+        )
         write_folds(
             folds, ids, split_rows("stratified", count=FOLDS, seed=42, task=job["task"], truth=truth, component=alike)
         )

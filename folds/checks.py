@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from folds.duplicates import encode_values
 from folds.types import AnyArray, IntArray, Mask
 
 MAX_SENTENCES = 20
+UNEVEN = 1.5  # times as many rows
 
 
 def list_valid_folds(fold: IntArray, kind: str) -> list[int]:
@@ -62,6 +64,43 @@ def describe_moved_rows(fold: IntArray, train_only: Mask) -> list[str]:
         if moved
         else []
     )
+
+
+def describe_uneven_folds(fold: IntArray, component: IntArray) -> list[str]:
+    """Return a sentence if the largest fold has more than half as many rows again as the smallest one."""
+    sizes = np.bincount(fold[fold >= 0])
+    sizes = sizes[sizes > 0]
+    if sizes.max() <= UNEVEN * sizes.min() or sizes.max() - sizes.min() <= 5:
+        return []
+    largest = int(np.bincount(component).max())
+    return [f"folds hold {sizes.min():,} to {sizes.max():,} rows, because up to {largest:,} rows must share a fold"]
+
+
+def describe_chain(
+    texts: Sequence[str], groups: Sequence[object], links: Sequence[IntArray], component: IntArray, count: int
+) -> list[str]:
+    """Return a sentence if texts that several groups share chain them to more rows than a fold should have.
+
+    `links` are the codes (rows,) of equal texts. The text that links most groups is named.
+    """
+    largest = np.bincount(component).argmax()
+    rows = component == largest
+    group_codes = encode_values(list(groups))
+    if rows.sum() <= UNEVEN * len(rows) / count or len(np.unique(group_codes[rows])) < 2:
+        return []
+    best, linked = -1, 1
+    for codes in links:
+        pairs = np.unique(np.stack([codes, group_codes])[:, rows & (codes >= 0)], axis=1)
+        numbers, counts = np.unique(pairs[0], return_counts=True)
+        if len(counts) and counts.max() > linked:
+            best, linked = int(np.flatnonzero(codes == numbers[counts.argmax()])[0]), int(counts.max())
+    if best < 0:
+        return []
+    text = texts[best] if len(texts[best]) < 40 else texts[best][:40] + "..."
+    return [
+        f"the text {text!r} is in {linked:,} groups; such texts chain {int(rows.sum()):,} of {len(rows):,} rows, which "
+        "must share a fold; folds.together: null keeps together the rows of a group alone"
+    ]
 
 
 def describe_split_duplicates(fold: IntArray, component: IntArray) -> list[str]:

@@ -1,13 +1,19 @@
 """The `folds:` section of the config: its keys, their defaults, and the combinations that are refused."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FoldKind = Literal["stratified", "kfold", "group", "stratified_group", "multilabel", "predefined", "time"]
+FoldKind = Literal[
+    "stratified", "kfold", "group", "stratified_group", "multilabel", "multilabel_group", "predefined", "time"
+]
 
 # The kinds that read a column: its key is required with them, and an error with any other kind.
-KINDS_BY_COLUMN = {"group": ("group", "stratified_group"), "column": ("predefined",), "time": ("time",)}
+KINDS_BY_COLUMN = {
+    "group": ("group", "stratified_group", "multilabel_group"),
+    "column": ("predefined",),
+    "time": ("time",),
+}
 
 
 class FoldSpec(BaseModel):
@@ -26,9 +32,9 @@ class FoldSpec(BaseModel):
     train_only: str | None = Field(
         default=None, description="Column of true or false (1 or 0): rows that only ever train."
     )
-    together: Literal["duplicates"] | None = Field(
+    together: Literal["duplicates"] | Annotated[list[str], Field(min_length=1)] | None = Field(
         default="duplicates",
-        description="Rows equal up to case, punctuation and space share a fold; null switches this off.",
+        description="What keeps rows in one fold: nearly equal texts; or equal texts of these columns; null: nothing.",
     )
 
     @model_validator(mode="after")

@@ -6,17 +6,20 @@ complement. All splitters but `predefined` keep a component in one fold. Stratif
 components are numbered from 0.
 """
 
+import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold
+from sklearn.model_selection import KFold, StratifiedGroupKFold
 
 from folds import FoldError
 from folds.columns import cut_into_blocks, parse_flags, rank_times
 from folds.types import AnyArray, FloatArray, IntArray
+
+FEW_ROWS = 3  # of a component, which may be dealt as a single row is
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,10 @@ def split_rows(
         raise FoldError(f"folds.count is {count} but only {distinct} rows can be split independently")
     fold = np.full(len(component), -1, dtype=np.int64)
     fold[free] = SPLITTERS[kind](rows, count, seed)
-    _refuse_gaps(fold, count if kind != "predefined" else int(fold.max(initial=-1)) + 1)
+    if kind == "predefined":
+        _refuse_single_fold(fold)
+    else:
+        _refuse_gaps(fold, count)
     return fold
 
 
@@ -76,7 +82,7 @@ def assign_strata(task: str, truth: AnyArray) -> IntArray:
     """
     if task == "multilabel":
         raise FoldError(
-            "a multilabel task has no one class a row to stratify by; use folds.kind multilabel, kfold or group"
+            "a multilabel task has no one class a row to stratify by; use folds.kind multilabel, or multilabel_group"
         )
     return _cut_into_bins(truth.astype(float)) if task == "regression" else truth.astype(np.int64)
 
@@ -85,25 +91,52 @@ def _split_stratified(rows: RowsToSplit, count: int, seed: int) -> IntArray:
     """Deal the shuffled rows of each class to the folds in turn.
 
     Counts by class and fold are as even as those of scikit-learn's StratifiedKFold, which warns or stops when a class
-    is rarer than `count`; dealing spreads the rows of such a class over as many folds as it has rows.
+    is rarer than `count`; dealing spreads the rows of such a class over as many folds as it has rows. A component of
+    several rows is dealt before the single rows of its class, to the fold with the fewest rows of the class.
     """
     first, follow = _find_representatives(rows)
     strata = assign_strata(rows.task, rows.truth[first])
-    order = np.lexsort((np.random.default_rng(seed).permutation(len(first)), strata))
+    shuffled = np.random.default_rng(seed).permutation(len(first))
+    sizes = np.bincount(follow)
+    if sizes.max() > FEW_ROWS:
+        return _deal_components(strata, sizes, shuffled, count)[follow]
+    order = np.lexsort((shuffled, strata))
     fold = np.empty(len(first), dtype=np.int64)
     fold[order] = np.arange(len(first)) % count
     return fold[follow]
 
 
+def _deal_components(strata: IntArray, sizes: IntArray, shuffled: IntArray, count: int) -> IntArray:
+    """Return the fold of each component: by class, the largest first, to the fold that has the fewest rows of it."""
+    fold = np.empty(len(strata), dtype=np.int64)
+    total = np.zeros(count, dtype=np.int64)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        members = members[np.lexsort((shuffled[members], -sizes[members]))]
+        lightest = [(0, int(total[k]), k) for k in range(count)]  # rows of this class, rows in all, fold
+        heapq.heapify(lightest)
+        for member in members:
+            own, others, k = heapq.heappop(lightest)
+            fold[member] = k
+            heapq.heappush(lightest, (own + int(sizes[member]), others + int(sizes[member]), k))
+        for _, others, k in lightest:
+            total[k] = others
+    return fold
+
+
 def _split_randomly(rows: RowsToSplit, count: int, seed: int) -> IntArray:
     first, follow = _find_representatives(rows)
+    if np.bincount(follow).max() > FEW_ROWS:
+        return _split_by_group(rows, count, seed)
     parts = KFold(count, shuffle=True, random_state=seed).split(first)
     return _number_parts(parts, len(first))[follow]
 
 
 def _split_by_group(rows: RowsToSplit, count: int, seed: int) -> IntArray:
-    parts = GroupKFold(count, shuffle=True, random_state=seed).split(rows.component, groups=rows.component)
-    return _number_parts(parts, len(rows.component))
+    """Deal whole components, the largest first, to the fold with the fewest rows; the seed orders equal ones."""
+    sizes = np.bincount(rows.component)
+    shuffled = np.random.default_rng(seed).permutation(len(sizes))
+    return _deal_components(np.zeros_like(sizes), sizes, shuffled, count)[rows.component]
 
 
 def _split_stratified_by_group(rows: RowsToSplit, count: int, seed: int) -> IntArray:
@@ -129,6 +162,38 @@ def _split_multilabel(rows: RowsToSplit, count: int, seed: int) -> IntArray:
     labels = np.hstack([labels, ~labels]) if labels.shape[1] == 1 else labels
     parts = MultilabelStratifiedKFold(count, shuffle=True, random_state=seed).split(first, labels)
     return _number_parts(parts, len(first))[follow]
+
+
+def _split_multilabel_by_group(rows: RowsToSplit, count: int, seed: int) -> IntArray:
+    """Deal whole components so that each fold has its share of every label and of the rows.
+
+    The iterative stratification of Sechidis et al. (2011), with components in place of rows: the rarest label that is
+    left is dealt first, its largest components to the fold that lacks most of it.
+    """
+    if rows.task != "multilabel":
+        raise FoldError(
+            f"folds.kind multilabel_group splits multilabel tasks; use stratified_group for task {rows.task}"
+        )
+    sizes = np.bincount(rows.component)
+    labels = np.zeros((len(sizes), rows.truth.shape[1]))  # rows with each label by component
+    np.add.at(labels, rows.component, rows.truth.astype(bool))
+    shuffled = np.random.default_rng(seed).permutation(len(sizes))
+    wanted = np.tile(labels.sum(axis=0) / count, (count, 1))  # (folds, labels)
+    room = np.full(count, sizes.sum() / count)
+    fold = np.full(len(sizes), -1, dtype=np.int64)
+    while (fold < 0).any():
+        open_labels = labels[fold < 0].sum(axis=0)
+        left = np.flatnonzero(open_labels)
+        label = left[np.argmin(open_labels[left])] if len(left) else None
+        amounts = sizes if label is None else labels[:, label]
+        members = np.flatnonzero((fold < 0) & (amounts > 0))
+        for member in members[np.lexsort((shuffled[members], -amounts[members]))]:
+            lack = room if label is None else wanted[:, label]
+            best = np.flatnonzero(lack == lack.max())
+            fold[member] = k = best[np.argmax(room[best])]
+            wanted[k] -= labels[member]
+            room[k] -= sizes[member]
+    return fold[rows.component]
 
 
 def _read_predefined(rows: RowsToSplit, _count: int, _seed: int) -> IntArray:
@@ -161,9 +226,15 @@ SPLITTERS: dict[str, Callable[[RowsToSplit, int, int], IntArray]] = {
     "group": _split_by_group,
     "stratified_group": _split_stratified_by_group,
     "multilabel": _split_multilabel,
+    "multilabel_group": _split_multilabel_by_group,
     "predefined": _read_predefined,
     "time": _split_by_time,
 }
+
+
+def _refuse_single_fold(fold: IntArray) -> None:
+    if len(np.unique(fold[fold >= 0])) < 2:
+        raise FoldError("a split needs at least two folds, each with rows to validate on")
 
 
 def _refuse_gaps(fold: IntArray, count: int) -> None:

@@ -8,20 +8,24 @@ import numpy.typing as npt
 import pandas as pd
 
 from submissions import SubmissionError
-from submissions.formats import SubmissionFormat, format_name, format_names, list_targets, require_kind, spell_classes
+from submissions.formats import SubmissionFormat, list_targets, read_answers, require_kind
+from submissions.names import format_name, format_names, spell_classes
 
 ROW_SUM_TOLERANCE = 1e-3  # of probabilities; files round to four digits and more, hosts renormalise beyond that
 
 
 def check_sample(sample: pd.DataFrame, id: str, test_ids: Sequence[str]) -> None:
-    """Raise SubmissionError unless the sample has the id column, other columns, and each test id exactly once."""
+    """Raise SubmissionError unless the sample has the id column, other columns, and ids of the test table, each once.
+
+    It may lack test ids: the sample decides which rows are submitted.
+    """
     if id not in sample.columns:
         raise SubmissionError(
             f"the sample submission has no id column {id}; its columns are {format_names(list(sample.columns))}"
         )
     if not list_targets(sample, id):
         raise SubmissionError(f"the sample submission has no column besides the id column {id}")
-    check_same_ids(sample[id], test_ids, "the sample submission", "the test table")
+    check_ids_among(sample[id], test_ids, "the sample submission", "the test table")
 
 
 def check_submission(frame: pd.DataFrame, sample: pd.DataFrame, format: SubmissionFormat) -> None:
@@ -43,9 +47,25 @@ def check_submission(frame: pd.DataFrame, sample: pd.DataFrame, format: Submissi
     if format.kind == "labels":
         _check_labels(frame, sample, format)
         return
+    if format.kind == "ranked":
+        _check_ranked(frame, sample, format)
+        return
     cells = parse_numbers(frame, format.id, "the submission")  # (rows, targets)
     if format.kind == "probabilities":
         check_probabilities(ids, cells, sums=format.task != "multilabel" and cells.shape[1] > 1)
+
+
+def check_ids_among(ids: pd.Series | Sequence[str], known: Sequence[str], owner: str, other: str) -> None:
+    """Raise SubmissionError unless `ids` are among `known`, each once; `owner` and `other` name them."""
+    index, known_index = pd.Index(list(ids), dtype=object), pd.Index(list(known), dtype=object)
+    for side, name in ((index, owner), (known_index, other)):
+        if side.has_duplicates:
+            raise SubmissionError(f"{name} has more than one row for id {format_name(side[side.duplicated()][0])}")
+    unknown = index.difference(known_index, sort=False)
+    if len(unknown):
+        raise SubmissionError(
+            f"{other} has no row for id {format_name(unknown[0])} of {owner} ({len(unknown):,} such ids)"
+        )
 
 
 def check_same_ids(ids: pd.Series | Sequence[str], wanted: pd.Series | Sequence[str], owner: str, other: str) -> None:
@@ -100,6 +120,22 @@ def _check_labels(frame: pd.DataFrame, sample: pd.DataFrame, format: SubmissionF
                 f"{format_name(str(row[target]))} for id {format_name(row[format.id])} in column {format_name(target)} "
                 f"is not among the labels {format_names(labels)}"
             )
+
+
+def _check_ranked(frame: pd.DataFrame, sample: pd.DataFrame, format: SubmissionFormat) -> None:
+    """Raise SubmissionError unless each cell holds different classes, one to `format.answers` of them."""
+    [target] = list_targets(frame, format.id)
+    cells = frame[target].astype(str).tolist()
+    for id, cell, answers in zip(
+        frame[format.id], cells, read_answers(cells, format.separator, format.classes), strict=True
+    ):
+        where = f"id {format_name(id)}, column {format_name(target)}"
+        for name, position in answers:
+            if position < 0:
+                known = format_names(format.classes)
+                raise SubmissionError(f"{format_name(name)} at {where} is not among the classes {known}")
+        if not 0 < len(answers) <= format.answers or len({place for _, place in answers}) < len(answers):
+            raise SubmissionError(f"{format_name(cell)} at {where} must hold one to {format.answers} different classes")
 
 
 def _describe_columns(columns: list[str], wanted: list[str]) -> str:

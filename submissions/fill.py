@@ -9,7 +9,8 @@ import pandas as pd
 
 from submissions import SubmissionError
 from submissions.check import check_sample
-from submissions.formats import SubmissionFormat, format_names, list_targets, match_names, require_kind, spell_classes
+from submissions.formats import SubmissionFormat, list_targets, require_kind, split_cell
+from submissions.names import format_names, match_names, spell_classes
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -27,10 +28,10 @@ def fill_sample(
 ) -> pd.DataFrame:
     """Return the sample submission (read as text) with all cells except the ids replaced.
 
-    For kinds probabilities and values, `values` are predictions (rows, columns): P(positive) alone for a binary task,
-    and grade probabilities for ordinal values, which become the expected grade. For kind labels they are codes (rows,)
-    of the classes, or 0/1 (rows, columns) for multilabel. `ids` names the rows; `clip` bounds cells of kind values.
-    Raises SubmissionError for what does not fit the sample.
+    For kinds probabilities, ranked and values, `values` are predictions (rows, columns): P(positive) alone for a binary
+    task, and grade probabilities for ordinal values, which become the expected grade. For kind labels they are codes
+    (rows,) of the classes, or 0/1 (rows, columns) for multilabel. `ids` names the rows; `clip` bounds cells of kind
+    values. Raises SubmissionError for what does not fit the sample.
     """
     require_kind(format.task, format.kind)
     check_sample(sample, format.id, ids)
@@ -39,6 +40,8 @@ def fill_sample(
     rows = values[position]
     if format.kind == "labels":
         cells = _fill_labels(rows.astype(np.int64), format, sample, targets)
+    elif format.kind == "ranked":
+        cells = _fill_ranked(rows.astype(np.float64), format, sample, targets)
     elif format.kind == "probabilities":
         cells = _fill_probabilities(rows.astype(np.float64), format, targets)
     else:
@@ -75,11 +78,22 @@ def _fill_labels(
     return np.stack(cells, axis=1)
 
 
+def _fill_ranked(
+    rows: FloatArray, format: SubmissionFormat, sample: pd.DataFrame, targets: list[str]
+) -> npt.NDArray[Any]:
+    """Return the most probable classes of each row, best first; equal ones in the order of the columns."""
+    _require_one_target(targets, "the best classes of each row")
+    shown = [name for cell in sample[targets[0]] for name in split_cell(cell, format.separator)]
+    spelled = np.array(spell_classes(format.classes, shown), dtype=object)
+    best = np.argsort(-rows, axis=1, kind="stable")[:, : format.answers]
+    return np.array([[format.separator.join(names)] for names in spelled[best]], dtype=object)
+
+
 def _fill_probabilities(rows: FloatArray, format: SubmissionFormat, targets: list[str]) -> FloatArray:
     if format.task != "binary":
         return rows[:, match_names(targets, format.columns, SAMPLE)]
     if len(targets) == 1:
-        return rows
+        return 1 - rows if format.is_negative_column(targets[0]) else rows
     return np.hstack([1 - rows, rows])[:, match_names(targets, format.classes, SAMPLE)]
 
 

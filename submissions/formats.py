@@ -1,31 +1,21 @@
-"""The format of a submission: the meaning of its cells, and the spelling of its columns and labels.
+"""The format of a submission: the meaning of its cells, by the metric, the sample and the task together."""
 
-Training table, sample and solution may spell one class or label differently. A name matches exactly, or else by its
-normalised form: text without regard to case (True is true), numbers by value (1 is 1.0). Two names with one normalised
-form are told apart by exact spelling, or refused.
-"""
-
-import re
-import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from submissions import SubmissionError
+from submissions.names import find_positions, format_name, format_names, normalise_name, spell_classes
 
 KINDS: dict[str, tuple[str, ...]] = {
     "binary": ("probabilities", "labels"),
-    "multiclass": ("probabilities", "labels"),
+    "multiclass": ("probabilities", "labels", "ranked"),
     "multilabel": ("probabilities", "labels"),
     "regression": ("values",),
     "ordinal": ("probabilities", "labels", "values"),
 }
-NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{0,15})?", re.ASCII)
-MAX_NAMES = 8  # in a message
+SEPARATORS = (" ", ",", ", ", ";", "; ", "|", " | ")  # between several answers in a cell
 
 
 @dataclass(frozen=True)
@@ -33,7 +23,8 @@ class SubmissionFormat:
     """The id column, the task, the kind of the cells, and the names of what is predicted.
 
     `columns` are those of the predictions: the classes, labels or targets, for a binary task the one target. `classes`
-    are the class names in code order; a multilabel or regression task has none.
+    are the class names in code order; a multilabel or regression task has none. Kind ranked has at most `answers`
+    classes in a cell, best first, with `separator` between them.
     """
 
     id: str
@@ -41,29 +32,66 @@ class SubmissionFormat:
     kind: str
     columns: Sequence[str]
     classes: Sequence[str] = ()
+    answers: int = 0
+    separator: str = " "
 
     @property
     def labels(self) -> Sequence[str]:
         """The labels that a cell of kind labels may hold, as the training table spells them."""
         return ["0", "1"] if self.task == "multilabel" else self.classes
 
+    def is_negative_column(self, target: str) -> bool:
+        """Return True if a binary task's one column of probabilities is named after the negative class."""
+        if self.task != "binary" or self.kind != "probabilities" or normalise_name(target) == self._positive_name:
+            return False
+        return find_positions([target], self.classes) == [0]
 
-def infer_kind(task: str, sample: pd.DataFrame, *, id: str, classes: Sequence[str], labels_scored: bool) -> str:
-    """Return the kind that the sample submission (read as text) asks for.
+    @property
+    def _positive_name(self) -> str:
+        return normalise_name(self.columns[0])
 
-    Regression: values. Multiclass and ordinal: labels in one column, probabilities in several. Binary (one column) and
-    multilabel: labels if the metric scores labels and every cell is exactly a class name (`classes`; 0 and 1 for
-    multilabel), else probabilities: a host who scores an AUC often shows a sample of zeros.
+
+def infer_kind(
+    task: str, sample: pd.DataFrame, *, id: str, classes: Sequence[str], needs: str = "probabilities", answers: int = 0
+) -> str:
+    """Return the kind that metric, sample submission (read as text) and task ask for together.
+
+    `needs` is what the metric takes, and `answers` the number of best classes that it looks at, 0 for another metric.
+    Regression: values. Multiclass in several columns: probabilities; in one: ranked where the metric looks at several
+    answers or the sample shows several in a cell, else labels. Ordinal: the same without ranked. Binary (one column)
+    and multilabel: labels if the metric scores labels and every cell of the sample is a label in some spelling, else
+    probabilities: a host who scores an AUC often shows a sample of zeros.
     """
     targets = list_targets(sample, id)
     if task == "regression":
         return "values"
     if task in ("multiclass", "ordinal"):
-        return "labels" if len(targets) == 1 else "probabilities"
-    if not labels_scored or (task == "binary" and len(targets) > 1):
+        if len(targets) > 1:
+            return "probabilities"
+        if task == "multiclass" and (answers > 1 or shows_several(sample[targets[0]].tolist(), classes)):
+            return "ranked"
+        return "labels"
+    if needs != "labels" or (task == "binary" and len(targets) > 1):
         return "probabilities"
     names = ["0", "1"] if task == "multilabel" else list(classes)
-    return "labels" if bool(sample[targets].isin(names).all(axis=None)) else "probabilities"
+    shown = {str(cell) for target in targets for cell in sample[target]}
+    return "labels" if -1 not in find_positions(sorted(shown), names) else "probabilities"
+
+
+def describe_format(sample: pd.DataFrame, format: SubmissionFormat, metric: str) -> str:
+    """Return what the cells of a submission hold, in a few words; `metric` is the name of what scores them."""
+    targets = list_targets(sample, format.id)
+    if format.kind == "ranked":
+        return f"the {format.answers} best of {len(format.classes)} classes in a cell, best first, for {metric}"
+    if format.kind == "labels":
+        spelled = spell_classes(format.labels, sample[targets[0]].astype(str).tolist())
+        return f"labels, spelled {format_names(spelled)}, for {metric}"
+    if format.kind == "values":
+        return "expected grades" if format.task == "ordinal" else "values"
+    if format.task == "binary" and len(targets) == 1:
+        answer = format.classes[0 if format.is_negative_column(targets[0]) else 1]
+        return f"the probability of {format_name(answer)}, for {metric}"
+    return f"probabilities, a column for each of {format_names(targets)}"
 
 
 def require_kind(task: str, kind: str) -> None:
@@ -77,102 +105,48 @@ def list_targets(frame: pd.DataFrame, id: str) -> list[str]:
     return [column for column in frame.columns if column != id]
 
 
-def match_names(names: Sequence[str], wanted: Sequence[str], owner: str) -> npt.NDArray[np.int64]:
-    """Return the position in `wanted` of each name (names,), one to one; SubmissionError for a missing or extra name.
+def shows_several(cells: Sequence[str], names: Sequence[str]) -> bool:
+    """Return True if cells hold several names each."""
+    return _find_shown_separator(cells, names) is not None
 
-    `owner` says whose columns the names are: "the sample submission".
+
+def choose_separator(cells: Sequence[str], names: Sequence[str]) -> str:
+    """Return what separates several names in a cell: as the cells show it, else the first that is in no name.
+
+    Raises SubmissionError if every separator is in a name.
     """
-    positions = find_positions(names, wanted)
-    taken = set(positions)
-    extra = [name for name, position in zip(names, positions, strict=True) if position < 0]
-    missing = [name for position, name in enumerate(wanted) if position not in taken]
-    if extra or missing:
-        problems = [f"lacks {format_names(missing)}"] if missing else []
-        if extra:
-            problems.append(f"has {format_names(extra)}, which nothing predicts")
-        expected = f"the columns of {owner} must be the id and {format_names(wanted)}"
-        raise SubmissionError(f"{expected}: it {' and '.join(problems)}")
-    if len(taken) < len(positions):
-        doubled = next(position for position in positions if positions.count(position) > 1)
-        raise SubmissionError(f"{owner} has more than one column for {format_name(wanted[doubled])}")
-    return np.array(positions, dtype=np.int64)
+    shown = _find_shown_separator(cells, names)
+    if shown is not None:
+        return shown
+    for separator in SEPARATORS:
+        if not any(separator in name for name in names):
+            return separator
+    raise SubmissionError(
+        f"several answers in a cell need a separator, but names such as {format_name(max(names, key=len))} hold all of "
+        f"{' '.join(separator.strip() for separator in SEPARATORS[1:6:2])} and a space"
+    )
 
 
-def find_positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Return the position in `wanted` of each name, -1 for none; SubmissionError if a name matches two."""
-    exact = {name: position for position, name in enumerate(wanted)}
-    normalised: dict[str, list[int]] = {}
-    for position, name in enumerate(wanted):
-        normalised.setdefault(normalise_name(name), []).append(position)
-
-    def find_position(name: str) -> int:
-        if name in exact:
-            return exact[name]
-        candidates = normalised.get(normalise_name(name), [])
-        if len(candidates) > 1:
-            several = " and ".join(format_name(wanted[position]) for position in candidates)
-            raise SubmissionError(f"{format_name(name)} could mean {several}; spell it as one of them")
-        return candidates[0] if candidates else -1
-
-    position_by_name = {name: find_position(name) for name in dict.fromkeys(names)}
-    return [position_by_name[name] for name in names]
+def split_cell(cell: str, separator: str) -> list[str]:
+    """Return the names in a cell, in order; an empty cell holds none."""
+    return [name.strip() for name in cell.split(separator) if name.strip()]
 
 
-def normalise_name(name: str) -> str:
-    """Return the form that all spellings of one name share."""
-    text = name.strip()
-    return f"{Decimal(text).normalize() + 0:f}" if NUMBER.fullmatch(text) else text.casefold()
+def read_answers(cells: Sequence[str], separator: str, wanted: Sequence[str]) -> list[list[tuple[str, int]]]:
+    """Return the names in each cell with their positions in `wanted`, -1 for a name that is none of them."""
+    names = [split_cell(cell, separator) for cell in cells]
+    distinct = list(dict.fromkeys(name for cell in names for name in cell))
+    positions = dict(zip(distinct, find_positions(distinct, wanted), strict=True))
+    return [[(name, positions[name]) for name in cell] for cell in names]
 
 
-def spell_classes(classes: Sequence[str], shown: Sequence[str]) -> list[str]:
-    """Return the classes as the sample, which shows the values `shown`, spells them; unchanged if it shows none.
-
-    Raises SubmissionError if the spelling of a class that the sample does not show cannot be derived.
-    """
-    values = sorted(set(shown))
-    spellings = {
-        classes[position]: value
-        for value, position in zip(values, find_positions(values, classes), strict=True)
-        if position >= 0
-    }
-    for spell in STYLES.values():
-        if all(spell(name) == value for name, value in spellings.items()):
-            return [spell(name) for name in classes]
-    unseen = [name for name in classes if name not in spellings]
-    if unseen:
-        name, value = next((name, value) for name, value in spellings.items() if name != value)
-        raise SubmissionError(
-            f"the sample submission spells {format_name(name)} as {format_name(value)}; "
-            f"how it spells {format_name(unseen[0])} is unclear"
-        )
-    return [spellings[name] for name in classes]
-
-
-def _spell_whole(name: str) -> str:
-    return normalise_name(name) if NUMBER.fullmatch(name) else name
-
-
-def _spell_decimal(name: str) -> str:
-    return name + ".0" if re.fullmatch(r"[+-]?[0-9]+", name, re.ASCII) else name
-
-
-# A sample often shows one constant, so the spelling of the labels that it does not show has to be derived.
-STYLES: dict[str, Callable[[str], str]] = {
-    "as in train": str,
-    "lower": str.lower,
-    "upper": str.upper,
-    "capitalized": str.capitalize,
-    "whole": _spell_whole,
-    "decimal": _spell_decimal,
-}
-
-
-def format_names(names: Sequence[str]) -> str:
-    """Return names for a message, separated by commas; after eight of them there is a count."""
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(map(format_name, names[:MAX_NAMES])) + more
-
-
-def format_name(name: str) -> str:
-    """Return a name for a message, quoted if it is empty, long, or not printable."""
-    return name if name.isprintable() and 0 < len(name) < 60 else reprlib.repr(name)
+def _find_shown_separator(cells: Sequence[str], names: Sequence[str]) -> str | None:
+    distinct = sorted(set(map(str, cells)))
+    if -1 not in find_positions(distinct, names):
+        return None  # each cell is one name
+    for separator in sorted(SEPARATORS, key=len, reverse=True):  # ", " before ",", which both could be
+        parts = [split_cell(cell, separator) for cell in distinct]
+        several = max(map(len, parts)) > 1
+        if several and all(parts) and -1 not in find_positions([name for cell in parts for name in cell], names):
+            return separator
+    return None

@@ -7,25 +7,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from submissions import SubmissionError
-from submissions.check import check_probabilities, check_same_ids, parse_numbers
+from submissions.check import check_ids_among, check_probabilities, parse_numbers
 from submissions.fill import FloatArray, IntArray, parse_grades
-from submissions.formats import (
-    SubmissionFormat,
-    find_positions,
-    format_name,
-    format_names,
-    list_targets,
-    match_names,
-    require_kind,
-)
+from submissions.formats import SubmissionFormat, list_targets, read_answers, require_kind
+from submissions.names import find_positions, format_name, format_names, match_names
 
 
 def align_solution(submission: pd.DataFrame, solution: pd.DataFrame, *, id: str) -> pd.DataFrame:
-    """Return the submission in the order of the solution; SubmissionError unless both hold the same ids, each once."""
+    """Return the rows of the submission that are scored, in the order of the solution.
+
+    Raises SubmissionError unless the solution's ids are among those of the submission, each once in both.
+    """
     for frame, owner in ((submission, "the submission"), (solution, "the solution")):
         if id not in frame.columns:
             raise SubmissionError(f"{owner} has no id column {id}; its columns are {format_names(list(frame.columns))}")
-    check_same_ids(submission[id], solution[id], "the submission", "the solution")
+    check_ids_among(solution[id], submission[id].tolist(), "the solution", "the submission")
     return submission.set_index(id).loc[solution[id]].reset_index()
 
 
@@ -54,13 +50,15 @@ def read_truth(
 def recover_predictions(submission: pd.DataFrame, format: SubmissionFormat) -> FloatArray:
     """Return the predictions (rows, columns) that a submission stands for, the inverse of `fill_sample`.
 
-    Labels become the certain prediction (one-hot rows, 0 or 1). An ordinal value becomes probabilities of the two
-    grades around it whose expectation it is, clipped to the scale, so metrics on labels and on values both use it.
+    Labels become the certain prediction (one-hot rows, 0 or 1). Ranked classes become falling numbers, and -inf where a
+    cell does not name the class: a metric of the best classes gives no credit for it. An ordinal value becomes
+    probabilities of the two grades around it whose expectation it is, clipped to the scale, so metrics on labels and on
+    values both use it.
     """
     require_kind(format.task, format.kind)
     task = format.task
     targets = list_targets(submission, format.id)
-    one_column = format.kind == "labels" or (task == "ordinal" and format.kind == "values")
+    one_column = format.kind in ("labels", "ranked") or (task == "ordinal" and format.kind == "values")
     if one_column and task != "multilabel" and len(targets) != 1:
         raise SubmissionError(
             f"the submission must have one column besides {format.id}. Got {format_names(targets)} instead"
@@ -68,13 +66,15 @@ def recover_predictions(submission: pd.DataFrame, format: SubmissionFormat) -> F
     if format.kind == "labels" and task != "multilabel":
         codes = _encode_labels(submission, format.id, targets[0], format.classes, "the submission")
         return codes[:, None].astype(np.float64) if task == "binary" else np.eye(len(format.classes))[codes]
+    if format.kind == "ranked":
+        return _read_ranked(submission, targets[0], format)
     cells = parse_numbers(submission, format.id, "the submission")
     if format.kind == "probabilities":
         check_probabilities(submission[format.id], cells, sums=task != "multilabel" and len(targets) > 1)
     if task == "ordinal" and format.kind == "values":
         return _interpolate_grades(cells[:, 0], parse_grades(format.classes))
     if len(targets) == len(format.columns) == 1:
-        return cells
+        return 1 - cells if format.is_negative_column(targets[0]) else cells
     names = format.classes if task == "binary" else format.columns
     ordered = np.empty_like(cells)
     ordered[:, match_names(targets, names, "the submission")] = cells
@@ -93,6 +93,20 @@ def _encode_labels(frame: pd.DataFrame, id: str, target: str, classes: Sequence[
             f"which is not among the labels {format_names(classes)}"
         )
     return codes
+
+
+def _read_ranked(frame: pd.DataFrame, target: str, format: SubmissionFormat) -> FloatArray:
+    """Return (rows, classes): the number of answers from its place on for a class that a cell names, else -inf."""
+    ranks = np.full((len(frame), len(format.classes)), -np.inf)
+    for row, answers in enumerate(read_answers(frame[target].astype(str).tolist(), format.separator, format.classes)):
+        for place, (name, position) in reversed(list(enumerate(answers))):  # one named twice counts where it is first
+            if position < 0:
+                raise SubmissionError(
+                    f"the submission has {format_name(name)} for id {format_name(str(frame[format.id].iloc[row]))}, "
+                    f"which is not among the classes {format_names(format.classes)}"
+                )
+            ranks[row, position] = len(answers) - place
+    return ranks
 
 
 def _interpolate_grades(values: FloatArray, grades: FloatArray) -> FloatArray:

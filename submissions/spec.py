@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 # A file name on any system.
 FILE_NAME = re.compile(r"""[^./\\:*?"<>|\x00-\x1f\x7f][^/\\:*?"<>|\x00-\x1f\x7f]{0,99}\.csv""")
-SubmissionKind = Literal["probabilities", "labels", "values"]
+SubmissionKind = Literal["probabilities", "labels", "values", "ranked"]
 
 
 class SubmissionSpec(BaseModel):
@@ -17,6 +17,9 @@ class SubmissionSpec(BaseModel):
 
     kind: SubmissionKind | None = Field(
         default=None, description="What to submit; null infers it from task and sample."
+    )
+    match_ids: Literal["text", "numbers"] = Field(
+        default="text", description="How the sample's ids are those of the test table; numbers: 0040 and 40.0 are 40."
     )
     clip: list[float] | None = Field(
         default=None, min_length=2, max_length=2, description="Lowest and highest value; values beyond are clipped."

@@ -68,12 +68,19 @@ def is_torch(target: str) -> bool:
     return any(target == name or target.startswith(f"{name}.") for name in TORCH)
 
 
-def loads_torch(module: str, sources: dict[str, str], seen: frozenset[str] = frozenset()) -> bool:
+def loads_torch(module: str, sources: dict[str, str]) -> bool:
     """Say whether importing `module` imports torch, by itself or through modules of the product."""
-    parents = [module[: match.start()] for match in re.finditer(r"\.", module)]
-    targets = {item.target for item in imports(sources[module]) if item.at_once} | set(parents)
-    inner = [target for target in targets if target in sources and target not in seen]
-    return any(map(is_torch, targets)) or any(loads_torch(target, sources, seen | {module}) for target in inner)
+    seen: set[str] = set()
+    left = [module]
+    while left:
+        name = left.pop()
+        if is_torch(name):
+            return True
+        if name in sources and name not in seen:
+            seen.add(name)
+            left += [name[: match.start()] for match in re.finditer(r"\.", name)]
+            left += [item.target for item in imports(sources[name]) if item.at_once]
+    return False
 
 
 def wrong_arrows(sources: dict[str, str]) -> list[str]:

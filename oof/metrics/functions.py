@@ -55,12 +55,12 @@ def compute_map_at(truth: Truth, predictions: Array, k: int) -> float:
     """Return MAP@k with one right answer: the mean of 1 / rank of the true class, 0 from rank k + 1 on.
 
     Equal predictions rank in the order of the columns, as in a submission of the k most probable classes made by a
-    stable sort.
+    stable sort. A class with the prediction -inf was not answered, and has no rank.
     """
     of_truth = predictions[np.arange(len(truth)), truth][:, None]
     is_earlier = np.arange(predictions.shape[1]) < truth[:, None]
     rank = 1 + ((predictions > of_truth) | ((predictions == of_truth) & is_earlier)).sum(1)
-    return float(np.where(rank <= k, 1 / rank, 0.0).mean())
+    return float(np.where((rank <= k) & (of_truth[:, 0] > -np.inf), 1 / rank, 0.0).mean())
 
 
 def compute_rmse(truth: Truth, predictions: Array) -> float:

@@ -30,6 +30,7 @@ class Metric:
     `function(truth, predictions)` returns the value; for a metric that needs labels, `predictions` are labels shaped
     as the truth. `gradient(truth, predictions)` is its derivative by each prediction, None unless it is smooth.
     `confusion(matrices)` returns a label metric of confusion matrices (..., true, predicted), for threshold searches.
+    `answers` is the number of best classes that the metric looks at, 0 where it is not of that kind.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Metric:
     tasks: frozenset[str]
     gradient: Callable[[Truth, Array], Array] | None = None
     confusion: Callable[[Array], Array] | None = None
+    answers: int = 0
 
     @property
     def sign(self) -> int:
@@ -130,4 +132,5 @@ def _parse_map_at(name: str) -> Metric | None:
     number = re.fullmatch(r"map_at_([1-9][0-9]*)", name)
     if number is None:
         raise OOFError(f"metric {name!r} must end in a whole number from 1 up, for the k best classes: map_at_3")
-    return Metric(name, partial(functions.compute_map_at, k=int(number[1])), True, "probabilities", RANKED)
+    k = int(number[1])
+    return Metric(name, partial(functions.compute_map_at, k=k), True, "probabilities", RANKED, answers=k)

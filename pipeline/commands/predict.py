@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,10 @@ from models.store import digest
 from oof.blends.blend_file import SavedBlend, apply_blend
 from oof.members.prediction_files import write_predictions
 from pipeline.blending.saved_blend import TEST, check_fresh, read_saved_blend
-from pipeline.commands.submit import fill_checked
 from pipeline.config.run_config import RunConfig
-from pipeline.data.competition import Competition, TestTable, check_fillable, load_sample, load_test
+from pipeline.data.competition import Competition, TestTable, load_test
+from pipeline.data.sample_submission import fill_checked, read_sample
+from pipeline.data.tables import read_table
 from pipeline.display import print_line, print_warnings
 from pipeline.errors import PROBLEMS, PipelineError
 from pipeline.fits.caches import Caches
@@ -47,9 +47,12 @@ def predict(config: RunConfig, folder: Path, *, test: Path, output: Path, sample
     known = len(set(table.ids) & set(competition.ids))
     if known:
         print_warnings([f"{known} of the {len(table.ids)} ids are training rows: the models predict them too well"])
-    form = load_sample(sample, competition.spec, table) if sample else None
-    if form is not None:  # before hours of predicting, not after
-        check_fillable(form, competition.submission_format, table)
+    form = None
+    if sample is not None:  # before hours of predicting, not after
+        submission = run.submission.model_copy(update={"kind": competition.sample.format.kind})
+        original = read_table(sample, "sample submission")
+        form = read_sample(original, competition.spec, submission, competition.targets, competition.metric, table.ids)
+        print_warnings(form.list_warnings(sample, competition.spec.id))
     external = [name for name in blend.members if name in run.blend.extra]
     if external:
         raise PipelineError(
@@ -59,13 +62,12 @@ def predict(config: RunConfig, folder: Path, *, test: Path, output: Path, sample
     members, blended = _predict_members(blend, run.jobs, competition, table)
     filled = None
     if form is not None:
-        replaced = replace(competition, sample=form, test=table)
-        filled = fill_checked(replaced, run.submission, table.ids, blended, blend.thresholds)
+        filled = fill_checked(form, table.ids, blended, thresholds=blend.thresholds, clip=run.submission.clip)
     predictions = {f"{name}.test.parquet": values for name, values in members.items()} | {TEST: blended}
     _write(output, run, table, blend, predictions, filled)
     print_line(f"{output}: {len(table.ids)} rows predicted by {len(members)} members and their blend")
-    if filled is not None:
-        print_line(f"{output / run.submission.file}: checked against the sample submission")
+    if form is not None:
+        print_line(f"{output / run.submission.file}: {form.description}; checked against the sample submission")
 
 
 def _write(

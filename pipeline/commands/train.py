@@ -12,6 +12,7 @@ from pathlib import Path
 from models.settings import TfidfSettings, Variant
 from models.store import CHECKPOINT, FAILURE, MARKER, Recipe
 from pipeline.config.run_config import RunConfig, write_effective_yaml
+from pipeline.data.fold_assignment import describe_test_duplicates
 from pipeline.display import (
     format_duration,
     format_table,
@@ -73,7 +74,7 @@ def train(
         run = open_run(config, folder, folds=folds, fold_source="make")
         stack.enter_context(write_log(directory.root / LOG))
         print_detail(f"{command}\n{describe_environment()}")
-        print_warnings(run.competition.warnings + run.split.warnings)
+        print_warnings(run.competition.warnings + run.split.warnings + describe_test_duplicates(run.competition))
         save_config(directory, write_effective_yaml(config))
         jobs = [check_predictions(job) for job in plan_fits(run, only)]
         print_line(f"run {run.name}: {_describe_tables(run)}")
@@ -172,7 +173,7 @@ def print_forecast(
     """Print what `train` would do with the same arguments, which `command` repeats; `price` is of a worker's hour."""
     run = open_run(config, folder, folds=folds, fold_source="forecast")
     jobs = plan_fits(run, only)
-    print_warnings(run.competition.warnings + run.split.warnings)
+    print_warnings(run.competition.warnings + run.split.warnings + describe_test_duplicates(run.competition))
     print_line(f"run {run.name}, as train would continue it:")
     print_line("\n".join(f"  {line}" for line in explain_plan(run.directory, jobs)))
     check_jobs(jobs, run.competition)

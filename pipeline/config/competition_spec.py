@@ -65,7 +65,7 @@ class CompetitionSpec(BaseModel):
     metric: MetricSpec = Field(description="the score that decides: a name, or a function in a file")
     weight: Column | None = Field(default=None, description="column of row weights in the training table")
     classes: Annotated[list[str], Field(min_length=2)] | None = Field(
-        default=None, description="the classes or grades in order; the last of two is the positive one"
+        default=None, description="the classes, grades or labels in order; the last of two classes is the positive one"
     )
 
     @field_validator("metric")
@@ -86,8 +86,9 @@ class CompetitionSpec(BaseModel):
             raise ValueError(
                 f"target has several columns but task {self.task} takes one; several 0/1 columns are multilabel"
             )
-        if self.classes is not None and self.task in {"multilabel", "regression"}:
-            raise ValueError(f"classes has no meaning for task {self.task}")
+        one_column = not isinstance(self.target, list) or len(self.target) == 1
+        if self.classes is not None and (self.task == "regression" or (self.task == "multilabel" and not one_column)):
+            raise ValueError(f"classes has no meaning for task {self.task} with {len(self.targets)} target columns")
         return self
 
     @property

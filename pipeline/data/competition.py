@@ -12,13 +12,11 @@ from oof.metrics.custom_metric import load_custom_metric, rehearse_metric
 from oof.metrics.metric_registry import Metric, find_metric
 from pipeline.config.competition_spec import CompetitionSpec
 from pipeline.config.messages import quote
+from pipeline.data.sample_submission import SampleSubmission, read_sample
 from pipeline.data.tables import read_ids, read_table, require_columns
 from pipeline.data.targets import Targets, read_targets
 from pipeline.data.texts import Texts, find_text_warnings
 from pipeline.errors import PipelineError
-from submissions.check import check_sample
-from submissions.fill import fill_sample
-from submissions.formats import SubmissionFormat, infer_kind
 from submissions.spec import SubmissionSpec
 
 BLOCK = 10_000  # rows hashed at once
@@ -42,7 +40,7 @@ class TestTable(TextTable):
 
 @dataclass(frozen=True)
 class Competition:
-    """A competition: `frame` is the training table as text, `sha256` names its rows, `kind` is the submission's."""
+    """A competition: `frame` is the training table as text, `sha256` names its rows."""
 
     spec: CompetitionSpec
     metric: Metric
@@ -53,14 +51,8 @@ class Competition:
     weights: np.ndarray  # (rows,)
     sha256: str
     test: TestTable
-    sample: pd.DataFrame
-    kind: str
+    sample: SampleSubmission
     warnings: list[str]
-
-    @property
-    def submission_format(self) -> SubmissionFormat:
-        """The format of the competition's submissions."""
-        return _build_format(self.spec, self.targets, self.kind)
 
 
 def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Path) -> Competition:
@@ -72,20 +64,16 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
     frame = read_table(path, "training table")
     ids = read_ids(frame, spec.id, path, "training table")
     texts = Texts(frame, spec.text, path, "training table")
-    targets = read_targets(frame, spec, ids, path)
+    sample_path = base / spec.sample_submission
+    original = read_table(sample_path, "sample submission")
+    targets = read_targets(frame, spec, ids, path, original)
     test = load_test(spec, base / spec.test)
-    sample = load_sample(base / spec.sample_submission, spec, test)
-    scored = _build_metric(spec, base, targets)
-    kind = submission.kind or infer_kind(
-        spec.task, sample, id=spec.id, classes=targets.classes, labels_scored=scored.needs == "labels"
-    )
-    if submission.clip is not None and kind != "values":
-        raise PipelineError(f"submission.clip bounds values, but this submission holds {kind}: leave it out")
-    check_fillable(sample, _build_format(spec, targets, kind), test)
+    metric = _build_metric(spec, base, targets)
+    sample = read_sample(original, spec, submission, targets, metric, test.ids)
     weights = _read_weights(frame, spec, ids, path)
     return Competition(
         spec=spec,
-        metric=scored,
+        metric=metric,
         frame=frame,
         ids=ids,
         texts=texts,
@@ -94,8 +82,12 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
         sha256=_hash_table(frame),
         test=test,
         sample=sample,
-        kind=kind,
-        warnings=find_text_warnings(frame, spec.text, path) + test.warnings,
+        warnings=[
+            *targets.warnings,
+            *find_text_warnings(frame, spec.text, path),
+            *test.warnings,
+            *sample.list_warnings(sample_path, spec.id),
+        ],
     )
 
 
@@ -105,27 +97,6 @@ def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
     ids = read_ids(frame, spec.id, path, "test table")
     texts = Texts(frame, spec.text, path, "test table")
     return TestTable(ids, texts, _hash_table(frame), find_text_warnings(frame, spec.text, path))
-
-
-def load_sample(path: Path, spec: CompetitionSpec, test: TestTable) -> pd.DataFrame:
-    """Read a sample submission and compare its ids with those of the test table."""
-    sample = read_table(path, "sample submission")
-    read_ids(sample, spec.id, path, "sample submission")
-    check_sample(sample, spec.id, test.ids)
-    return sample
-
-
-def check_fillable(sample: pd.DataFrame, format: SubmissionFormat, test: TestTable) -> None:
-    """Fill the sample once with neutral predictions, so that a sample that does not fit is found before training."""
-    columns = len(format.columns)
-    flat: np.ndarray = np.full((len(test.ids), columns), 1 / max(columns, 2))
-    if format.kind == "labels":
-        flat = np.zeros((len(test.ids), columns)) if format.task == "multilabel" else np.zeros(len(test.ids))
-    fill_sample(sample, format, ids=test.ids, values=flat)
-
-
-def _build_format(spec: CompetitionSpec, targets: Targets, kind: str) -> SubmissionFormat:
-    return SubmissionFormat(spec.id, spec.task, kind, targets.columns, targets.classes)
 
 
 def _build_metric(spec: CompetitionSpec, base: Path, targets: Targets) -> Metric:

@@ -7,21 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from folds import FoldError
 from folds.checks import (
+    describe_chain,
     describe_moved_rows,
     describe_rare_classes,
     describe_split_duplicates,
+    describe_uneven_folds,
     list_valid_folds,
     select_train_rows,
     select_valid_rows,
 )
 from folds.columns import parse_flags
 from folds.components import find_components
+from folds.duplicates import link_column, link_duplicates, normalise_texts
 from folds.fold_file import align_folds, read_folds, read_provenance, verify_provenance, write_folds, write_provenance
 from folds.spec import FoldSpec
 from folds.splitters import split_rows
 from pipeline.data.competition import Competition
 from pipeline.data.tables import require_columns
+from pipeline.data.texts import list_text_columns
 from pipeline.errors import PipelineError
 from pipeline.storage.checksums import check_file, compute_checksums, verify_sealed, write_sealed
 from pipeline.storage.files import write_together
@@ -60,7 +65,7 @@ def open_folds(directory: RunDirectory, spec: FoldSpec, competition: Competition
     csv, provenance = directory.folds / FOLDS, directory.folds / PROVENANCE
     component = _find_components(spec, competition)
     if make and not csv.exists():
-        fold = _split(spec, competition, component)
+        fold = _split_or_explain(spec, competition, component)
         with write_together(provenance, csv) as (provenance_file, fold_file):
             write_folds(fold_file, competition.ids, fold)
             write_sealed(provenance_file, write_provenance, wanted, compute_checksums([fold_file]))
@@ -76,7 +81,7 @@ def forecast_folds(directory: RunDirectory, spec: FoldSpec, competition: Competi
     if (directory.folds / FOLDS).exists():
         return open_folds(directory, spec, competition, make=False)
     component = _find_components(spec, competition)
-    return _assign(spec, competition, _split(spec, competition, component), component)
+    return _assign(spec, competition, _split_or_explain(spec, competition, component), component)
 
 
 def read_fold_provenance(path: Path) -> Mapping[str, Any]:
@@ -96,13 +101,50 @@ def choose_folds(folds: FoldAssignment, wanted: Sequence[int] | None) -> list[in
     return sorted(set(wanted))
 
 
+def describe_test_duplicates(competition: Competition) -> list[str]:
+    """Return a sentence if texts of the test table are also in the training table."""
+    known = set(normalise_texts(["\n".join(text) for text in competition.texts])) - {""}
+    texts = normalise_texts(["\n".join(text) for text in competition.test.texts])
+    found = sum(text in known for text in texts)
+    return [f"{found:,} of {len(texts):,} test rows have the text of a training row"] if found else []
+
+
 def _find_components(spec: FoldSpec, competition: Competition) -> np.ndarray:
     groups = _get_column(competition, spec.group)
     return find_components(
-        ["\n".join(text) for text in competition.texts],
-        None if groups is None else groups.tolist(),
-        spec.together is not None,
+        len(competition.ids), _link_rows(spec, competition), None if groups is None else groups.tolist()
     )
+
+
+def _link_rows(spec: FoldSpec, competition: Competition) -> list[np.ndarray]:
+    """Return the codes (rows,) of what `folds.together` keeps in one fold."""
+    if spec.together is None:
+        return []
+    if spec.together != "duplicates":
+        return [link_column(_read_column(competition, column).tolist()) for column in spec.together]
+    text = competition.spec.text
+    parts = {column: competition.frame[column].tolist() for column in list_text_columns(text)}
+    return link_duplicates(
+        ["\n".join(texts) for texts in competition.texts], parts, is_pair=isinstance(text, list) and len(parts) == 2
+    )
+
+
+def _split_or_explain(spec: FoldSpec, competition: Competition, component: np.ndarray) -> np.ndarray:
+    """Return the fold of each row. Raises FoldError, which names a text that chains groups."""
+    try:
+        return _split(spec, competition, component)
+    except FoldError as error:
+        if chain := _describe_chain(spec, competition, component):
+            raise FoldError(f"{error}: {chain[0]}") from error
+        raise
+
+
+def _describe_chain(spec: FoldSpec, competition: Competition, component: np.ndarray) -> list[str]:
+    groups = _get_column(competition, spec.group)
+    if groups is None:
+        return []
+    texts = ["\n".join(texts) for texts in competition.texts]
+    return describe_chain(texts, groups.tolist(), _link_rows(spec, competition), component, spec.count)
 
 
 def _split(spec: FoldSpec, competition: Competition, component: np.ndarray) -> np.ndarray:
@@ -128,11 +170,15 @@ def _assign(spec: FoldSpec, competition: Competition, fold: np.ndarray, componen
         warnings += describe_moved_rows(fold, parse_flags(train_only))
     if spec.kind in {"predefined", "time"}:
         warnings += describe_split_duplicates(fold, component)
+    elif uneven := describe_uneven_folds(fold, component):
+        warnings += [*_describe_chain(spec, competition, component), *uneven]
     return FoldAssignment(fold, spec.kind, component, list_valid_folds(fold, spec.kind), warnings)
 
 
 def _get_column(competition: Competition, column: str | None) -> np.ndarray | None:
-    if column is None:
-        return None
+    return None if column is None else _read_column(competition, column)
+
+
+def _read_column(competition: Competition, column: str) -> np.ndarray:
     require_columns(competition.frame, [column], Path(competition.spec.train), "training table")
     return competition.frame[column].to_numpy(dtype=object)

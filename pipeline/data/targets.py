@@ -14,24 +14,40 @@ import pandas as pd
 from oof.members.prediction_files import KEYS
 from pipeline.config.competition_spec import CompetitionSpec
 from pipeline.config.messages import CONTROL, join_names, quote
+from pipeline.data.class_names import join_spellings, match_spellings, put_positive_last
 from pipeline.data.tables import require_columns
 from pipeline.errors import PipelineError
+from submissions.formats import split_cell
 
+LIST_SEPARATORS = (",", ";", "|", " ")  # between labels in a cell; the first that occurs
+QUOTED = r"'([^']*)'|\"([^\"]*)\""  # names in a list such as ['a', "b"]
+BARE = r"([^\[\],\s]+)()"
 ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
 @dataclass(frozen=True)
 class Targets:
-    """`truth` as everywhere in Poolblend, output `columns` in order, and `classes` (empty for labels and values)."""
+    """`truth` as everywhere in Poolblend, output `columns` in order, and `classes` (empty for labels and values).
+
+    `separator` is between the labels of a row where the training table has them in one cell. `warnings` are sentences
+    for the user.
+    """
 
     truth: np.ndarray
     columns: list[str]
     classes: list[str]
+    separator: str = " "
+    warnings: tuple[str, ...] = ()
 
 
-def read_targets(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
-    """Read the targets of a training table. Raises PipelineError for a cell that the task does not allow."""
-    targets = _read(frame, spec, ids, path)
+def read_targets(
+    frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path, sample: pd.DataFrame | None = None
+) -> Targets:
+    """Read the targets of a training table. Raises PipelineError for a cell that the task does not allow.
+
+    The sample submission shows how the host spells classes, and which of two is asked for.
+    """
+    targets = _read(frame, spec, ids, path, sample)
     if taken := [column for column in targets.columns if column in KEYS]:
         raise PipelineError(
             f"{path}: a class or target cannot be named {taken[0]!r}, which the files of predictions need: rename it"
@@ -39,8 +55,12 @@ def read_targets(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], pat
     return targets
 
 
-def _read(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
+def _read(
+    frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path, sample: pd.DataFrame | None
+) -> Targets:
     require_columns(frame, spec.targets, path, "training table")
+    if spec.task == "multilabel" and len(spec.targets) == 1 and holds_label_lists(frame[spec.targets[0]]):
+        return _read_label_lists(frame[spec.targets[0]], spec, path)
     for column in spec.targets:
         missing = (frame[column] == "").to_numpy()
         if missing.any():
@@ -53,10 +73,62 @@ def _read(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path
     if spec.task == "multilabel":
         truth = np.column_stack([_read_labels(frame[column], ids, path) for column in spec.targets])
         return Targets(truth, spec.targets, [])
-    return _read_classes(frame[spec.targets[0]], spec, ids, path)
+    return _read_classes(frame[spec.targets[0]], spec, ids, path, sample)
 
 
-def _read_classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
+def holds_label_lists(cells: pd.Series) -> bool:
+    """Return True if a column holds names of labels, several in some cells, and not 0 and 1."""
+    if cells.str.lower().isin([*ZERO_ONE, ""]).all():
+        return False
+    return _find_list_separator(cells) is not None
+
+
+def parse_label_lists(cells: pd.Series) -> tuple[list[list[str]], str]:
+    """Return the labels of each cell, and what separates them: a JSON list, or names between separators."""
+    separator = _find_list_separator(cells) or " "
+    if separator == "[":
+        parsed = [re.findall(QUOTED, cell) or re.findall(BARE, cell) for cell in cells]
+        return [[single or double for single, double in names] for names in parsed], " "
+    return [split_cell(cell, separator) for cell in cells], separator
+
+
+def _find_list_separator(cells: pd.Series) -> str | None:
+    if cells.str.fullmatch(r"\s*\[.*\]\s*|\s*", flags=re.DOTALL).all():
+        return "["
+    return next((sign for sign in LIST_SEPARATORS if cells.str.contains(sign, regex=False).any()), None)
+
+
+def _read_label_lists(cells: pd.Series, spec: CompetitionSpec, path: Path) -> Targets:
+    lists, separator = parse_label_lists(cells)
+    found = {name for names in lists for name in names}
+    labels = spec.classes or sorted(found, key=_sort_key)
+    if unknown := found - set(labels):
+        raise PipelineError(
+            f"{path}: {quote(min(unknown))} in {cells.name} is not among the labels in competition.classes"
+        )
+    if len(labels) < 2:
+        raise PipelineError(f"{path}: column {cells.name} holds one label only, {quote(min(found))}; two are needed")
+    if broken := [name for name in labels if re.search(CONTROL, name)]:
+        raise PipelineError(
+            f"{path}: {quote(broken[0])} in {cells.name} cannot name a label: it holds a control character"
+        )
+    places = {name: place for place, name in enumerate(labels)}
+    truth = np.zeros((len(cells), len(labels)), dtype=np.int64)
+    for row, names in enumerate(lists):
+        truth[row, [places[name] for name in names]] = 1
+    return Targets(truth, list(labels), [], separator)
+
+
+def _read_classes(
+    cells: pd.Series, spec: CompetitionSpec, ids: list[str], path: Path, sample: pd.DataFrame | None
+) -> Targets:
+    sentences: list[str] = []
+    if spec.classes is not None:
+        matched = match_spellings(cells, spec.classes)
+        cells = cells.map(lambda cell: matched.get(cell, cell))
+    else:
+        names, sentences = join_spellings(cells, _list_shown(sample))
+        cells = cells.map(names.get)
     found = set(cells)
     if spec.classes is not None:
         if unknown := found - set(spec.classes):
@@ -71,6 +143,8 @@ def _read_classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path:
         classes = spec.classes
     else:
         classes = sorted(found, key=_sort_key)
+        if spec.task == "binary" and len(classes) == 2:
+            classes = put_positive_last(classes, [] if sample is None else [str(name) for name in sample.columns])
         if spec.task == "ordinal" and any(_parse_number(name) is None for name in classes):
             raise PipelineError(
                 f"{path}: the grades in {cells.name} are no numbers: give competition.classes in rising order"
@@ -89,7 +163,16 @@ def _read_classes(cells: pd.Series, spec: CompetitionSpec, ids: list[str], path:
             f"{path}: {quote(broken[0])} in {cells.name} cannot name a class: it holds a control character"
         )
     codes = cells.map({name: code for code, name in enumerate(classes)}).to_numpy(np.int64)
-    return Targets(codes, spec.targets if spec.task == "binary" else list(classes), list(classes))
+    columns = spec.targets if spec.task == "binary" else list(classes)
+    return Targets(codes, columns, list(classes), warnings=tuple(f"{path.name}: {line}" for line in sentences))
+
+
+def _list_shown(sample: pd.DataFrame | None) -> list[str]:
+    """Return the names in a sample submission that may be classes: those of its columns, or of the cells of one."""
+    if sample is None:
+        return []
+    cells = sample.iloc[:, 1].unique().tolist() if sample.shape[1] == 2 else []
+    return [*map(str, sample.columns), *cells]
 
 
 def _read_numbers(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:

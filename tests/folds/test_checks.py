@@ -1,6 +1,14 @@
 import numpy as np
 
-from folds.checks import describe_moved_rows, describe_rare_classes, describe_split_duplicates
+from folds.checks import (
+    describe_chain,
+    describe_moved_rows,
+    describe_rare_classes,
+    describe_split_duplicates,
+    describe_uneven_folds,
+)
+from folds.components import find_components
+from folds.duplicates import link_duplicates
 
 
 def test_a_class_rarer_than_the_folds_is_named() -> None:
@@ -60,3 +68,24 @@ def test_duplicates_in_different_folds_are_counted() -> None:
     )
     assert describe_split_duplicates(np.array([0, -1, 1, 1, 0]), component)[0].startswith("2 rows")
     assert describe_split_duplicates(np.array([-1, -1, 1, 1, 0]), component) == []
+
+
+def test_the_text_that_chains_groups_is_named() -> None:
+    texts = ["thanks" if row % 6 == 0 else f"text {row}" for row in range(60)]
+    groups = [f"g{row // 6}" for row in range(60)]
+    links = link_duplicates(texts, {"text": texts})
+    component = find_components(60, links, groups)
+    [sentence] = describe_chain(texts, groups, links, component, 5)
+    assert sentence.startswith(
+        "the text 'thanks' is in 10 groups; such texts chain 60 of 60 rows, which must share a fold"
+    )
+    assert "folds.together: null" in sentence
+    assert describe_chain(texts, groups, [], find_components(60, [], groups), 5) == []
+
+
+def test_uneven_folds_are_told() -> None:
+    fold = np.array([0] * 30 + [1] * 10 + [-1] * 5)
+    assert describe_uneven_folds(fold, np.arange(45)) == [
+        "folds hold 10 to 30 rows, because up to 1 rows must share a fold"
+    ]
+    assert describe_uneven_folds(np.arange(40) % 3, np.arange(40)) == []

@@ -26,7 +26,10 @@ def test_defaults_round_trip() -> None:
         ({"kind": "stratified_group"}, "folds.group must name a column when folds.kind is stratified_group"),
         ({"kind": "predefined"}, "folds.column must name a column when folds.kind is predefined"),
         ({"kind": "time"}, "folds.time must name a column when folds.kind is time"),
-        ({"group": "g"}, "folds.group has an effect only when folds.kind is group or stratified_group, not stratified"),
+        (
+            {"group": "g"},
+            "folds.group has an effect only when folds.kind is group or .* or multilabel_group, not stratified",
+        ),
         ({"kind": "kfold", "column": "c"}, "folds.column has an effect only when folds.kind is predefined, not kfold"),
         ({"time": "t"}, "folds.time has an effect only when folds.kind is time, not stratified"),
         ({"count": 1}, "greater than or equal to 2"),

@@ -1,7 +1,7 @@
 import pytest
 
 from submissions import SubmissionError
-from submissions.formats import find_positions, match_names, normalise_name, spell_classes
+from submissions.names import find_positions, match_names, normalise_name, spell_classes
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,12 @@ def test_different_names_have_different_keys(one: str, other: str) -> None:
 def test_an_exact_name_goes_before_a_key() -> None:
     assert find_positions(["a", "A", "B"], ["A", "a", "b"]) == [1, 0, 2]
     assert find_positions(["z"], ["A"]) == [-1]
+
+
+def test_two_classes_that_are_no_and_yes_match_every_spelling_of_them() -> None:
+    assert find_positions(["yes", "F", "1", "2"], ["True", "False"]) == [0, 1, 0, -1]
+    assert find_positions(["yes"], ["0", "1", "2"]) == [-1]
+    assert find_positions(["1"], ["no", "maybe"]) == [-1]
 
 
 def test_a_name_that_could_mean_two_is_refused() -> None:
@@ -60,6 +66,11 @@ def test_columns_that_do_not_match_are_refused(found: list[str], message: str) -
         (["cat", "dog"], ["", "DOG"], ["CAT", "DOG"]),
         (["uk", "us", "eu"], ["UK", "us", "Eu"], ["UK", "us", "Eu"]),
         (["A", "a"], ["a"], ["A", "a"]),
+        (["False", "True"], ["0"], ["0", "1"]),
+        (["no", "yes"], ["FALSE"], ["FALSE", "TRUE"]),
+        (["0", "1"], ["N"], ["N", "Y"]),
+        (["0", "1"], ["0.0", "1.0"], ["0.0", "1.0"]),
+        (["True", "False"], ["0", "1"], ["1", "0"]),
     ],
 )
 def test_labels_are_spelled_as_in_the_sample(classes: list[str], shown: list[str], expected: list[str]) -> None:

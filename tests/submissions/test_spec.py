@@ -29,7 +29,7 @@ def test_defaults_round_trip() -> None:
         ({"clip": [float("nan"), 1.0]}, "low < high"),
         ({"clip": [1.0]}, "at least 2 items"),
         ({"kind": "labels", "clip": [0.0, 1.0]}, "submission.clip has an effect only on values"),
-        ({"kind": "ranks"}, "'probabilities', 'labels' or 'values'"),
+        ({"kind": "ranks"}, "'probabilities', 'labels', 'values' or 'ranked'"),
         ({"decimals": 3}, "Extra inputs"),
     ],
 )
