@@ -4,7 +4,7 @@
 gets thousands of values in one pass; the contract suite compares the two. An undefined metric (one class only) is 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, matthews_corrcoef, recall_score
@@ -97,10 +97,20 @@ def derive_mcc(matrix: Array) -> Array:
     return _divide(covariance, np.sqrt(spread))
 
 
-def derive_qwk(matrix: Array) -> Array:
-    """Return Cohen's kappa with quadratic weights (Cohen 1968)."""
-    grades = np.arange(matrix.shape[-1])
-    distance = (grades[:, None] - grades) ** 2
+def compute_exact_match(truth: Truth, labels: Labels) -> float:
+    """Return the share of rows (rows, labels) whose every label is right."""
+    return float((truth == labels).all(axis=1).mean())
+
+
+def compute_qwk_of_numbers(truth: Truth, labels: Labels, *, grades: Sequence[float]) -> float:
+    """Return Cohen's kappa with quadratic weights of the grades' numbers; truth and labels (rows,) are their places."""
+    return float(derive_qwk(build_confusion_matrix(truth, labels, len(grades)), grades))
+
+
+def derive_qwk(matrix: Array, grades: Sequence[float] | None = None) -> Array:
+    """Return Cohen's kappa with quadratic weights (Cohen 1968), of the grades' numbers, or for None of their places."""
+    values = np.arange(matrix.shape[-1]) if grades is None else np.array(grades[: matrix.shape[-1]])
+    distance = (values[:, None] - values) ** 2
     chance = matrix.sum(-1)[..., :, None] * matrix.sum(-2)[..., None, :]
     expected = (distance * chance).sum((-2, -1))
     observed = (distance * matrix).sum((-2, -1)) * matrix.sum((-2, -1))

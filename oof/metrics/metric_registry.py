@@ -5,7 +5,7 @@ The functions are those of scikit-learn and SciPy, or tested against them. A lab
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -64,6 +64,7 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         "accuracy", confusion.compute_accuracy, True, "labels", CLASSES, confusion=confusion.derive_accuracy
     ),
+    "exact_match": Metric("exact_match", confusion.compute_exact_match, True, "labels", frozenset({"multilabel"})),
     "balanced_accuracy": Metric(
         "balanced_accuracy",
         confusion.compute_balanced_accuracy,
@@ -119,6 +120,17 @@ def find_metric(name: str, task: str) -> Metric:
         fitting += [MAP_AT] if task in RANKED else []
         raise OOFError(f"metric {name} does not fit task {task}; fitting ones: {', '.join(fitting)}")
     return replace(metric, name=name)
+
+
+def weigh_by_grades(metric: Metric, grades: Sequence[float]) -> Metric:
+    """Return the metric with the numbers of the grades in place of their order, where it is a kappa; else unchanged."""
+    if metric.name != "qwk":
+        return metric
+    return replace(
+        metric,
+        function=partial(confusion.compute_qwk_of_numbers, grades=tuple(grades)),
+        confusion=partial(confusion.derive_qwk, grades=tuple(grades)),
+    )
 
 
 def get_default_metric(task: str) -> Metric:

@@ -19,6 +19,7 @@ from pipeline.blending.level_one import build_limits, build_problem, check_exter
 from pipeline.blending.run_members import RunMembers, gather_members
 from pipeline.blending.saved_blend import BLEND, TEST, describe_request, read_saved_blend
 from pipeline.config.run_config import RunConfig
+from pipeline.data.competition import describe_score
 from pipeline.display import escape_controls, print_line, print_warnings
 from pipeline.errors import PROBLEMS
 from pipeline.fits.open_run import OpenRun, open_run
@@ -52,6 +53,8 @@ def _blend(run: OpenRun, trusted: Sequence[str]) -> None:
         print_line(
             f"restricted to folds {', '.join(map(str, run.folds))}: members, scores and test means are of these alone\n"
         )
+    for line in describe_score(run.competition):
+        print_line(escape_controls(line))
     print_line(escape_controls(describe_blend(selection, gathered, problem, run.split.kind)))
     print_line(
         f"look at it: {run.commands.format('report', run.folds_option)}\nsubmit next: {run.commands.format('submit')}"

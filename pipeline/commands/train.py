@@ -12,8 +12,10 @@ from pathlib import Path
 from models.settings import TfidfSettings, Variant
 from models.store import CHECKPOINT, FAILURE, MARKER, Recipe
 from pipeline.config.run_config import RunConfig, write_effective_yaml
+from pipeline.data.competition import describe_score
 from pipeline.data.fold_assignment import describe_test_duplicates
 from pipeline.display import (
+    escape_controls,
     format_duration,
     format_table,
     print_detail,
@@ -78,6 +80,8 @@ def train(
         save_config(directory, write_effective_yaml(config))
         jobs = [check_predictions(job) for job in plan_fits(run, only)]
         print_line(f"run {run.name}: {_describe_tables(run)}")
+        for line in describe_score(run.competition):
+            print_line(escape_controls(f"  {line}"))
         print_line("\n".join(f"  {line}" for line in explain_plan(directory, jobs)))
         check_jobs(jobs, run.competition)
         record_recipes(jobs)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from oof.metrics.custom_metric import load_custom_metric, rehearse_metric
-from oof.metrics.metric_registry import Metric, find_metric
+from oof.metrics.metric_registry import Metric, find_metric, weigh_by_grades
 from pipeline.config.competition_spec import CompetitionSpec
 from pipeline.config.messages import quote
 from pipeline.data.sample_submission import SampleSubmission, read_sample
 from pipeline.data.tables import read_ids, read_table, require_columns
-from pipeline.data.targets import Targets, read_targets
+from pipeline.data.targets import Targets, find_uneven_grades, read_targets
 from pipeline.data.texts import Texts, find_text_warnings
 from pipeline.errors import PipelineError
 from submissions.spec import SubmissionSpec
@@ -99,10 +99,27 @@ def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
     return TestTable(ids, texts, _hash_table(frame), find_text_warnings(frame, spec.text, path))
 
 
+def describe_score(competition: Competition) -> list[str]:
+    """Return sentences on what the score counts, where that could be understood in two ways."""
+    spec, targets, metric = competition.spec, competition.targets, competition.metric
+    lines = []
+    if spec.task == "binary":
+        lines.append(f"positive class: {targets.classes[1]} (the other is {targets.classes[0]})")
+    if metric.name == "qwk" and find_uneven_grades(targets.classes) is not None:
+        lines.append(f"qwk weighs the distance between the numbers {', '.join(targets.classes)}")
+    if metric.name == "accuracy" and spec.task == "multilabel":
+        lines.append("accuracy is the mean over all cells; exact_match scores whole rows")
+    if spec.weight is not None:
+        lines.append(f"{spec.weight} weighs the training; scores count each row once")
+    return lines
+
+
 def _build_metric(spec: CompetitionSpec, base: Path, targets: Targets) -> Metric:
     own = spec.metric
     if isinstance(own, str):
-        return find_metric(own, spec.task)
+        metric = find_metric(own, spec.task)
+        grades = find_uneven_grades(targets.classes) if spec.task == "ordinal" else None
+        return metric if grades is None else weigh_by_grades(metric, grades)
     higher = own.direction == "higher"
     scored = load_custom_metric(base / own.file, own.function, higher_is_better=higher, needs=own.needs, task=spec.task)
     rehearse_metric(scored, spec.task, targets.truth, len(targets.columns))

@@ -5,7 +5,9 @@ Class names are the texts of the table, whatever their type was: they go back in
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +197,14 @@ def _read_labels(cells: pd.Series, ids: list[str], path: Path) -> np.ndarray:
         bad = int(codes.isna().to_numpy().argmax())
         raise _refuse_cell(path, ids[bad], str(cells.name), f"is {quote(cells.iloc[bad])}", "a label must be 0 or 1")
     return codes.to_numpy(np.int64)
+
+
+def find_uneven_grades(classes: Sequence[str]) -> list[float] | None:
+    """Return the grades as rising numbers where they are not evenly spaced; None where their order says it all."""
+    numbers = [_parse_number(name) for name in classes]
+    grades = [number for number in numbers if number is not None]
+    steps = {round(after - before, 9) for before, after in pairwise(grades)}
+    return grades if len(grades) == len(classes) and len(steps) > 1 and min(steps) > 0 else None
 
 
 def _refuse_cell(path: Path, row: str, column: str, wrong: str, right: str) -> PipelineError:

@@ -49,7 +49,7 @@ def test_train_blend_submit_and_grade(blended: Blended, task: str) -> None:
     site = blended(task)
     out = site.ok("submit")
     path = site.root / "submissions" / "submission.csv"
-    assert out == f"{path}: 12 rows, {read_kind(task)}, checked against the sample submission\n"
+    assert out == f"{path}: 12 rows, {CELLS[task]}; checked against the sample submission\n"
     submission, sample = frame(site, "runs/r/submissions/submission.csv"), frame(site, "sample_submission.csv")
     assert submission.columns.tolist() == sample.columns.tolist()
     assert submission["id"].tolist() == sample["id"].tolist()
@@ -58,8 +58,13 @@ def test_train_blend_submit_and_grade(blended: Blended, task: str) -> None:
     assert f": submitted {site.config()['competition']['metric']} {expected:.5f} on 12 rows" in out
 
 
-def read_kind(task: str) -> str:
-    return {"regression": "values", "ordinal": "labels"}.get(task, "probabilities")
+CELLS = {
+    "binary": "the probability of 1, for roc_auc",
+    "multiclass": "probabilities, a column for each of where, when, who",
+    "multilabel": "probabilities, a column for each of red, old",
+    "regression": "values",
+    "ordinal": "labels, spelled 1, 2, 3, for qwk",
+}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ def test_predict_refuses_a_table_that_does_not_fit(blended: Blended, tmp_path: P
     other = site.write("other.csv", [{"id": "x", "body": "no text"}])
     for test, sample, sentence in [
         ("other.csv", None, "test table .*other.csv has no column 'text'"),
-        ("test.csv", "train.csv", "the sample submission has no row for id 048 of the test table"),
+        ("test.csv", "train.csv", "the test table has no row for id 000 of the sample submission"),
         ("nowhere.csv", None, "test table .*nowhere.csv does not exist"),
     ]:
         more = [] if sample is None else ["--sample", str(site.folder / sample)]

@@ -73,6 +73,6 @@ def test_the_sample_shows_what_separates_answers(cells: list[str], names: list[s
     ],
 )
 def test_what_the_cells_hold_is_said(columns: list[str], kind: str, said: str) -> None:
-    frame = pd.DataFrame({"id": ["a"], **dict.fromkeys(columns, ["ham"])})
+    frame = pd.DataFrame({"id": ["a"], **{column: ["ham"] for column in columns}})
     form = SubmissionFormat("id", "binary", kind, ["label"], ["ham", "spam"])
     assert describe_format(frame, form, "roc_auc") == said
