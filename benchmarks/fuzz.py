@@ -11,7 +11,9 @@ Failing inputs are kept in a folder. The exit code is 1 if there is one.
 import argparse
 import contextlib
 import io
+import itertools
 import json
+import math
 import random
 import re
 import shutil
@@ -32,7 +34,7 @@ from sklearn.metrics import cohen_kappa_score
 
 import run
 from benchmarks.fuzz_inputs import Rows, changed_config, changed_rows, odd_override, scratched, valid_rows, written
-from benchmarks.fuzz_plain import number, plain_table, same, same_table
+from benchmarks.fuzz_plain import Cells, number, plain_table, plain_tables, same, same_table
 from pipeline.blending.run_members import gather_members
 from pipeline.config.run_config import read_config
 from pipeline.data.competition import load_competition
@@ -150,7 +152,8 @@ def table_input(kind: str, site: Site, rng: random.Random) -> Outcome:
     outcome = called(lambda: frames.append(read_table(path, "table")))
     plain = plain_table(path)
     if outcome.verdict == "accepted":
-        return compared(plain is not None and same_table(frames[0], plain), outcome, "the plain reading differs")
+        is_one = any(same_table(frames[0], reading) for reading in plain_tables(path))
+        return compared(is_one, outcome, "the plain reading differs")
     if outcome.verdict == "refused" and plain is not None:
         return Outcome("wrong", f"refused though it reads: {outcome.said}")
     return outcome
@@ -165,10 +168,20 @@ def competition_input(site: Site, rng: random.Random) -> Outcome:
     paths, outcome = fuzzed_tables(site, rng, "status")
     if outcome.verdict != "accepted":
         return outcome
-    loaded, plain = site.load(), {name: plain_table(path) for name, path in paths.items()}
-    if None in plain.values():
+    loaded = site.load()
+    readings = {name: plain_tables(path) for name, path in paths.items()}
+    if not all(readings.values()):
         return Outcome("wrong", "the plain reading refuses a table")
-    return compared(not (parts := parted(site, loaded, plain)), outcome, f"the plain reading differs in {parts}")
+    choices = itertools.product(*readings.values())
+    wanted = {"id", "text", *site.targets} if isinstance(site.targets, list) else {"id", "text", site.targets}
+    parts = [
+        parted(site, loaded, dict(zip(readings, choice, strict=True)))
+        for choice in choices
+        if wanted <= set(choice[0][0])
+        and {"id", "text"} <= set(choice[1][0])
+        and choice[2][0] == list(loaded.sample.original.columns)
+    ]
+    return compared([] in parts, outcome, f"the plain reading differs in {parts[:1]}")
 
 
 def fuzzed_tables(site: Site, rng: random.Random, *verbs: str) -> tuple[dict[str, Path], Outcome]:
@@ -192,7 +205,8 @@ def parted(site: Site, loaded: Any, plain: dict[str, Any]) -> list[str]:
     train, test, sample = (as_columns(plain[name]) for name in ("train", "test", "sample_submission"))
     truth = np.asarray(loaded.targets.truth)
     if site.task in ("binary", "multiclass", "ordinal"):
-        read, said = [loaded.targets.classes[code] for code in truth], train["target"]
+        read = [fold(loaded.targets.classes[code]) for code in truth]
+        said = [fold(cell) for cell in train["target"]]
     else:
         names = site.targets if isinstance(site.targets, list) else [site.targets]
         read = [str(value) for value in truth.astype(float).T.ravel()]
@@ -203,9 +217,14 @@ def parted(site: Site, loaded: Any, plain: dict[str, Any]) -> list[str]:
         "targets": (read, said),
         "test ids": (loaded.test.ids, test["id"]),
         "test texts": ([text for (text,) in loaded.test.texts], test["text"]),
-        **{f"sample's {name}": (loaded.sample[name].tolist(), cells) for name, cells in sample.items()},
+        **{f"sample's {name}": (loaded.sample.original[name].tolist(), cells) for name, cells in sample.items()},
     }
     return [name for name, (one, other) in pairs.items() if not (len(one) == len(other) and all(map(same, one, other)))]
+
+
+def fold(name: Any) -> str:
+    """A class without regard to case and space."""
+    return " ".join(str(name).split()).casefold()
 
 
 def as_columns(plain: Rows) -> dict[str, list[str]]:
@@ -222,8 +241,16 @@ def train_input(site: Site, rng: random.Random) -> Outcome:
     if predicted.verdict != "accepted":
         return Outcome("wrong", f"predict does not read what train read: {predicted.said}")
     plain = plain_table(site.folder / "runs" / "fresh" / "submissions" / "submission.csv")
-    sample = plain_table(paths["sample_submission"])
-    same = plain is not None and sample is not None and as_columns(plain)["id"] == as_columns(sample)["id"]
+    path = paths["sample_submission"]
+    samples = plain_tables(path)
+    known = {cell for table in plain_tables(paths["test"]) for row in table[1:] for cell in row}
+
+    def list_ids(table: Cells) -> list[list[str]]:
+        return [cells for cells in as_columns(table).values() if set(cells) <= known]
+
+    same = plain is not None and any(
+        plain[0] == sample[0] and any(ids in list_ids(plain) for ids in list_ids(sample)) for sample in samples
+    )
     return compared(same, outcome, "the submission has other ids than the sample")
 
 
@@ -320,14 +347,16 @@ def predictions(site: Site, columns: list[str], ids: list[str], rng: random.Rand
 
 def same_predictions(path: Path, ids: Any, values: Any, columns: list[str], task: str) -> bool:
     """Whether a member's predictions (rows, columns) are those of the file; Poolblend makes classes sum to one."""
-    if (plain := plain_table(path)) is None:
-        return False
-    held = as_columns(plain)
-    said = {name: [number(held[column][at]) for column in columns] for at, name in enumerate(held["id"])}
-    expected = np.array([said[name] for name in ids], np.float64)
-    if task in ("multiclass", "ordinal"):
-        expected = expected / expected.sum(1, keepdims=True)
-    return bool(np.array_equal(expected, values))
+    for held in map(as_columns, plain_tables(path)):
+        if not {"id", *columns} <= set(held) or not set(ids) <= set(held["id"]):
+            continue
+        said = {name: [number(held[column][at]) for column in columns] for at, name in enumerate(held["id"])}
+        expected = np.array([said[name] for name in ids], np.float64)
+        if task in ("multiclass", "ordinal"):
+            expected = expected / expected.sum(1, keepdims=True)
+        if np.array_equal(expected, values):
+            return True
+    return False
 
 
 def grade_input(site: Site, rng: random.Random) -> Outcome:
@@ -342,14 +371,28 @@ def grade_input(site: Site, rng: random.Random) -> Outcome:
     outcome = site.verb("grade", *(word for name, path in paths.items() for word in (f"--{name}", str(path))))
     if outcome.verdict != "accepted":
         return outcome
-    plain = {name: plain_table(path) for name, path in paths.items()}
-    if None in plain.values():
-        return Outcome("wrong", "the plain reading refuses a table")
-    printed = float(outcome.said.split()[-4])
-    expected = score(site, *(as_columns(plain[name]) for name in ("submission", "solution")))
-    return compared(
-        abs(printed - expected) < 1e-4 * max(1, abs(expected)), outcome, f"the score is {expected}, not {printed}"
-    )
+    found = re.search(r": submitted \S+ (\S+) on", outcome.said)
+    printed = float(found[1]) if found else math.nan
+    expected = []
+    for one, other in itertools.product(plain_tables(paths["submission"]), plain_tables(paths["solution"])):
+        with contextlib.suppress(KeyError, ValueError, IndexError):  # a reading with other columns or rows
+            expected.append(score(site, as_columns(one), scored(site, as_columns(other))))
+    is_one = any(abs(printed - value) < 1e-4 * max(1, abs(value)) for value in expected)
+    return compared(is_one, outcome, f"the score is {expected}, not {printed}")
+
+
+def scored(site: Site, solution: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a solution that count: none of -1 alone; its one other column is the target, whatever its name."""
+    solution = {name: cells for name, cells in solution.items() if name.strip().lower() != "usage"}
+    if "id" not in solution:  # it is found by its values
+        solution = {"id" if at == 0 else name: cells for at, (name, cells) in enumerate(solution.items())}
+    if "target" not in solution and site.task != "multilabel" and len(solution) == 2:
+        solution = {name if name == "id" else "target": cells for name, cells in solution.items()}
+    if site.task == "regression":
+        return solution
+    names = ["old", "red"] if site.task == "multilabel" else ["target"]
+    rows = [at for at in range(len(solution["id"])) if not all(number(solution[name][at]) == -1 for name in names)]
+    return {name: [cells[at] for at in rows] for name, cells in solution.items()}
 
 
 def answers(site: Site, rng: random.Random) -> Rows:
@@ -384,7 +427,7 @@ def score(site: Site, submission: dict[str, list[str]], solution: dict[str, list
     names = ["target"] if site.task == "binary" else ["old", "red"]
     losses = []
     for name in names:
-        one, truth = np.clip(given[name], tiny, 1 - tiny), np.array([float(cell) for cell in solution[name]])
+        one, truth = np.clip(given[name], tiny, 1 - tiny), np.array([number(cell) for cell in solution[name]])
         losses.append(-np.mean(truth * np.log(one) + (1 - truth) * np.log(1 - one)))
     return float(np.mean(losses))
 

@@ -1,5 +1,6 @@
 """A plain reading of tables, to hold the product's against: slow, obvious, and sharing no code with it."""
 
+import itertools
 import json
 import math
 import re
@@ -14,11 +15,60 @@ NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", 
 
 
 def plain_table(path: Path) -> Cells | None:
-    """The header and the rows of a file; None if it is no table."""
+    """The header and the rows of a file; None if it is no table in the plain form of its format."""
     cells = {".csv": plain_csv, ".jsonl": plain_jsonl, ".parquet": plain_parquet}[path.suffix](path.read_bytes())
-    if not cells or len(cells) < 2 or not cells[0] or len(set(cells[0])) < len(cells[0]):
-        return None
-    return cells
+    return cells if cells and is_table(cells) else None
+
+
+def is_table(cells: Cells) -> bool:
+    """Whether there are rows below a header that names every column once."""
+    return len(cells) > 1 and bool(cells[0]) and len(set(cells[0])) == len(cells[0])
+
+
+def plain_tables(path: Path) -> list[Cells]:
+    """The plain reading of a file, or else every other that it may have."""
+    plain = plain_table(path)
+    return list_readings(path) if plain is None else [plain]
+
+
+def list_readings(path: Path) -> list[Cells]:
+    """Every reading that a csv file in another form may have, by encoding, separator, quotes and spaces."""
+    raw, found = path.read_bytes(), list[Cells]()
+    if path.suffix == ".jsonl":
+        cells = plain_jsonl(raw.decode("cp1252", errors="replace").encode())
+        return [cells] if cells and is_table(cells) else []
+    if path.suffix != ".csv":
+        return []
+    for encoding in ["utf-16"] if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "cp1252"]:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if re.match("sep=.?\r?\n", text, re.IGNORECASE):
+            text = text.split("\n", 1)[1]
+        for separator, quotes, escaped, spaces in itertools.product(
+            ",\t;|", (True, False), (False, True), (False, True)
+        ):
+            rows = parsed(text, separator, quotes, escaped, spaces)
+            if rows and "\0" not in text:
+                found += list_tables(rows)
+        break  # only what is not UTF-8 is read in another encoding
+    return found
+
+
+def list_tables(rows: Cells) -> list[Cells]:
+    """The tables that rows may be: as long as the header, or each ended by a separator; unnamed columns numbered."""
+    width = len(rows[0])
+    if all(len(row) == width + 1 and not row[-1] for row in rows[1:]):
+        rows = [rows[0], *(row[:-1] for row in rows[1:])]
+    if any(len(row) != width for row in rows):
+        return []
+    unnamed = [at for at, name in enumerate(rows[0]) if not name.strip()]
+    if len(unnamed) > 1:
+        kept = [at for at in range(width) if at not in unnamed or any(row[at] for row in rows[1:])]
+        header = [f"unnamed {at + 1}" if at in unnamed else name for at, name in enumerate(rows[0])]
+        rows = [[row[at] for at in kept] for row in [header, *rows[1:]]]
+    return [rows] if is_table(rows) else []
 
 
 def number(cell: Any) -> float:
@@ -50,24 +100,35 @@ def plain_csv(raw: bytes) -> Cells | None:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
+    if re.match("sep=.?\r?\n", text, re.IGNORECASE):
+        return None
     rows = parsed(text)
     if rows is None or "\0" in text or any(len(row) != len(rows[0]) for row in rows):
         return None
-    hint = bool(rows) and len(rows[0]) == 1 and any(sign in rows[0][0] for sign in ";\t")  # another separator
+    hint = bool(rows) and len(rows[0]) == 1 and any(sign in rows[0][0] for sign in ";\t|")  # another separator
     return None if hint else rows
 
 
-def parsed(text: str) -> list[list[str]] | None:
+def parsed(
+    text: str, separator: str = ",", quotes: bool = True, escaped: bool = False, spaces: bool = False
+) -> list[list[str]] | None:
     """The rows of a csv text; None where a quote is left open or followed by a letter."""
     rows, row, cell, state = list[list[str]](), list[str](), "", "start"
+    is_escape = False
     for at, letter in enumerate(text):
-        if state == "quoted":
+        if is_escape:
+            cell, is_escape, state = cell + letter, False, "bare" if state == "start" else state
+        elif escaped and letter == "\\":
+            is_escape = True
+        elif spaces and letter == " " and state == "start":
+            continue
+        elif state == "quoted":
             cell, state = (cell, "closed") if letter == '"' else (cell + letter, "quoted")
-        elif letter == '"' and state == "start":
+        elif letter == '"' and quotes and state == "start":
             state = "quoted"
-        elif letter == '"' and state == "closed":
+        elif letter == '"' and state == "closed" and not escaped:
             cell, state = cell + letter, "quoted"
-        elif letter == ",":
+        elif letter == separator:
             row, cell, state = [*row, cell], "", "start"
         elif letter == "\n" and at and text[at - 1] == "\r" and state == "start" and not row:
             continue  # the second half of a line's end

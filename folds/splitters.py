@@ -54,6 +54,7 @@ def split_rows(
     """
     if kind not in SPLITTERS:
         raise FoldError(f"folds.kind must be one of {', '.join(SPLITTERS)}. Got {kind} instead")
+    kind = OF_LABELS.get(kind, kind) if task == "multilabel" else kind
     flagged = np.zeros(len(component), dtype=bool) if train_only is None else parse_flags(train_only)
     free = ~np.isin(component, component[flagged])
     rows = RowsToSplit(
@@ -230,6 +231,10 @@ SPLITTERS: dict[str, Callable[[RowsToSplit, int, int], IntArray]] = {
     "predefined": _read_predefined,
     "time": _split_by_time,
 }
+
+
+# What stratifying means where a row has several labels.
+OF_LABELS = {"stratified": "multilabel", "stratified_group": "multilabel_group"}
 
 
 def _refuse_single_fold(fold: IntArray) -> None:

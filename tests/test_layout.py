@@ -81,6 +81,7 @@ REACHED_BY = {
     "pipeline/config/yaml_reader.py": "pipeline/config/test_run_config.py",
     "folds/duplicates.py": "folds/test_components.py",
     "pipeline/data/sample_submission.py": "pipeline/data/test_competition.py",
+    "pipeline/data/csv_reader.py": "pipeline/data/test_tables.py",
     "pipeline/data/table_readers.py": "pipeline/data/test_tables.py",
     "pipeline/engines/in_process.py": "pipeline/engines/test_multiprocess.py",
     "pipeline/engines/protocol.py": "pipeline/engines/test_multiprocess.py",

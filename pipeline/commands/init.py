@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from oof.metrics.metric_registry import get_default_metric
-from pipeline.data.table_readers import READERS
+from pipeline.data.table_readers import FORMATS
 from pipeline.data.tables import read_table
 from pipeline.display import print_line
 from pipeline.errors import PipelineError
@@ -214,7 +214,7 @@ def _quote(value: str | list[str]) -> str:
 
 def _find_table(folder: Path, prefix: str, *suffixes: str) -> Path:
     """Return the file with the shortest name that begins with `prefix`, in a format that can be read."""
-    allowed = suffixes or tuple(READERS)
+    allowed = suffixes or FORMATS
     paths = [path for path in folder.iterdir() if path.stem.lower().startswith(prefix) and path.suffix in allowed]
     if not paths:
         raise PipelineError(f"{folder} holds no file named {prefix}* that ends in {' or '.join(allowed)}")

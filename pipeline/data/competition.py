@@ -61,11 +61,12 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
     Raises PipelineError, or SubmissionError for the sample, in one sentence: file, row or column, and what is right.
     """
     path = base / spec.train
-    frame = read_table(path, "training table")
+    notes: list[str] = []
+    frame = read_table(path, "training table", notes)
     ids = read_ids(frame, spec.id, path, "training table")
     texts = Texts(frame, spec.text, path, "training table")
     sample_path = base / spec.sample_submission
-    original = read_table(sample_path, "sample submission")
+    original = read_table(sample_path, "sample submission", notes)
     targets = read_targets(frame, spec, ids, path, original)
     test = load_test(spec, base / spec.test)
     metric = _build_metric(spec, base, targets)
@@ -83,6 +84,7 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
         test=test,
         sample=sample,
         warnings=[
+            *notes,
             *targets.warnings,
             *find_text_warnings(frame, spec.text, path),
             *test.warnings,
@@ -93,10 +95,11 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
 
 def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
     """Read and check a test table."""
-    frame = read_table(path, "test table")
+    notes: list[str] = []
+    frame = read_table(path, "test table", notes)
     ids = read_ids(frame, spec.id, path, "test table")
     texts = Texts(frame, spec.text, path, "test table")
-    return TestTable(ids, texts, _hash_table(frame), find_text_warnings(frame, spec.text, path))
+    return TestTable(ids, texts, _hash_table(frame), notes + find_text_warnings(frame, spec.text, path))
 
 
 def describe_score(competition: Competition) -> list[str]:

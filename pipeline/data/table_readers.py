@@ -1,22 +1,28 @@
 """Readers of untrusted tables: csv, jsonl and parquet to frames of strings.
 
-Nothing is guessed ("NA" is a text, "007" keeps its zeros) and nothing is repaired; what cannot be read raises
-ValueError, OSError or Arrow's own:
+No cell is guessed ("NA" is a text, "007" keeps its zeros) and nothing is repaired; what cannot be read raises
+ValueError, OSError or Arrow's own. Each reader returns the table and sentences on how it was read:
 
-- csv is UTF-8, commas, double quotes. A row has as many fields as the header. An empty line is no row; where a table
-  has one column, an empty cell is written `""`.
+- csv has commas and double quotes, or another form that fits every row (`csv_reader`). A row has as many fields as the
+  header. An empty line is no row; where a table has one column, an empty cell is written `""`.
+- Text is UTF-8, UTF-16 with its mark, or else cp1252 where the bytes are those of a Western European text.
+- A file may be packed, as .gz or as .zip with one table in it.
 - jsonl has an object on each line; keys that a row lacks are missing cells, numbers stay as they are written.
 - A list or an object in a cell is its JSON text.
 """
 
-import csv
+import gzip
+import io
 import json
+import re
 import sys
+import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, TextIO
 
 import pandas as pd
 import pyarrow as pa
@@ -24,8 +30,8 @@ import pyarrow.compute as pc
 from pyarrow.parquet import ParquetFile
 
 from pipeline.config.messages import SURROGATE, quote, shorten_to_line
+from pipeline.data.csv_reader import OpenText, read_csv
 
-CHUNK = 20_000  # rows that are Python strings at a time; those before lie in Arrow, in half the memory
 MOST_COLUMNS = 10_000  # of a jsonl file: objects by id, instead of by column, would fill rows x rows cells
 INDEX = "__index_level_"  # how pandas calls an unnamed index that it keeps in a parquet file
 
@@ -35,54 +41,9 @@ def _refuse_duplicates(columns: Sequence[str]) -> None:
         raise ValueError(f"it has the column {quote(twice[0])} twice")
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    csv.field_size_limit(2**31 - 1)  # global to the module; the greatest that every platform takes
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = _iterate_csv(file)
-        header = next(rows, None)
-        if header is None:
-            raise ValueError("it is empty")
-        if len(header) == 1 and (sign := next((s for s in ";\t" if s in header[0]), None)):
-            raise ValueError(f"line 1 has {sign!r} where commas are needed: save it separated by commas")
-        _refuse_duplicates(header)
-        chunks = [pd.DataFrame(columns=header, dtype=str)]
-        while chunk := list(islice(rows, CHUNK)):
-            chunks.append(pd.DataFrame(dict(zip(header, zip(*chunk, strict=True), strict=True)), dtype=str))
-    return pd.concat(chunks, ignore_index=True)
-
-
-def _iterate_csv(file: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the rows, header first; a ValueError names the line on which an unreadable row begins."""
-    reader = csv.reader(_check_lines(file), strict=True)
-    width, line = 0, 1
-    try:
-        for row in reader:
-            width = width or len(row)
-            if row and len(row) != width:
-                raise ValueError(f"line {line} has {len(row)} field{'s'[: len(row) - 1]}, the header has {width}")
-            if row:
-                yield row
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"line {line}: {CSV_ERRORS.get(str(error), error)}") from error
-
-
-CSV_ERRORS = {
-    "unexpected end of data": "a quoted cell is opened and never closed",
-    "',' expected after '\"'": "a comma must follow a closing quote; a quote inside a quoted cell is written twice",
-}
-
-
-def _check_lines(file: Iterable[str]) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
-        if "\0" in line:
-            raise ValueError(f"line {number} holds a NUL byte; if the file is UTF-16, save it as UTF-8")
-        yield line
-
-
-def _read_jsonl(path: Path) -> pd.DataFrame:
+def _read_jsonl(open_text: OpenText) -> pd.DataFrame:
     rows: list[dict[str, str]] = []
-    with path.open(encoding="utf-8-sig") as file:
+    with open_text() as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
@@ -162,8 +123,117 @@ def _format_floats(column: Any) -> Any:
     return pc.fill_null(pc.if_else(pc.is_nan(column), "", text), "")
 
 
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-    ".jsonl": _read_jsonl,
-}
+FORMATS = (".csv", ".tsv", ".parquet", ".jsonl")
+PACKED = (".gz", ".zip")
+UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+WESTERN = re.compile(rb"[\x80-\xff]{4,}|[\x81\x8d\x8f\x90\x9d]")  # what a text in cp1252 has not
+MOST_FOREIGN = 0.2  # of the bytes of a Western European text are not ASCII
+
+
+def list_suffixes(path: Path) -> tuple[str, str]:
+    """Return the format and the packing in a file's name, in lower case; "" for what it has not."""
+    suffix = path.suffix.lower()
+    packing = suffix if suffix in PACKED else ""
+    inner = Path(path.stem).suffix.lower() if packing else suffix
+    return inner if inner in FORMATS else "", packing
+
+
+def read_file(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Read a table by its suffixes; return it and sentences on how it was read where that was not plain."""
+    format, packing = list_suffixes(path)
+    if packing == ".zip":
+        member = _find_member(path)
+        format = format or list_suffixes(Path(member))[0]
+    if format == ".parquet":
+        if packing:
+            raise ValueError("a packed parquet file is not read: unpack it")
+        frame, notes = _read_parquet(path), list[str]()
+    else:
+        frame, notes = _read_text(partial(_open_bytes, path), format)
+    _refuse_duplicates(list(frame.columns))
+    return frame, notes
+
+
+def _read_text(open_bytes: Callable[[], Any], format: str) -> tuple[pd.DataFrame, list[str]]:
+    """Read a csv or jsonl file in UTF-8, or else in the encoding that its bytes show."""
+    with open_bytes() as file:
+        start = file.read(4)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = [("utf-16", "in UTF-16")]
+    else:
+        encodings = [("utf-8-sig", ""), ("cp1252", "in cp1252, the code page of Western European Windows")]
+    for encoding, words in encodings:
+        if encoding == "cp1252" and not _is_western(open_bytes):
+            raise ValueError(
+                f"it is not UTF-8 (line {_find_bad_line(open_bytes)}), nor a Western European text in cp1252: save it "
+                "as UTF-8"
+            )
+        open_text = partial(_open_text, open_bytes, encoding)
+        try:
+            if format == ".jsonl":
+                frame, notes = _read_jsonl(open_text), list[str]()
+            else:
+                frame, notes = read_csv(open_text, "\t" if format == ".tsv" else None)
+        except UnicodeDecodeError:
+            if encoding != "utf-8-sig":
+                raise
+            continue
+        return frame, [*([words] if words else []), *notes]
+    raise AssertionError("cp1252 decodes every text that is Western")
+
+
+@contextmanager
+def _open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open the bytes of a file, unpacked."""
+    packing = list_suffixes(path)[1]
+    if packing == ".gz":
+        with gzip.open(path) as file:
+            yield file  # type: ignore[misc]
+    elif packing == ".zip":
+        with zipfile.ZipFile(path) as archive, archive.open(_find_member(path)) as member:
+            yield member  # type: ignore[misc]
+    else:
+        with path.open("rb") as plain:
+            yield plain
+
+
+@contextmanager
+def _open_text(open_bytes: Callable[[], Any], encoding: str) -> Iterator[TextIO]:
+    with open_bytes() as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+        yield text
+
+
+def _find_member(path: Path) -> str:
+    """Return the one table in a zip file; among several the one with its name. Raises ValueError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+    except zipfile.BadZipFile as error:
+        raise ValueError("it is no zip file") from error
+    tables = [name for name in names if list_suffixes(Path(name))[0]] or names
+    named = [name for name in tables if PurePosixPath(name).name == path.stem]
+    if len(named or tables) != 1:
+        raise ValueError(f"it holds {len(tables)} tables, {', '.join(map(quote, tables[:5]))}: unpack the one to read")
+    return (named or tables)[0]
+
+
+def _find_bad_line(open_bytes: Callable[[], Any]) -> int:
+    """Return the first line that is not UTF-8."""
+    with open_bytes() as file:
+        raw = file.read()
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return int(raw.count(b"\n", 0, error.start)) + 1
+    return 1
+
+
+def _is_western(open_bytes: Callable[[], Any]) -> bool:
+    """Return True if bytes that are not UTF-8 look like a Western European text: few are not ASCII, in short runs.
+
+    A file that holds characters of UTF-8 is one with a damaged byte: in cp1252 every other letter of it would be wrong.
+    """
+    with open_bytes() as file:
+        raw = file.read()
+    foreign = len(raw) - len(raw.translate(None, bytes(range(128, 256))))
+    return foreign <= MOST_FOREIGN * len(raw) and WESTERN.search(raw) is None and UTF_8.search(raw) is None

@@ -1,31 +1,35 @@
 """Tables as text: csv, parquet and jsonl read alike, every cell a string, a missing one the empty string."""
 
+import zlib
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from pipeline.config.messages import CONTROL, join_names, quote, shorten_to_line, suggest_nearest
-from pipeline.data.table_readers import READERS
+from pipeline.data.table_readers import FORMATS, list_suffixes, read_file
 from pipeline.errors import PipelineError
 
 
-def read_table(path: Path, what: str) -> pd.DataFrame:
-    """Read a table; `what` names it in messages. Raises PipelineError if it is missing, unreadable or empty."""
+def read_table(path: Path, what: str, notes: list[str] | None = None) -> pd.DataFrame:
+    """Read a table; `what` names it in messages. How it was read, where that was not plain, goes to `notes`.
+
+    Raises PipelineError if it is missing, unreadable or empty.
+    """
     if not path.is_file():
         raise PipelineError(f"{what} {path} does not exist")
-    if path.suffix not in READERS:
-        raise PipelineError(f"{what} {path} must be one of {', '.join(READERS)}")
+    if not list_suffixes(path)[0] and path.suffix.lower() != ".zip":
+        raise PipelineError(f"{what} {path} must be one of {', '.join(FORMATS)}, or one of them packed as .gz or .zip")
     try:
-        frame = READERS[path.suffix](path)
-    except UnicodeDecodeError as error:
-        raise PipelineError(f"{what} {path} {_describe_encoding(path.read_bytes())}") from error
+        frame, found = read_file(path)
     except RecursionError as error:
         raise PipelineError(f"{what} {path} cannot be read: it is nested too deeply") from error
-    except (ValueError, OSError, pa.ArrowException) as error:
+    except (ValueError, OSError, EOFError, zlib.error, pa.ArrowException) as error:
         raise PipelineError(f"{what} {path} cannot be read: {shorten_to_line(error)}") from error
     if frame.empty:
         raise PipelineError(f"{what} {path} has no rows")
+    if found and notes is not None:
+        notes.append(f"{path.name} was read so: {'; '.join(found)}")
     return frame
 
 
@@ -57,15 +61,3 @@ def read_ids(frame: pd.DataFrame, column: str, path: Path, what: str) -> list[st
             f"{what} {path} has {int(repeated.sum())} duplicate id(s) in {column}, the first is {quote(again)}"
         )
     return [str(i) for i in ids.astype(object)]
-
-
-def _describe_encoding(raw: bytes) -> str:
-    """Return what is wrong with a file that is not UTF-8, and what to do."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "is not UTF-8 text but UTF-16: save it as UTF-8"
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        return f"is not UTF-8 text (byte {error.start}), line {line}, perhaps Latin-1: save it as UTF-8"
-    return "is not UTF-8 text: save it as UTF-8"

@@ -200,8 +200,6 @@ def test_duplicates_of_train_only_rows_are_train_only() -> None:
     ("kind", "task", "changes", "message"),
     [
         ("stratifed", "binary", {}, "folds.kind must be one of stratified, kfold, .* Got stratifed instead"),
-        ("stratified", "multilabel", {}, "use folds.kind multilabel"),
-        ("stratified_group", "multilabel", {}, "use folds.kind multilabel, or multilabel_group"),
         ("multilabel", "ordinal", {}, "splits multilabel tasks; use stratified for task ordinal"),
         ("kfold", "binary", {"count": 13}, "folds.count is 13 but only 12 rows can be split independently"),
         ("group", "binary", {"component": np.arange(12) // 4}, "folds.count is 4 but only 3 rows"),
@@ -280,3 +278,9 @@ def test_multilabel_groups_keep_labels_and_groups() -> None:
     shares = np.array([truth[fold == k].sum(axis=0) for k in range(5)]) / truth.sum(axis=0)
     assert (np.abs(shares - 0.2) < 0.05).all()
     assert np.abs(np.bincount(fold) - 120).max() <= 20
+
+
+def test_stratifying_rows_of_several_labels_means_their_labels() -> None:
+    data = table("multilabel", 200, 0)
+    for kind, meant in (("stratified", "multilabel"), ("stratified_group", "multilabel_group")):
+        assert np.array_equal(split_rows(kind, count=3, seed=1, **data), split_rows(meant, count=3, seed=1, **data))

@@ -62,7 +62,7 @@ FRESH: dict[str, tuple[str, Change, list[str], str]] = {
         "binary",
         config(competition={"train": "config.yaml"}),
         ["train"],
-        "config.yaml must be one of .csv, .parquet, .jsonl",
+        "config.yaml must be one of .csv, .tsv, .parquet, .jsonl, or one of them packed",
     ),
     "id column missing": (
         "binary",
@@ -133,9 +133,9 @@ FRESH: dict[str, tuple[str, Change, list[str], str]] = {
     "column twice": ("binary", text("train.csv", "id,text,id\n1,a,0\n"), ["train"], "has the column 'id' twice"),
     "not UTF-8": (
         "binary",
-        text("train.csv", (HEADER + "1,é,0\n").encode("latin-1")),
+        text("train.csv", (HEADER + "1,文本文本文本,0\n").encode("gb18030")),
         ["train"],
-        "train.csv is not UTF-8 text (byte 17)",
+        "train.csv cannot be read: it is not UTF-8 (line 2), nor a Western European text in cp1252: save it as UTF-8",
     ),
     "unknown key": ("binary", nothing, ["train", "training.epoch=2"], "training.epoch: unknown key; did you mean"),
     "wrong type": ("binary", nothing, ["train", "training.epochs=two"], "training.epochs: input should be a valid int"),
@@ -416,8 +416,8 @@ def test_a_text_column_of_numbers_warns_and_trains(linear_site: Callable[..., An
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        ([], "holds no file named train* that ends in .csv or .parquet or .jsonl"),
-        (["train.csv"], "holds no file named test* that ends in .csv or .parquet or .jsonl"),
+        ([], "holds no file named train* that ends in .csv or .tsv or .parquet or .jsonl"),
+        (["train.csv"], "holds no file named test* that ends in .csv or .tsv or .parquet or .jsonl"),
         (["train.csv", "test.csv"], "holds no file named sample* that ends in .csv"),
     ],
 )

@@ -1,7 +1,9 @@
 """Tables: csv, parquet and jsonl read alike, every cell a text, nothing guessed and nothing repaired."""
 
 import datetime
+import gzip
 import json
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from pipeline.data import table_readers
+from pipeline.data import csv_reader
 from pipeline.data.tables import read_ids, read_table, require_columns
 from pipeline.errors import PipelineError
 
@@ -132,7 +134,7 @@ def test_an_empty_line_is_no_row_and_a_quoted_empty_cell_is_one(tmp_path: Path) 
 
 
 def test_rows_of_several_chunks_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_readers, "CHUNK", 3)
+    monkeypatch.setattr(csv_reader, "CHUNK", 3)
     (tmp_path / "t.csv").write_text("id\n" + "\n".join(map(str, range(10))))
     read = read_table(tmp_path / "t.csv", "table")
     assert read["id"].tolist() == list(map(str, range(10)))
@@ -163,13 +165,22 @@ def test_a_parquet_index_is_no_column(tmp_path: Path) -> None:
         ("t.csv", "id,text\n1,a,b\n2,b,c\n", "cannot be read: line 2 has 3 fields, the header has 2"),
         ("t.csv", 'id,text\n\n1,"a\nb"\n2\n', "cannot be read: line 5 has 1 field, the header has 2"),
         ("t.csv", 'id,text\n1,a\n2,"open\n3,b\n', "cannot be read: line 3: a quoted cell is opened and never closed"),
-        ("t.csv", 'id,text\n1,"a"b\n', "cannot be read: line 2: a comma must follow a closing quote; a quote inside"),
-        ("t.csv", "id,text\n1,a\0\n", "cannot be read: line 2 holds a NUL byte; if the file is UTF-16"),
-        ("t.csv", "id;text\n1;a\n", "cannot be read: line 1 has ';' where commas are needed"),
-        ("t.csv", "id\ttext\n1\ta\n", "cannot be read: line 1 has '\\t' where commas are needed"),
-        ("t.csv", "id,text\n1,é\n".encode("latin-1"), "is not UTF-8 text (byte 10), line 2, perhaps Latin-1: save it"),
-        ("t.csv", "id,text\n1,a\n".encode("utf-16"), "is not UTF-8 text but UTF-16: save it as UTF-8"),
-        ("t.jsonl", b'{"id": "\xe9"}\n', "is not UTF-8 text"),
+        ("t.csv", 'id,text\n1,"a"b,c\n', "cannot be read: line 2: a comma must follow a closing quote; a quote inside"),
+        ("t.csv", "id,text\n1,a\0\n", "cannot be read: line 2 holds a NUL byte"),
+        ("t.csv", "id;text\n1;a;b\n", "cannot be read: line 1 has ';' and no other separator fits it"),
+        (
+            "t.csv",
+            "id,text\n1,文本文本文本\n".encode("gb18030"),
+            "cannot be read: it is not UTF-8 (line 2), nor a Western",
+        ),
+        (
+            "t.csv",
+            "id,text\n1,текст\n".encode("cp1251"),
+            "cannot be read: it is not UTF-8 (line 2), nor a Western",
+        ),
+        ("t.tsv", 'id\ttext\n1\t"a\n2\tb\tc"\n', "cannot be read: line 2: a quote opens a cell of several rows"),
+        ("t.csv.gz", "id,text\n1,a\n", "cannot be read: Not a gzipped file"),
+        ("t.zip", "id,text\n1,a\n", "cannot be read: it is no zip file"),
         ("t.jsonl", '{"id": "1"}\n{"id": \n', "cannot be read: line 2: Expecting value"),
         ("t.jsonl", '["1", "a"]\n', "cannot be read: line 1: it is no JSON object"),
         ("t.jsonl", '{"id": "1", "id": "2"}\n', "cannot be read: line 1: it has the column 'id' twice"),
@@ -177,7 +188,11 @@ def test_a_parquet_index_is_no_column(tmp_path: Path) -> None:
         ("t.jsonl", '{"id": "\\ud800"}\n', "cannot be read: line 1: a \\u escape gives half a character"),
         ("t.jsonl", "\n".join(f'{{"{n}": 1}}' for n in range(10_001)), "cannot be read: it has 10,001 keys"),
         ("t.parquet", "PAR1 and then nothing", "cannot be read: "),
-        ("t.tsv", "id\ttext\n1\ta\n", "must be one of .csv, .parquet, .jsonl"),
+        (
+            "t.xls",
+            "id\ttext\n1\ta\n",
+            "must be one of .csv, .tsv, .parquet, .jsonl, or one of them packed as .gz or .zip",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_read_is_one_sentence(
@@ -212,3 +227,50 @@ def test_ids_name_each_row_once(ids: list[str], sentence: str) -> None:
         read_ids(pd.DataFrame({"key": ids}, dtype=str), "key", Path("a.csv"), "table")
     assert str(caught.value) == sentence
     assert read_ids(pd.DataFrame({"key": ["07", "7"]}, dtype=str), "key", Path("a.csv"), "table") == ["07", "7"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cells", "said"),
+    [
+        ("t.csv", "id;text\n1;a, b\n", [["1", "a, b"]], "separated by semicolons"),
+        ("t.tsv", 'id\ttext\n1\t"a" b\n2\tsay "c\n', [["1", '"a" b'], ["2", 'say "c']], "quotes belong to the texts"),
+        ("t.TSV", 'id\ttext\n1\t"a\nb"\n', [["1", "a\nb"]], ""),
+        ("t.csv", "id|text\n1|a\n", [["1", "a"]], "separated by bars"),
+        ("t.csv", "sep=,\nid,text\n1,a\n", [["1", "a"]], ""),
+        ("t.CSV", "sep=;\nid;text\n1;a\n", [["1", "a"]], "separated by semicolons"),
+        ("t.csv", 'id, text\n1, "a, b"\n', [["1", "a, b"]], "spaces after separators are left out"),
+        ("t.csv", "id,text\n1,a,\n2,b,\n", [["1", "a"], ["2", "b"]], "rows end with a separator"),
+        ("t.csv", 'id,text\n1,"say \\"a, b\\" c"\n', [["1", 'say "a, b" c']], 'a quote inside a cell is written \\"'),
+        ("t.csv", 'id,text\n1,"a" b\n2,c\n', [["1", '"a" b'], ["2", "c"]], "quotes belong to the texts"),
+        ("t.csv", "id,text,,\n1,a,,\n", [["1", "a"]], "2 empty columns without a name are left out"),
+        ("t.csv", "id,text,,\n1,a,,x\n", [["1", "a", "x"]], "columns without a name are called unnamed 4"),
+        ("t.csv", "id,text\n1,£5 café\n".encode("latin-1"), [["1", "£5 café"]], "in cp1252"),
+        ("t.csv", "id,text\n1,a\n".encode("utf-16"), [["1", "a"]], "in UTF-16"),
+        ("t.jsonl", '{"id": "caf\xe9"}\n'.encode("latin-1"), [["café"]], "in cp1252"),
+    ],
+)
+def test_a_table_in_another_form_is_read_and_said(
+    tmp_path: Path, name: str, content: str | bytes, cells: list[list[str]], said: str
+) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    notes: list[str] = []
+    assert read_table(tmp_path / name, "table", notes).to_numpy().tolist() == cells
+    assert (said in notes[0]) if said else not notes
+
+
+def test_packed_tables_are_read(tmp_path: Path) -> None:
+    content = b"id,text\n1,a\n"
+    with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
+        file.write(content)
+    with zipfile.ZipFile(tmp_path / "train.csv.zip", "w") as archive:
+        archive.writestr("__MACOSX/train.csv", "x")
+        archive.writestr("data/train.csv", content)
+        archive.writestr("data/other.csv", "x\n1\n")
+        archive.writestr("readme.md", "x")
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.csv", content)
+        archive.writestr("b.csv", content)
+    for name in ("t.csv.gz", "train.csv.zip"):
+        assert read_table(tmp_path / name, "table").to_numpy().tolist() == [["1", "a"]]
+    with pytest.raises(PipelineError, match=r"it holds 2 tables, 'a\.csv', 'b\.csv': unpack the one to read"):
+        read_table(tmp_path / "two.zip", "table")
