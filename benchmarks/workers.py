@@ -157,7 +157,7 @@ def measure_predictions(job: Job, repeats: int) -> dict[str, Any]:
         pipe(texts, **how)
         seconds["pipeline"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        tokens = encode_texts(tokenizer, table.texts, names=table.ids, max_length=job["max_length"], keep="head")
+        tokens = encode_texts(tokenizer, table.texts, max_length=job["max_length"], keep="head")
         predict(network, tokens, np.arange(len(tokens)))
         seconds["ours"].append(time.perf_counter() - started)
     return {"rows": len(texts), "seconds": seconds}
@@ -171,12 +171,12 @@ def _prepare_fit(job: Job, table: Table) -> MeasuredFit:
     read: dict[str, Any] = {"max_length": settings.max_length, "keep": settings.keep}
     columns = table.classes or [job["target"]]
     data = FitData(
-        tokens=encode_texts(backbone.tokenizer, table.texts, names=table.ids, **read),
+        tokens=encode_texts(backbone.tokenizer, table.texts, **read),
         truth=table.truth,
         row_weights=np.ones(len(table.ids)),
         train_rows=table.train,
         valid_rows=table.valid,
-        test=encode_texts(backbone.tokenizer, [], names=[], **read),
+        test=encode_texts(backbone.tokenizer, [], **read),
         columns=columns,
         classes=table.classes,
         score=lambda truth, predicted: None,

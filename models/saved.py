@@ -18,6 +18,9 @@ from models.device import choose_device
 from models.encoder.backbone import Backbone, read_configuration, silence_transformers
 from models.encoder.pretrained import count_embeddings, create_empty_encoder
 from models.network import Network, NetworkDesign
+from models.tokens import SEPARATOR
+
+SEPARATOR_ENTRY = "separator_in_texts"  # in a saved tokenizer's configuration
 
 
 def convert_weights(weights: dict[str, Tensor], precision: str) -> dict[str, np.ndarray]:
@@ -34,6 +37,8 @@ def convert_weights(weights: dict[str, Tensor], precision: str) -> dict[str, np.
 def write_backbone(folder: Path, backbone: Backbone) -> None:
     """Write configuration and tokenizer into `folder`, without weights."""
     shutil.rmtree(folder, ignore_errors=True)
+    if backbone.separator != SEPARATOR:  # runs of versions that did not replace it have no such entry
+        backbone.tokenizer.init_kwargs[SEPARATOR_ENTRY] = backbone.separator
     with silence_transformers():
         backbone.config.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
@@ -44,7 +49,7 @@ def read_backbone(folder: Path, name: str) -> Backbone:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no backbone configuration: train again, or restore the folder")
     config, tokenizer, _ = read_configuration(name, folder, ())
-    return Backbone(name, folder, config, tokenizer, "")
+    return Backbone(name, folder, config, tokenizer, "", tokenizer.init_kwargs.get(SEPARATOR_ENTRY, SEPARATOR))
 
 
 def load_network(path: Path, design: NetworkDesign) -> Network:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from models import ModelError
 
+SEPARATOR = "[SEP]"  # in a text: the separator of the tokenizer, whatever it is called
 CHUNK = 512  # texts tokenised at once: a tokenizer's output is a hundred times as large as the ids in it
 
 
@@ -73,12 +74,17 @@ class Tokens:
 
 
 def encode_texts(
-    tokenizer: Any, texts: Sequence[Sequence[str]], *, max_length: int, keep: str, names: Sequence[str]
+    tokenizer: Any,
+    texts: Sequence[Sequence[str]],
+    *,
+    max_length: int,
+    keep: str,
+    separator: str = SEPARATOR,
 ) -> Tokens:
     """Encode texts, each a sequence of one string or two (a pair), with special tokens, cut to `max_length`.
 
-    `names` are the rows' ids, for messages. Raises ModelError for a text without any token, or if `max_length`
-    leaves no room between the special tokens.
+    [SEP] in a text becomes `separator`. A text without any token, as an empty one is to a decoder, gets one that says
+    nothing. Raises ModelError if `max_length` leaves no room between the special tokens.
     """
     parts = [(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64))]  # for a table without texts
     segments = "token_type_ids" in tokenizer.model_input_names
@@ -86,16 +92,36 @@ def encode_texts(
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]
         columns = [list(column) for column in zip(*chunk, strict=True)]
+        if separator != SEPARATOR:
+            columns = [[text.replace(SEPARATOR, separator) for text in column] for column in columns]
         coded = tokenizer(*columns, return_token_type_ids=False, return_attention_mask=False, verbose=False)
         ids, types, lengths = _flatten(coded.encodings, max_length, keep)
         if not lengths.all():
-            name = names[start + int(lengths.argmin())]
-            raise ModelError(f"row {name} has no token: its text is empty and the backbone adds none")
+            places = (np.cumsum(lengths) - lengths)[lengths == 0]
+            ids, types = np.insert(ids, places, find_empty_token(tokenizer)), np.insert(types, places, 0)
+            lengths = np.maximum(lengths, 1)
         parts.append((ids, types, lengths))
         bar.update(len(chunk))
     bar.close()
     ids, types, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Tokens(ids, types if segments else None, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def find_empty_token(tokenizer: Any) -> int:
+    """Return the token id of a text without tokens: the tokenizer's end, padding, beginning or unknown token."""
+    names = ("eos_token_id", "pad_token_id", "bos_token_id", "unk_token_id")
+    return next((int(id) for name in names if (id := getattr(tokenizer, name, None)) is not None), 0)
+
+
+def find_separator(tokenizer: Any) -> str:
+    """Return what stands between two texts in one: the tokenizer's separator, its end token, or else a line's end.
+
+    An end token in the middle of a text is none that a decoder has learned to read on from.
+    """
+    if tokenizer.sep_token:
+        return str(tokenizer.sep_token)
+    ends_texts = tokenizer.eos_token_id is not None and tokenizer("a").input_ids[-1:] == [tokenizer.eos_token_id]
+    return str(tokenizer.eos_token) if ends_texts else "\n"
 
 
 def _flatten(encodings: Sequence[Any], max_length: int, keep: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,6 +34,7 @@ from models.encoder.conversion import (
     hash_files,
 )
 from models.encoder.sentencepiece_tokenizer import check_normalisation
+from models.tokens import SEPARATOR, find_separator
 
 PACKAGED = "minilm"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -54,13 +55,17 @@ VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")  # without any of them t
 
 @dataclass(frozen=True, eq=False)  # each is itself alone, so that what is found out about it can be kept
 class Backbone:
-    """A backbone on disk: its folder, its configuration, its tokenizer, and the SHA-256 of its bytes."""
+    """A backbone on disk: its folder, its configuration, its tokenizer, and the SHA-256 of its bytes.
+
+    `separator` is what [SEP] in a text becomes.
+    """
 
     name: str
     folder: Path
     config: Any
     tokenizer: Any
     sha256: str
+    separator: str = SEPARATOR
 
     @property
     def layers(self) -> int:
@@ -105,7 +110,7 @@ def open_backbone(name: str, extra_tokens: tuple[str, ...] = ()) -> Backbone:
     config, tokenizer, is_as_published = read_configuration(name, folder, extra_tokens)
     if not is_as_published:  # fits of versions that used the other tokenizer are of another recipe
         sha256 = hashlib.sha256(f"{sha256} tokenizer.json".encode()).hexdigest()
-    return Backbone(name, folder, config, tokenizer, sha256)
+    return Backbone(name, folder, config, tokenizer, sha256, find_separator(tokenizer))
 
 
 def list_backbone_files(folder: Path) -> list[Path]:

@@ -27,7 +27,7 @@ competition:
   test: {test}
   sample_submission: {sample}
   id: {id}
-  text: {text}   # one column, [two] for a pair, or a template: "{{title}} [SEP] {{body}}"
+  text: {text}   # one column, [two] for a pair, or a template: "{{title}} {{sep}} {{body}}"
   target: {target}{classes}
   task: {task}   # binary, multiclass, multilabel, regression or ordinal
   metric: {metric}

@@ -44,6 +44,7 @@ def predict(config: RunConfig, folder: Path, *, test: Path, output: Path, sample
     if sample is not None:
         names.append(run.submission.file)
     _check_output(output, run.directory, names)
+    print_warnings(table.warnings)
     known = len(set(table.ids) & set(competition.ids))
     if known:
         print_warnings([f"{known} of the {len(table.ids)} ids are training rows: the models predict them too well"])

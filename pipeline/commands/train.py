@@ -10,10 +10,11 @@ from math import inf
 from pathlib import Path
 
 from models.settings import TfidfSettings, Variant
-from models.store import CHECKPOINT, FAILURE, MARKER, Recipe
+from models.store import CHECKPOINT, FAILURE, MARKER, Recipe, digest
 from pipeline.config.run_config import RunConfig, write_effective_yaml
 from pipeline.data.competition import describe_score
 from pipeline.data.fold_assignment import describe_test_duplicates
+from pipeline.data.texts import SEPARATOR, uses_separator
 from pipeline.display import (
     escape_controls,
     format_duration,
@@ -131,7 +132,12 @@ def plan_fits(run: OpenRun, only: Sequence[str] | None) -> list[Job]:
 
     def find_recipe(variant: Variant) -> Recipe:
         settings = variant.settings
-        sha256 = None if isinstance(settings, TfidfSettings) else open_backbone_of(settings).sha256
+        if isinstance(settings, TfidfSettings):
+            return build_wanted_recipe(variant, run.competition, None)
+        backbone = open_backbone_of(settings)
+        sha256 = backbone.sha256
+        if backbone.separator != SEPARATOR and uses_separator(run.competition.spec.text):
+            sha256 = digest([sha256, backbone.separator])  # fits of versions that left [SEP] as it is are others
         return build_wanted_recipe(variant, run.competition, sha256)
 
     variants = select_variants(run.variants, only)

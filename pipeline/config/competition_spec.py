@@ -58,7 +58,7 @@ class CompetitionSpec(BaseModel):
     sample_submission: Column = Field(description="the host's sample submission")
     id: Column = Field(default="id", description="column that names a row, in all three tables")
     text: Column | Annotated[list[Column], Field(min_length=1)] = Field(
-        description="one column, two (encoded as a pair), more (joined), or a template such as '{title} [SEP] {body}'"
+        description="one column, two (encoded as a pair), more (joined), or a template such as '{title} {sep} {body}'"
     )
     target: Column | Annotated[list[Column], Field(min_length=1)] = Field(description="one column, or several")
     task: Task = Field(description="what the target is")

@@ -1,6 +1,6 @@
 """Texts of a table as a model reads them: one string a row, or two for a pair of columns."""
 
-import string
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import overload
@@ -12,6 +12,9 @@ import pandas as pd
 from pipeline.data.tables import require_columns
 from pipeline.errors import PipelineError
 
+SEPARATOR = "[SEP]"  # stands for the separator of whatever tokenizer reads the text: models.tokens.SEPARATOR
+SEPARATOR_NAME = "sep"  # its name in a template
+BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 JOIN = " | "  # between three columns or more; a template says it otherwise
 BLOCK = 10_000  # rows that are Python's strings at a time
 
@@ -22,19 +25,36 @@ def list_text_columns(text: str | list[str]) -> list[str]:
         return text
     if "{" not in text:
         return [text]
-    try:
-        parts = list(string.Formatter().parse(text))
-    except ValueError as error:
-        raise PipelineError(f"competition.text is no valid template: {error}") from error
-    for _, field, form, conversion in parts:
-        # only plain names: a format field could otherwise reach into objects, or mean a place
-        plain = field is None or (field and not field.isdigit() and not any(sign in field for sign in ".[]"))
-        if not plain or form or conversion:
-            raise _refuse_template(text)
-    names = list(dict.fromkeys(field for _, field, _, _ in parts if field is not None))
+    names = list(dict.fromkeys(name for _, name in parse_template(text) if name not in (None, SEPARATOR_NAME)))
     if not names:
-        raise _refuse_template(text)
-    return names
+        raise PipelineError(
+            f"competition.text must name columns in braces, like '{{title}} {{sep}} {{body}}', got {text!r}"
+        )
+    return [name for name in names if name is not None]
+
+
+def parse_template(text: str) -> list[tuple[str, str | None]]:
+    """Return the parts of a template: literal text and the column after it, None at the end.
+
+    A name is all that stands between braces, so that every column can be named; `{{` and `}}` are braces. Raises
+    PipelineError for a brace that is not closed, or was not opened.
+    """
+    parts: list[tuple[str, str | None]] = []
+    literal, end = "", 0
+    for match in BRACES.finditer(text):
+        literal += text[end : match.start()]
+        end = match.end()
+        if match[0] in ("{{", "}}"):
+            literal += match[0][0]
+        elif len(match[0]) == 1:
+            what = "opened and never closed" if match[0] == "{" else "closed and was not opened"
+            raise PipelineError(f"competition.text is no valid template: a brace is {what} in {text!r}")
+        elif not match[1]:
+            raise PipelineError(f"competition.text must name columns in braces, like '{{title}}', got {text!r}")
+        else:
+            parts.append((literal, match[1]))
+            literal = ""
+    return [*parts, (literal + text[end:], None)]
 
 
 class Texts(Sequence[tuple[str, ...]]):
@@ -72,18 +92,30 @@ class Texts(Sequence[tuple[str, ...]]):
         return _render(self._frame.iloc[rows], self._text)
 
 
+def uses_separator(text: str | list[str]) -> bool:
+    """Return True if a template holds the tokenizer's separator."""
+    if isinstance(text, list) or "{" not in text:
+        return False
+    return any(SEPARATOR in literal or name == SEPARATOR_NAME for literal, name in parse_template(text))
+
+
 def _render(frame: pd.DataFrame, text: str | list[str]) -> list[tuple[str, ...]]:
     if isinstance(text, str) and "{" in text:
-        rows = frame.to_dict("records")
-        return [(text.format_map({str(k): v for k, v in row.items()}),) for row in rows]
+        parts = parse_template(text)
+        columns = {name: frame[name].tolist() for name in list_text_columns(text)}
+        separators = [SEPARATOR] * len(frame)
+        cells = [separators if name == SEPARATOR_NAME else columns[name] for _, name in parts if name is not None]
+        literals = [literal for literal, _ in parts]
+        if not len(frame):
+            return []
+        return [
+            ("".join(piece for pair in zip(literals, [*row, ""], strict=True) for piece in pair),)
+            for row in zip(*cells, strict=True)
+        ]
     values = [frame[column].tolist() for column in list_text_columns(text)]
     if len(values) > 2:
         return [(JOIN.join(row),) for row in zip(*values, strict=True)]
     return list(zip(*values, strict=True))
-
-
-def _refuse_template(text: str) -> PipelineError:
-    return PipelineError(f"competition.text must name columns in braces, like '{{title}} [SEP] {{body}}', got {text!r}")
 
 
 def find_text_warnings(frame: pd.DataFrame, text: str | list[str], path: Path) -> list[str]:

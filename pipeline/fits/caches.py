@@ -70,7 +70,7 @@ class Caches:
                 table.texts,
                 max_length=settings.max_length,
                 keep=settings.keep,
-                names=table.ids,
+                separator=backbone.separator,
             )
         return self.tokens[key]
 

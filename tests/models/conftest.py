@@ -80,7 +80,7 @@ def tokens_of(tiny: Backbone) -> Callable[..., Tokens]:
     def drawn(rows: int, seed: int = 0) -> Tokens:
         rng = np.random.default_rng(seed)
         texts = [(" ".join(rng.choice(ENGLISH.split(), rng.integers(1, 13))),) for _ in range(rows)]
-        return encode_texts(tiny.tokenizer, texts, max_length=40, keep="head", names=[str(row) for row in range(rows)])
+        return encode_texts(tiny.tokenizer, texts, max_length=40, keep="head")
 
     return drawn
 

@@ -168,7 +168,7 @@ FRESH: dict[str, tuple[str, Change, list[str], str]] = {
         "binary",
         nothing,
         ["train", "competition.text='{text.__class__}'"],
-        "competition.text must name columns in braces",
+        "train.csv has no column 'text.__class__'",
     ),
     "more folds than rows": (
         "binary",

@@ -104,8 +104,7 @@ def try_family(folder: str, tmp_path: Path) -> None:
     backbone = open_backbone(folder)
     design = design_of(backbone)
     check_design(design)
-    names = [str(number) for number in range(len(TEXTS))]
-    tokens = encode_texts(backbone.tokenizer, [(text,) for text in TEXTS], names=names, max_length=32, keep="head")
+    tokens = encode_texts(backbone.tokenizer, [(text,) for text in TEXTS], max_length=32, keep="head")
     rows = np.arange(len(TEXTS))
     data = FitData(
         tokens=tokens,

@@ -72,9 +72,7 @@ EVERY_MIX = {
 
 def encoded(backbone: Backbone, texts: list[str], **settings: Any) -> Tokens:
     settings = {"max_length": 64, "keep": "head", **settings}
-    return encode_texts(
-        backbone.tokenizer, [(text,) for text in texts], names=[str(i) for i in range(len(texts))], **settings
-    )
+    return encode_texts(backbone.tokenizer, [(text,) for text in texts], **settings)
 
 
 def design_of(backbone: Backbone, poolings: Poolings, **changes: Any) -> NetworkDesign:
@@ -198,7 +196,7 @@ def test_is_causal_tells_whether_the_first_token_sees_the_last(family: str, back
 
 @each_family
 def test_segments_reach_only_a_backbone_that_has_them(family: str, backbone: Backbone) -> None:
-    tokens = encode_texts(backbone.tokenizer, [("a cat", "a dog")], max_length=64, keep="head", names=["1"])
+    tokens = encode_texts(backbone.tokenizer, [("a cat", "a dog")], max_length=64, keep="head")
     assert (tokens.types is not None) is (family in SEGMENTED)
     inputs = collate(tokens, np.array([0]), torch.device("cpu"), backbone.pad_id)
     assert load_encoder(backbone)(**inputs).last_hidden_state.isfinite().all()
@@ -281,11 +279,11 @@ def test_a_cut_text_keeps_its_ends_and_its_special_tokens(family: str, backbone:
     first, last = [tokenizer.cls_token_id] * (family not in CAUSAL), [tokenizer.sep_token_id] * (family not in CAUSAL)
     middle = last * (2 if tokenizer.cls_token == "<s>" else 1)
     room = 12 - len(first + last)
-    single = encode_texts(tokenizer, [(long,)], max_length=12, keep=keep, names=["1"])
+    single = encode_texts(tokenizer, [(long,)], max_length=12, keep=keep)
     assert single.get_row(0).tolist() == first + cut(body, room) + last
     room = 16 - len(first + middle + last)
     pairs = [(long, short), (short, long), (long, long)]
-    both = encode_texts(tokenizer, pairs, max_length=16, keep=keep, names=["1", "2", "3"])
+    both = encode_texts(tokenizer, pairs, max_length=16, keep=keep)
     rest = cut(body, room - len(pair))
     assert both.get_row(0).tolist() == first + rest + middle + pair + last
     assert both.get_row(1).tolist() == first + pair + middle + rest + last

@@ -314,7 +314,7 @@ def test_every_task_gives_valid_predictions(task: str, run: Run) -> None:
 def test_every_task_learns_what_a_word_says(task: str, run: Run, tiny: Backbone) -> None:
     word = np.arange(24) % 4
     texts = [("the " * (row % 3) + ["cat", "dog", "tree", "river"][w],) for row, w in enumerate(word)]
-    tokens = encode_texts(tiny.tokenizer, texts, max_length=40, keep="head", names=list(map(str, range(24))))
+    tokens = encode_texts(tiny.tokenizer, texts, max_length=40, keep="head")
     truth = {
         "binary": word % 2,
         "multiclass": np.minimum(word, 2),

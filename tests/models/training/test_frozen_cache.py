@@ -35,9 +35,8 @@ def frozen(backbone: Backbone) -> FrozenLayers:
 
 
 def tokens_of(backbone: Backbone, texts: list[str] = TEXTS, max_length: int = 16) -> Tokens:
-    names = [str(i) for i in range(len(texts))]
     pairs = [(text, "a very good movie") for text in texts]
-    return encode_texts(backbone.tokenizer, pairs, max_length=max_length, keep="head", names=names)
+    return encode_texts(backbone.tokenizer, pairs, max_length=max_length, keep="head")
 
 
 def asked(
