@@ -88,7 +88,7 @@ def score_predictions(problem: Problem, predictions: Iterable[Array], draws: Ite
     for columns in predictions:
         decided = prepare_for_metric(metric, problem.task, columns)
         scores.append(metric.function(problem.truth, decided))
-        functions.append(weight_metric(metric, problem.truth, decided))
+        functions.append(weight_metric(metric, problem.truth, decided, same_columns=True))
     values = np.array([[function(counts) for function in functions] for counts in draws], dtype=np.float64)
     return PredictionScores(np.array(scores), metric.sign * values, metric.sign)
 

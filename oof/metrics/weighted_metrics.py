@@ -4,19 +4,20 @@
 Its value is that of the metric on rows repeated as often as they count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from oof import OOFError
-from oof.metrics import functions
+from oof.metrics import confusion, functions
 from oof.metrics.confusion import MatrixMetric
 from oof.metrics.functions import EPSILON
 from oof.metrics.metric_registry import Metric
 from oof.types import Array, Counts, Decided, Labels, Mask, Truth
 
+MOST_LACKING = 0.5  # expected number of columns that a draw lacks
 FLAT = 1e-6  # of a spread below this share of the squares, rounding leaves too few digits
 
 WeightedMetric = Callable[[Counts], float | None]  # None where the metric is undefined on such rows
@@ -24,10 +25,16 @@ Weigh = Callable[[Truth, Array], WeightedMetric]
 Order = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp] | None, Array]
 
 
-def weight_metric(metric: Metric, truth: Truth, decided: Decided) -> WeightedMetric:
-    """Return the metric as a function of the counts (rows,); `decided` is what the metric takes."""
+def weight_metric(metric: Metric, truth: Truth, decided: Decided, *, same_columns: bool = False) -> WeightedMetric:
+    """Return the metric as a function of the counts (rows,); `decided` is what the metric takes.
+
+    A mean over columns leaves out those that are undefined on the rows that count. With `same_columns` it is the mean
+    over the same ones whatever the counts, or undefined: `choose_steady_columns`.
+    """
     if metric.confusion is not None:
         return _weight_label_metric(metric.confusion, truth, decided)
+    if same_columns and metric.function in ORDER_METRICS:
+        return _weight_order_metric(ORDER_METRICS[metric.function], same_columns=True)(truth, decided)
     weigh = WEIGHTED.get(metric.function)
     return weigh(truth, decided) if weigh else _repeat_rows(metric.function, truth, decided)
 
@@ -103,6 +110,11 @@ def _compute_absolute_errors(truth: Truth, predictions: Array) -> Array:
     return errors
 
 
+def _compute_matches(truth: Truth, labels: Array) -> Array:
+    matches: Array = (truth == labels).all(axis=1, keepdims=True).astype(np.float64)
+    return matches
+
+
 def _weight_r2(truth: Truth, predictions: Array) -> WeightedMetric:
     squares = _compute_square_errors(truth, predictions)
     centred = truth - truth.mean(0)
@@ -158,11 +170,13 @@ class _SortedColumns:
         return ranks
 
 
-def _weight_order_metric(function: Callable[[Array, Array], Any]) -> Weigh:
+def _weight_order_metric(function: Callable[[Array, Array], Any], *, same_columns: bool = False) -> Weigh:
     """Return the mean over columns of a function of positives and rows by group of equal predictions, highest first."""
 
     def weigh(truth: Truth, predictions: Array) -> WeightedMetric:
-        columns = [_sort_by_prediction(hit, p) for hit, p in functions.iterate_columns(truth, predictions)]
+        pairs = list(functions.iterate_columns(truth, predictions))
+        steady = choose_steady_columns([hit for hit, _ in pairs]) if same_columns else [True] * len(pairs)
+        columns = [_sort_by_prediction(hit, p) for (hit, p), kept in zip(pairs, steady, strict=True) if kept]
 
         def compute(counts: Counts) -> float | None:
             scores = []
@@ -173,11 +187,29 @@ def _weight_order_metric(function: Callable[[Array, Array], Any]) -> Weigh:
                     positives, rows = np.add.reduceat(positives, starts), np.add.reduceat(rows, starts)
                 scores.append(function(positives, rows))
             defined = [float(score) for score in scores if not np.isnan(score)]
-            return float(np.mean(defined)) if defined else None
+            if not defined or (same_columns and len(defined) < len(scores)):
+                return None
+            return float(np.mean(defined))
 
         return compute
 
     return weigh
+
+
+def choose_steady_columns(columns: Sequence[Mask]) -> list[bool]:
+    """Return which columns of 0/1 (rows,) a bootstrap can score: those that nearly every draw holds both kinds of.
+
+    A draw lacks a kind of m rows with probability exp(-m). A mean over whatever columns a draw happens to hold would be
+    another statistic at each draw, so the rarest columns are left out of all, until at most half of the draws lack one.
+    """
+    rare = np.array([min(np.count_nonzero(hit), len(hit) - np.count_nonzero(hit)) for hit in columns])
+    lacking = np.where(rare > 0, np.exp(-rare.astype(np.float64)), 0.0)  # a column of one kind has no value at all
+    kept = rare > 0
+    for column in np.argsort(rare, kind="stable"):
+        if lacking[kept].sum() <= MOST_LACKING:
+            break
+        kept[column] = False
+    return [bool(one) for one in kept]
 
 
 def _sort_by_prediction(hit: Mask, p: Array) -> Order:
@@ -200,6 +232,10 @@ def _compute_average_precision(positives: Array, rows: Array) -> Any:
     return positives @ precision / total if total else np.nan
 
 
+ORDER_METRICS: dict[Any, Callable[[Array, Array], Any]] = {
+    functions.compute_roc_auc: _compute_auc,
+    functions.compute_average_precision: _compute_average_precision,
+}
 WEIGHTED: dict[Any, Weigh] = {
     functions.compute_log_loss: _weight_mean_loss(_compute_log_losses),
     functions.compute_rmse: _weight_mean_loss(_compute_mean_square_errors, root=True),
@@ -208,6 +244,6 @@ WEIGHTED: dict[Any, Weigh] = {
     functions.compute_r2: _weight_r2,
     functions.compute_pearson: _weight_pearson,
     functions.compute_spearman: _weight_spearman,
-    functions.compute_roc_auc: _weight_order_metric(_compute_auc),
-    functions.compute_average_precision: _weight_order_metric(_compute_average_precision),
+    **{function: _weight_order_metric(score) for function, score in ORDER_METRICS.items()},
+    confusion.compute_exact_match: _weight_mean_loss(_compute_matches),
 }

@@ -63,4 +63,5 @@ def compute_standard_error(values: Array, metric: Metric) -> float:
 
 def score_draws(metric: Metric, truth: Truth, decided: Sequence[Decided], draws: BootstrapDraws) -> Array:
     """Return the metric of several predictions at each draw, (draws, predictions), with its sign: larger is better."""
-    return metric.sign * draws.evaluate([weight_metric(metric, truth, predictions) for predictions in decided])
+    functions = [weight_metric(metric, truth, predictions, same_columns=True) for predictions in decided]
+    return metric.sign * draws.evaluate(functions)

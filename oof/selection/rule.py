@@ -121,7 +121,7 @@ def evaluate_candidates(
     metric, truth = problem.metric, problem.truth
     decided = [candidate.out_of_fold.decided for candidate in candidates if candidate.out_of_fold]
     decided += [check.decided for check in noise_checks.values()]
-    functions = [weight_metric(metric, truth, predictions) for predictions in decided]
+    functions = [weight_metric(metric, truth, predictions, same_columns=True) for predictions in decided]
     values = np.array([metric.sign * metric.function(truth, predictions) for predictions in decided])
     drawn = metric.sign * draws.evaluate(functions)
     compute_standard_error(drawn[:, 0], metric)  # raises where hardly any draw can be scored

@@ -9,8 +9,10 @@ from oof.blends.limits import get_used_members
 from oof.blends.problem import Problem
 from oof.comparison.diversity import compute_error_correlations
 from oof.members.member import Member
+from oof.metrics.functions import iterate_columns
 from oof.metrics.metric_registry import Metric
 from oof.metrics.thresholds import prepare_for_metric
+from oof.metrics.weighted_metrics import choose_steady_columns
 from oof.selection.auto import Selection
 from oof.selection.bootstrap import BootstrapDraws
 from oof.selection.candidates import Candidate
@@ -109,6 +111,7 @@ def _list_caveats(selection: Selection, problem: Problem, kind: str) -> list[str
     undefined = selected.cross_fitted.by_fold.count(None) if selected.cross_fitted else 0
     if undefined:
         lines.append(f"{metric.name} is undefined in {undefined} folds, which means over folds leave out")
+    lines += _describe_rare_columns(selection, problem)
     groups = len(problem) if problem.component is None else len(np.unique(problem.component))
     if selected.interval and groups < FEW_ROWS:
         lines.append(
@@ -119,6 +122,16 @@ def _list_caveats(selection: Selection, problem: Problem, kind: str) -> list[str
         amount = format_score(1 / len(problem))
         lines.append(f"stratified folds make every log loss here too low by about 1/rows, {amount}")
     return lines
+
+
+def _describe_rare_columns(selection: Selection, problem: Problem) -> list[str]:
+    """Return a sentence if the intervals are of fewer labels or classes than the score."""
+    if not selection.selected.interval or problem.metric.name not in ("roc_auc", "average_precision"):
+        return []
+    hits = [hit for hit, _ in iterate_columns(problem.truth, problem.P[0])]
+    steady = choose_steady_columns(hits)
+    rare = [number for number, (hit, kept) in enumerate(zip(hits, steady, strict=True)) if hit.any() and not kept]
+    return [f"95 % intervals are of all but {len(rare)} rare labels, which many draws lack"] if rare else []
 
 
 def _format_weights(candidate: Candidate, members: Sequence[Member]) -> str:

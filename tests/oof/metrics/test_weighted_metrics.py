@@ -9,7 +9,7 @@ from oof import OOFError
 from oof.metrics.functions import compute_map_at
 from oof.metrics.metric_registry import METRICS, Metric, find_metric
 from oof.metrics.thresholds import decide_labels
-from oof.metrics.weighted_metrics import WEIGHTED, weight_metric
+from oof.metrics.weighted_metrics import WEIGHTED, choose_steady_columns, weight_metric
 
 CELLS = [(name, task) for name, entry in METRICS.items() for task in sorted(entry.tasks)]
 CELLS += [("map_at_1", "multiclass"), ("map_at_3", "multiclass")]
@@ -153,3 +153,24 @@ def test_a_metric_of_ones_own_is_asked_with_the_repeated_rows():
 def test_every_metric_but_map_at_k_is_quick():
     assert all(entry.confusion or entry.function in WEIGHTED for entry in METRICS.values())
     assert partial(compute_map_at, k=3) not in WEIGHTED
+
+
+def test_every_draw_scores_the_same_labels():
+    """A label with two positive rows was in the mean of some draws only, and the interval went from .707 to .9995."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random((60, 3)) < [0.5, 0.3, 0.0]).astype(int)
+    truth[:2, 2] = 1
+    p = rng.random((60, 3))
+    metric = METRICS["roc_auc"]
+    value = weight_metric(metric, truth, p, same_columns=True)
+    counts = np.ones(60)
+    assert value(counts) == pytest.approx(metric.function(truth, p))
+    counts[:2] = 0
+    assert value(counts) is None
+    assert weight_metric(metric, truth, p)(counts) is not None
+
+
+def test_labels_that_most_draws_lack_are_in_none():
+    columns = [np.arange(50) < positives for positives in (20, 5, 1, 1, 0)]
+    assert choose_steady_columns(columns) == [True, True, False, True, False]
+    assert choose_steady_columns(columns[:2]) == [True, True]
