@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         verbs, "init", "look at a competition's folder and write a config beside the data", "init data/my-competition"
     )
     add.add_argument("folder", type=Path, help="folder with train, test and sample_submission tables")
+    add.add_argument("--yes", action="store_true", help="where something is doubtful, take the first answer")
     add = _add_command(
         verbs, "train", "every variant x fold, resumable", "train --only mean,attention --folds 0,1 training.epochs=2"
     )
@@ -240,7 +241,7 @@ def _run_sample(args: argparse.Namespace) -> None:
 def _run_init(args: argparse.Namespace) -> None:
     from pipeline.commands.init import init
 
-    init(args.folder)
+    init(args.folder, accept=args.yes)
 
 
 def _run_train(args: argparse.Namespace) -> int:

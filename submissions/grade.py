@@ -34,6 +34,15 @@ def read_truth(
         raise SubmissionError(
             f"the solution has no column {lacking[0]}; its columns are {format_names(list(solution.columns))}"
         )
+    if task == "multiclass" and len(targets) > 1:
+        cells = parse_numbers(solution[[id, *targets]], id, "the solution")
+        wrong = np.flatnonzero(~np.isin(cells, [0, 1]).all(axis=1) | (cells.sum(axis=1) != 1))
+        if len(wrong):
+            raise SubmissionError(
+                f"the solution must hold one 1 in each row, unlike id {format_name(solution[id].iloc[wrong[0]])}"
+            )
+        codes: IntArray = cells.argmax(axis=1).astype(np.int64)
+        return codes
     if task in ("binary", "multiclass", "ordinal"):
         return _encode_labels(solution, id, targets[0], classes, "the solution")
     cells = parse_numbers(solution[[id, *targets]], id, "the solution")

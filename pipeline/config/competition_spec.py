@@ -56,6 +56,7 @@ class CompetitionSpec(BaseModel):
     train: Column = Field(description="training table: csv, parquet or jsonl")
     test: Column = Field(description="test table: csv, parquet or jsonl")
     sample_submission: Column = Field(description="the host's sample submission")
+    labels: Column | None = Field(default=None, description="table of the targets by id, if training has none")
     id: Column = Field(default="id", description="column that names a row, in all three tables")
     text: Column | Annotated[list[Column], Field(min_length=1)] = Field(
         description="one column, two (encoded as a pair), more (joined), or a template such as '{title} {sep} {body}'"
@@ -82,12 +83,13 @@ class CompetitionSpec(BaseModel):
     @model_validator(mode="after")
     def _check_targets(self) -> Self:
         several = isinstance(self.target, list) and len(self.target) > 1
-        if several and self.task in {"binary", "multiclass", "ordinal"}:
+        if several and self.task in {"binary", "ordinal"}:
             raise ValueError(
-                f"target has several columns but task {self.task} takes one; several 0/1 columns are multilabel"
+                f"target has several columns but task {self.task} takes one; several 0/1 columns are multilabel, or "
+                "multiclass where each row has a single 1"
             )
         one_column = not isinstance(self.target, list) or len(self.target) == 1
-        if self.classes is not None and (self.task == "regression" or (self.task == "multilabel" and not one_column)):
+        if self.classes is not None and (self.task == "regression" or not one_column):
             raise ValueError(f"classes has no meaning for task {self.task} with {len(self.targets)} target columns")
         return self
 

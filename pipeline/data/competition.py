@@ -13,7 +13,7 @@ from oof.metrics.metric_registry import Metric, find_metric, weigh_by_grades
 from pipeline.config.competition_spec import CompetitionSpec
 from pipeline.config.messages import quote
 from pipeline.data.sample_submission import SampleSubmission, read_sample
-from pipeline.data.tables import read_ids, read_table, require_columns
+from pipeline.data.tables import join_labels, read_ids, read_table, require_columns
 from pipeline.data.targets import Targets, find_uneven_grades, read_targets
 from pipeline.data.texts import Texts, find_text_warnings
 from pipeline.errors import PipelineError
@@ -63,6 +63,9 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
     path = base / spec.train
     notes: list[str] = []
     frame = read_table(path, "training table", notes)
+    if spec.labels is not None:
+        labels = base / spec.labels
+        frame = join_labels(frame, read_table(labels, "table of labels", notes), labels, spec.id)
     ids = read_ids(frame, spec.id, path, "training table")
     texts = Texts(frame, spec.text, path, "training table")
     sample_path = base / spec.sample_submission

@@ -33,6 +33,25 @@ def read_table(path: Path, what: str, notes: list[str] | None = None) -> pd.Data
     return frame
 
 
+def join_labels(frame: pd.DataFrame, labels: pd.DataFrame, path: Path, id: str | None = None) -> pd.DataFrame:
+    """Return a training table with the columns of a table of labels, joined by id; None is the column of both.
+
+    Raises PipelineError for a row without labels.
+    """
+    shared = [str(column) for column in frame.columns if column in labels.columns]
+    key = id or (shared[0] if shared else "")
+    if key not in shared:
+        raise PipelineError(
+            f"table of labels {path} has no id column {quote(key)}; it has {join_names(list(labels.columns))}"
+        )
+    read_ids(labels, key, path, "table of labels")
+    lacking = ~frame[key].isin(labels[key])
+    if lacking.any():
+        raise PipelineError(f"table of labels {path} has no row for id {quote(frame[key][lacking].iloc[0])}")
+    new = [column for column in labels.columns if column == key or column not in frame.columns]
+    return frame.merge(labels[new], on=key, how="left", validate="many_to_one")
+
+
 def require_columns(frame: pd.DataFrame, columns: list[str], path: Path, what: str) -> None:
     """Raise PipelineError for the first column that the table lacks."""
     for column in columns:

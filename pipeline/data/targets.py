@@ -75,7 +75,21 @@ def _read(
     if spec.task == "multilabel":
         truth = np.column_stack([_read_labels(frame[column], ids, path) for column in spec.targets])
         return Targets(truth, spec.targets, [])
+    if len(spec.targets) > 1:
+        return _read_class_columns(frame, spec, ids, path)
     return _read_classes(frame[spec.targets[0]], spec, ids, path, sample)
+
+
+def _read_class_columns(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:
+    """Read classes from columns of 0 and 1, a column for each class."""
+    cells = np.column_stack([_read_labels(frame[column], ids, path) for column in spec.targets])
+    if (wrong := cells.sum(axis=1) != 1).any():
+        row = int(wrong.argmax())
+        raise PipelineError(
+            f"{path}, row {quote(ids[row])}: {int(cells[row].sum())} of {join_names(spec.targets)} are 1, but task "
+            "multiclass takes one class a row; task multilabel takes any number"
+        )
+    return Targets(cells.argmax(axis=1).astype(np.int64), spec.targets, list(spec.targets))
 
 
 def holds_label_lists(cells: pd.Series) -> bool:

@@ -416,9 +416,9 @@ def test_a_text_column_of_numbers_warns_and_trains(linear_site: Callable[..., An
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        ([], "holds no file named train* that ends in .csv or .tsv or .parquet or .jsonl"),
-        (["train.csv"], "holds no file named test* that ends in .csv or .tsv or .parquet or .jsonl"),
-        (["train.csv", "test.csv"], "holds no file named sample* that ends in .csv"),
+        ([], "holds no table named train*: .csv, .tsv, .parquet or .jsonl"),
+        (["train.csv"], "holds no table named test*: .csv"),
+        (["train.csv", "test.csv"], "holds no table named sample*: .csv"),
     ],
 )
 def test_init_needs_the_three_tables(
