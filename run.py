@@ -21,7 +21,8 @@ OVERRIDE = "change a key of the config for this call: training.epochs=2"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    Returns 0; 1 if fits failed; 2 for bad input; 128 and the number of the signal that stopped it.
+    Returns 0; 1 if fits failed; 2 for bad input; 3 if a budget ended before the last fit; 128 and the number of the
+    signal that stopped it.
     """
     started = time.monotonic()
     top = build_parser()

@@ -35,13 +35,16 @@ def convert_weights(weights: dict[str, Tensor], precision: str) -> dict[str, np.
 
 
 def write_backbone(folder: Path, backbone: Backbone) -> None:
-    """Write configuration and tokenizer into `folder`, without weights."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Write configuration and tokenizer into `folder`, without weights; what was there goes when all is written."""
+    temporary = folder.with_name(f".{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
     if backbone.separator != SEPARATOR:  # runs of versions that did not replace it have no such entry
         backbone.tokenizer.init_kwargs[SEPARATOR_ENTRY] = backbone.separator
     with silence_transformers():
-        backbone.config.save_pretrained(folder)
-        backbone.tokenizer.save_pretrained(folder)
+        backbone.config.save_pretrained(temporary)
+        backbone.tokenizer.save_pretrained(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.replace(folder)
 
 
 def read_backbone(folder: Path, name: str) -> Backbone:

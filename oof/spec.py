@@ -31,6 +31,10 @@ class ExtraSpec(BaseModel):
 
     oof: FileName = Field(description="path of the out-of-fold predictions, csv or parquet")
     test: FileName = Field(description="path of the test predictions, csv or parquet")
+    id: FileName | None = Field(default=None, description="id column of both files; null: id, or the competition's")
+    form: Literal["probabilities", "logits"] = Field(
+        default="probabilities", description="what the outputs are; logits become probabilities"
+    )
 
 
 class BlendSpec(BaseModel):

@@ -16,10 +16,10 @@ from oof.members.prediction_files import read_part
 from oof.members.rows import WantedRows, select_rows
 from oof.spec import BlendSpec
 from oof.types import Array
+from pipeline.blending.external_tables import read_external_table
 from pipeline.blending.saved_blend import hash_source
 from pipeline.config.messages import suggest_nearest
 from pipeline.data.competition import Competition
-from pipeline.data.tables import read_ids, read_table
 from pipeline.errors import PipelineError
 from pipeline.fits.job import Job
 from pipeline.fits.open_run import OpenRun, format_folds_option
@@ -61,7 +61,8 @@ def gather_members(run: OpenRun) -> RunMembers:
     }
     for name, files in run.blend.extra.items():
         oof, test = run.base / files.oof, run.base / files.test
-        make[name] = partial(_read_external_member, name, oof, test, competition, rows, test_ids)
+        read = partial(read_external_table, extra=files, competition=competition)
+        make[name] = partial(_read_external_member, name, oof, test, competition, rows, test_ids, read)
     names = _restrict_names(list(make), run.blend)
     if not names:
         raise PipelineError(_explain_no_member(run, left_out))
@@ -157,24 +158,24 @@ def _read_own_member(
 
 
 def _read_external_member(
-    name: str, oof: Path, test: Path, competition: Competition, rows: WantedRows, test_ids: npt.NDArray[np.object_]
+    name: str,
+    oof: Path,
+    test: Path,
+    competition: Competition,
+    rows: WantedRows,
+    test_ids: npt.NDArray[np.object_],
+    read: Callable[[Path], pd.DataFrame],
 ) -> Member:
     return read_external_member(
         name,
         oof,
         test,
-        read=_read_predictions,
+        read=read,
         wanted=rows,
         columns=competition.targets.columns,
         task=competition.spec.task,
         test_ids=test_ids,
     )
-
-
-def _read_predictions(path: Path) -> pd.DataFrame:
-    table = read_table(path, "predictions")
-    read_ids(table, "id", path, "predictions")
-    return table
 
 
 def _restrict_names(whole: list[str], blend: BlendSpec) -> list[str]:

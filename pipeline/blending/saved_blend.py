@@ -42,7 +42,8 @@ def hash_source(run: OpenRun, member: str, folds: Sequence[int]) -> str:
     extra = run.blend.extra.get(member)
     if extra is not None:
         paths = [run.base / extra.oof, run.base / extra.test]
-        return digest([compute_checksum(path) for path in paths if path.is_file()])
+        sums = [compute_checksum(path) for path in paths if path.is_file()]
+        return digest(sums if (extra.id, extra.form) == (None, "probabilities") else [*sums, extra.id, extra.form])
     fits = [job for job in run.jobs if member in job.members.values() and job.fold in {*folds, "all"}]
     return digest([job.fingerprint for job in fits])
 

@@ -41,6 +41,7 @@ from pipeline.storage.files import remove_temporaries
 from pipeline.storage.locks import hold_lock
 from pipeline.storage.run_directory import LOG, RunDirectory, locate_run, save_config
 
+OUT_OF_TIME = 3  # exit code of a call whose budget ended before the last fit
 LIBRARIES = ("torch", "transformers", "scikit-learn", "pandas", "numpy")  # whose versions the log keeps
 
 
@@ -59,8 +60,8 @@ def train(
     """Do every fit of the config that is not done, restricted to some variants and folds, and to a time, where asked.
 
     `choice` is the engine. Running fits are saved every `interval` seconds; `log` is a folder for TensorBoard,
-    `command` the command line that continues a stopped run. Returns the exit code: 0, 1 if a fit failed, 128 and the
-    number of the signal that stopped it.
+    `command` the command line that continues a stopped run. Returns the exit code: 0, 1 if a fit failed, 3 if the
+    budget left some to do, 128 and the number of the signal that stopped it.
     """
     if log is not None:
         from models.training.tensorboard import require_tensorboard
@@ -110,7 +111,7 @@ def train(
             print_line(f"{fits} done; blend next: {run.commands.format('blend', option)}")
     if stop.number:
         return 128 + stop.number
-    return 1 if result.failures else 0
+    return 1 if result.failures else OUT_OF_TIME if result.left else 0
 
 
 def describe_environment() -> str:

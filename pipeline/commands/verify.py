@@ -75,7 +75,7 @@ def verify_run(directory: RunDirectory) -> str:
 
 def _is_temporary(path: Path) -> bool:
     """Return True for a lock, a file that is being written, and the status of a running `train`."""
-    return path.suffix == ".lock" or path.name == STATUS_FILE or path.parent.name.startswith(PREFIX)
+    return path.suffix in (".lock", ".holder") or path.name == STATUS_FILE or path.parent.name.startswith(PREFIX)
 
 
 def _list_sealed_files(directory: RunDirectory) -> Iterator[SealedFile]:

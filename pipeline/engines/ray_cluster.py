@@ -93,7 +93,7 @@ def connect(address: str | None) -> Any:
         handler = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address or "local", runtime_env={"working_dir": code}, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - Ray raises plain Exception too, for a node that does not start
             where = "on this machine" if address is None else f"at {address}"
             advice = "" if address is None else f"; {TOKEN_ADVICE}"
             raise PipelineError(f"--engine ray cannot work {where}: {format_error(error)}{advice}") from None

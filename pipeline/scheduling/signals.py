@@ -24,9 +24,13 @@ class StopRequest:
 def handle_stop_signals() -> Iterator[StopRequest]:
     """Record the first Ctrl-C, SIGTERM or hang-up in the yielded request; raise KeyboardInterrupt for the second.
 
-    A signal that is ignored, as under nohup, stays so.
+    A signal that is ignored, as under nohup, stays so. Python gives signals to the main thread alone: in another one,
+    as in a notebook's, nothing is handled.
     """
     request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
 
     def handle_signal(number: int, frame: FrameType | None) -> None:
         if request.number is not None:
@@ -38,7 +42,8 @@ def handle_stop_signals() -> Iterator[StopRequest]:
     handled = [number for number in numbers if handlers[number] is not signal.SIG_IGN]
     ended = threading.Event()
     read_end, write_end = os.pipe()  # Python writes the number of each signal to it, from C, without running bytecode
-    os.set_blocking(write_end, False)
+    if hasattr(os, "set_blocking"):  # Windows has it from Python 3.12 on
+        os.set_blocking(write_end, False)
     wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     threading.Thread(target=_watch_signals, args=(read_end, handled, ended), daemon=True).start()
     for number in handled:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pipeline.errors import PROBLEMS
+
 PREFIX = ".poolblend-"  # of temporary folders; killed libraries leave files in them
 NUMBER = re.compile(r"(?:os error|errno) (\d+)", re.IGNORECASE)
 
@@ -63,6 +65,8 @@ def raise_plain_errors(path: Path) -> Iterator[None]:
     """Raise an OSError about `path` in place of the errors that Rust, Arrow or a temporary name make of it."""
     try:
         yield
+    except PROBLEMS:  # its words are the user's: an id may be called "errno 28"
+        raise
     except Exception as error:
         match = NUMBER.search(str(error))
         number = getattr(error, "errno", None) or (int(match[1]) if match else None)

@@ -18,7 +18,7 @@ WAIT_SECONDS = 0.3  # another process may test the lock at this moment
 @contextmanager
 def hold_lock(root: Path, verb: str) -> Iterator[None]:
     """Hold the lock of the run directory `root` for a command. Raises PipelineError if another process holds it."""
-    path, existed = root / f".{verb}.lock", root.exists()
+    path, note, existed = root / f".{verb}.lock", root / f".{verb}.holder", root.exists()
     with raise_plain_errors(path):
         root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -27,13 +27,17 @@ def hold_lock(root: Path, verb: str) -> Iterator[None]:
             lock.acquire(timeout=WAIT_SECONDS)
     except Timeout as error:
         raise PipelineError(
-            f"`{verb}` already works on run {root.name}: {_read_holder(path)}; wait until it is done, or stop it"
+            f"`{verb}` already works on run {root.name}: {_read_holder(note)}; wait until it is done, or stop it"
         ) from error
     try:
-        with raise_plain_errors(path):
-            path.write_text(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
+        # Beside the lock: where a file system has no flock, the lock itself says which process holds it, and one that
+        # was killed would hold it for ever.
+        with raise_plain_errors(note):
+            note.write_text(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
         yield
     finally:
+        with suppress(OSError):
+            note.unlink()
         with suppress(OSError):  # a waiting process notices a removed file; Windows removes no open one
             path.unlink()
         lock.release()
@@ -56,8 +60,8 @@ def is_locked(root: Path, verb: str) -> bool:
     return False
 
 
-def _read_holder(path: Path) -> str:
+def _read_holder(note: Path) -> str:
     try:
-        return path.read_text() or "another process"
-    except OSError:  # on Windows a locked file cannot be read
+        return note.read_text() or "another process"
+    except OSError:  # it has the lock, and has not written its note yet
         return "another process"

@@ -164,17 +164,19 @@ def test_the_budget_counts_from_the_start_of_the_call_and_names_the_call_that_go
     assert "error: --budget must be a time such as 8h, 90m, 1h30m or 3600s, got '8'\n" in capsys.readouterr().err
 
 
-def test_a_call_that_has_used_up_its_budget_starts_nothing_and_is_no_error(
+def test_a_call_that_has_used_up_its_budget_starts_nothing_and_says_so(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, main_train = make_site("binary", variants=LINEAR), run.VERBS["train"]
 
-    def late(args: argparse.Namespace) -> None:
+    def late(args: argparse.Namespace) -> int | None:
         args.started -= 10.0
-        main_train(args)
+        return main_train(args)
 
     monkeypatch.setitem(run.VERBS, "train", late)
-    out = site.ok("train", "--budget", "9s")
+    done = site.run("train", "--budget", "9s")
+    assert done.code == 3, done.err
+    out = done.out
     assert fits(site) == {}
     again = f"python run.py train --config {site.folder / 'config.yaml'} --budget 9s\n"
     assert "no fit was finished in that time" in out

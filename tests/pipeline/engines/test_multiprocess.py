@@ -285,7 +285,9 @@ def test_a_fit_that_fails_in_a_process_is_noted_and_the_others_go_on(linear_site
 def test_a_budget_stops_processes_in_time_with_their_fits_saved(make_site: MakeSite) -> None:
     site = make_site("binary", variants={"mean": {"pooling": "mean"}}, training={"epochs": 100_000})
     started = time.monotonic()
-    out = site.ok("train", "--workers", "2", "--budget", "20s")
+    done = site.run("train", "--workers", "2", "--budget", "20s")
+    assert done.code == 3, done.err
+    out = done.out
     assert time.monotonic() - started < 30
     assert "stopped by the budget of 20.0 s: 0 of 2 fits are done; no member is whole yet\n" in out
     assert len(list(site.root.rglob(CHECKPOINT))) == 2

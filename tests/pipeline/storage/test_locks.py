@@ -109,11 +109,11 @@ def test_a_full_disk_is_told_with_the_place(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "write_text", full)
     with (
-        pytest.raises(OSError, match=r"No space left on device: .*\.train\.lock") as caught,
+        pytest.raises(OSError, match=r"No space left on device: .*\.train\.holder") as caught,
         hold_lock(tmp_path, "train"),
     ):
         pass
-    assert caught.value.filename == str(tmp_path / ".train.lock")
+    assert caught.value.filename == str(tmp_path / ".train.holder")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,3 +122,11 @@ def test_a_process_does_not_lock_a_verb_twice(tmp_path: Path) -> None:
         with pytest.raises(PipelineError, match="`train` already works on run"), hold_lock(tmp_path, "train"):
             pass
         assert (tmp_path / ".train.lock").exists()
+
+
+def test_the_note_of_the_holder_is_not_in_the_lock(tmp_path: Path) -> None:
+    """Without flock the lock holds the number of its process, by which a dead one is recognised."""
+    with hold_lock(tmp_path, "train"):
+        assert "process" not in (tmp_path / ".train.lock").read_text()
+        assert str(os.getpid()) in (tmp_path / ".train.holder").read_text()
+    assert list(tmp_path.iterdir()) == []
