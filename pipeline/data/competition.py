@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oof.metrics.custom_metric import load_custom_metric, rehearse_metric
+from oof.metrics.custom_metric import TableNames, load_custom_metric, rehearse_metric
 from oof.metrics.metric_registry import Metric, find_metric, weigh_by_grades
 from pipeline.config.competition_spec import CompetitionSpec
 from pipeline.config.messages import quote
@@ -127,7 +127,10 @@ def _build_metric(spec: CompetitionSpec, base: Path, targets: Targets) -> Metric
         grades = find_uneven_grades(targets.classes) if spec.task == "ordinal" else None
         return metric if grades is None else weigh_by_grades(metric, grades)
     higher = own.direction == "higher"
-    scored = load_custom_metric(base / own.file, own.function, higher_is_better=higher, needs=own.needs, task=spec.task)
+    names = TableNames(spec.targets[0], tuple(targets.columns), tuple(targets.classes))
+    scored = load_custom_metric(
+        base / own.file, own.function, higher_is_better=higher, needs=own.needs, task=spec.task, tables=names
+    )
     rehearse_metric(scored, spec.task, targets.truth, len(targets.columns))
     return scored
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from oof import OOFError
-from oof.metrics.custom_metric import load_custom_metric, rehearse_metric, resolve_needs
+from oof.metrics.custom_metric import TableNames, load_custom_metric, rehearse_metric, resolve_needs
 from oof.metrics.metric_registry import CLASSES, find_metric
-from oof.metrics.thresholds import decide_labels
+from oof.metrics.thresholds import decide_labels, prepare_for_metric
 
 Own = Callable[..., Any]
 TASKS = sorted(CLASSES | {"regression"})
@@ -175,3 +175,57 @@ def test_a_rehearsal_finds_a_function_that_fails(own: Own, draw: Any) -> None:
     truth, _ = draw("binary")
     with pytest.raises(OOFError, match=r"function f: raised TypeError: f\(\) takes 1 positional argument but 2 were"):
         rehearse_metric(own("def f(truth):\n    return 1"), "binary", truth, 1)
+
+
+def test_a_file_may_import_its_neighbour_which_leaves_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("import math\n\ndef half(value):\n    return value / 2\n")
+    (tmp_path / "later.py").write_text("SHIFT = 1\n")
+    (tmp_path / "math.py").write_text("raise ValueError('a library of that name goes first')\n")
+    body = "    import later\n    return half(len(truth)) + later.SHIFT\n"
+    (tmp_path / "metric.py").write_text(f"from helper import half\n\ndef own(truth, predictions):\n{body}")
+    known = set(sys.modules)
+    metric = load_custom_metric(tmp_path / "metric.py", "own", higher_is_better=True, needs=None, task="binary")
+    truth, predictions = np.array([0, 1, 1]), np.array([[0.1], [0.5], [0.9]])
+    assert metric.function(truth, predictions) == 2.5
+    assert set(sys.modules) == known
+    sent = pickle.dumps(metric.function)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert pickle.loads(sent)(truth, predictions) == 2.5
+    assert set(sys.modules) == known
+
+
+HOST = """
+import pandas as pd
+def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str) -> float:
+    assert list(solution[row_id_column_name]) == list(submission[row_id_column_name])
+    return {body}
+"""
+
+
+BINARY = TableNames("y", ("y",), ("0", "1"))
+WORDS = TableNames("y", ("y",), ("no", "yes"))
+CLASSES_OF_TWO = TableNames("y", ("a", "b"), ("a", "b"))
+VALUES = TableNames("u", ("u", "v"))
+P = [[0.25], [0.75]]
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "needs", "truth", "predictions", "body", "expected"),
+    [
+        ("binary", BINARY, None, [0, 1], P, "abs(solution.y - submission.y).mean()", 0.25),
+        ("binary", WORDS, "labels", [0, 1], P, "(solution.y == submission.y).mean()", 1.0),
+        ("binary", WORDS, None, [0, 1], P, "submission.y[solution.y == 'yes'].mean()", 0.75),
+        ("multiclass", CLASSES_OF_TWO, None, [1, 0], np.eye(2) / 2, "submission.b[solution.y == 'a'].mean()", 0.5),
+        ("regression", VALUES, None, [[1.0, 2.0]], [[2.0, 4.0]], "(submission.v - solution.v).mean()", 2.0),
+    ],
+)
+def test_a_hosts_function_gets_a_solution_and_a_submission(
+    tmp_path: Path, task: str, names: TableNames, needs: Any, truth: Any, predictions: Any, body: str, expected: float
+) -> None:
+    (tmp_path / "metric.py").write_text(HOST.format(body=body))
+    metric = load_custom_metric(
+        tmp_path / "metric.py", "score", higher_is_better=True, needs=needs, task=task, tables=names
+    )
+    given = prepare_for_metric(metric, task, np.array(predictions))
+    assert metric.function(np.array(truth), given) == expected
