@@ -19,7 +19,7 @@ def grade(config: RunConfig, folder: Path, *, solution: Path, submission: Path |
     """Print the competition's metric of a submission, by default the one that `submit` wrote."""
     competition = load_competition(config.competition, config.submission, folder)
     spec, metric, sample = competition.spec, competition.metric, competition.sample
-    format, known = sample.format, competition.test.ids
+    format, known = sample.format, competition.test.submitted_ids
     path = submission or locate_run(folder, config.run).submissions / config.submission.file
     if submission is None:  # one that was edited by hand must be named
         read_submission_record(path)

@@ -52,7 +52,9 @@ def predict(config: RunConfig, folder: Path, *, test: Path, output: Path, sample
     if sample is not None:  # before hours of predicting, not after
         submission = run.submission.model_copy(update={"kind": competition.sample.format.kind})
         original = read_table(sample, "sample submission")
-        form = read_sample(original, competition.spec, submission, competition.targets, competition.metric, table.ids)
+        form = read_sample(
+            original, competition.spec, submission, competition.targets, competition.metric, table.submitted_ids
+        )
         print_warnings(form.list_warnings(sample, competition.spec.id))
     external = [name for name in blend.members if name in run.blend.extra]
     if external:
@@ -63,7 +65,10 @@ def predict(config: RunConfig, folder: Path, *, test: Path, output: Path, sample
     members, blended = _predict_members(blend, run.jobs, competition, table)
     filled = None
     if form is not None:
-        filled = fill_checked(form, table.ids, blended, thresholds=blend.thresholds, clip=run.submission.clip)
+        averaged = table.average_rows(blended)
+        filled = fill_checked(
+            form, table.submitted_ids, averaged, thresholds=blend.thresholds, clip=run.submission.clip
+        )
     predictions = {f"{name}.test.parquet": values for name, values in members.items()} | {TEST: blended}
     _write(output, run, table, blend, predictions, filled)
     print_line(f"{output}: {len(table.ids)} rows predicted by {len(members)} members and their blend")

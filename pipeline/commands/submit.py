@@ -32,7 +32,10 @@ def submit(config: RunConfig, folder: Path, *, member: str | None = None) -> Non
     thresholds = blend.thresholds if member is None else None
     path = run.directory.submissions / (f"{member}.csv" if member else run.submission.file)
     sample, clip = competition.sample, run.submission.clip
-    frame = fill_checked(sample, ids, predictions, thresholds=thresholds, clip=clip)
+    if ids != competition.test.ids:
+        raise PipelineError(f"{source} holds other rows than the test table: blend again")
+    test = competition.test
+    frame = fill_checked(sample, test.submitted_ids, test.average_rows(predictions), thresholds=thresholds, clip=clip)
     record = {"of": member or "blend", "blend": digest(blend.to_json()), "test_table": blend.test_table}
     with hold_lock(run.directory.root, "submit"):
         remove_temporaries(run.directory.submissions)

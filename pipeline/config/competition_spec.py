@@ -58,6 +58,9 @@ class CompetitionSpec(BaseModel):
     sample_submission: Column = Field(description="the host's sample submission")
     labels: Column | None = Field(default=None, description="table of the targets by id, if training has none")
     id: Column = Field(default="id", description="column that names a row, in all three tables")
+    repeated_ids: Literal["refuse", "average"] = Field(
+        default="refuse", description="average: several rows of an id share a fold, and their predictions are averaged"
+    )
     text: Column | Annotated[list[Column], Field(min_length=1)] = Field(
         description="one column, two (encoded as a pair), more (joined), or a template such as '{title} {sep} {body}'"
     )

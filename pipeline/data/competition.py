@@ -13,7 +13,7 @@ from oof.metrics.metric_registry import Metric, find_metric, weigh_by_grades
 from pipeline.config.competition_spec import CompetitionSpec
 from pipeline.config.messages import quote
 from pipeline.data.sample_submission import SampleSubmission, read_sample
-from pipeline.data.tables import join_labels, read_ids, read_table, require_columns
+from pipeline.data.tables import join_labels, number_repeated_ids, read_ids, read_table, require_columns
 from pipeline.data.targets import Targets, find_uneven_grades, read_targets
 from pipeline.data.texts import Texts, find_text_warnings
 from pipeline.errors import PipelineError
@@ -33,9 +33,25 @@ class TextTable:
 
 @dataclass(frozen=True)
 class TestTable(TextTable):
-    """Rows to predict."""
+    """Rows to predict; `named` are the ids of the host where several rows have the same, else None."""
 
     warnings: list[str]
+    named: list[str] | None = None
+
+    @property
+    def submitted_ids(self) -> list[str]:
+        """The ids that a submission holds, each once."""
+        return self.ids if self.named is None else list(dict.fromkeys(self.named))
+
+    def average_rows(self, predictions: np.ndarray) -> np.ndarray:
+        """Return the mean prediction (ids, columns) of the rows of each id, in the order of `submitted_ids`."""
+        if self.named is None:
+            return predictions
+        codes, names = pd.factorize(np.array(self.named, dtype=object))
+        sums = np.zeros((len(names), predictions.shape[1]))
+        np.add.at(sums, codes, predictions)
+        means: np.ndarray = sums / np.bincount(codes)[:, None]
+        return means
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class Competition:
     test: TestTable
     sample: SampleSubmission
     warnings: list[str]
+    named: list[str] | None = None  # ids as the table has them, where several rows have the same
 
 
 def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Path) -> Competition:
@@ -66,6 +83,7 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
     if spec.labels is not None:
         labels = base / spec.labels
         frame = join_labels(frame, read_table(labels, "table of labels", notes), labels, spec.id)
+    frame, named = _name_rows(frame, spec, path, "training table")
     ids = read_ids(frame, spec.id, path, "training table")
     texts = Texts(frame, spec.text, path, "training table")
     sample_path = base / spec.sample_submission
@@ -73,7 +91,7 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
     targets = read_targets(frame, spec, ids, path, original)
     test = load_test(spec, base / spec.test)
     metric = _build_metric(spec, base, targets)
-    sample = read_sample(original, spec, submission, targets, metric, test.ids)
+    sample = read_sample(original, spec, submission, targets, metric, test.submitted_ids)
     weights = _read_weights(frame, spec, ids, path)
     return Competition(
         spec=spec,
@@ -93,6 +111,7 @@ def load_competition(spec: CompetitionSpec, submission: SubmissionSpec, base: Pa
             *test.warnings,
             *sample.list_warnings(sample_path, spec.id),
         ],
+        named=named,
     )
 
 
@@ -100,9 +119,21 @@ def load_test(spec: CompetitionSpec, path: Path) -> TestTable:
     """Read and check a test table."""
     notes: list[str] = []
     frame = read_table(path, "test table", notes)
+    frame, named = _name_rows(frame, spec, path, "test table")
     ids = read_ids(frame, spec.id, path, "test table")
     texts = Texts(frame, spec.text, path, "test table")
-    return TestTable(ids, texts, _hash_table(frame), notes + find_text_warnings(frame, spec.text, path))
+    return TestTable(ids, texts, _hash_table(frame), notes + find_text_warnings(frame, spec.text, path), named)
+
+
+def _name_rows(
+    frame: pd.DataFrame, spec: CompetitionSpec, path: Path, what: str
+) -> tuple[pd.DataFrame, list[str] | None]:
+    """Return the table with an id for each row, and the ids as they were where some were repeated."""
+    if spec.repeated_ids == "refuse":
+        return frame, None
+    require_columns(frame, [spec.id], path, what)
+    named = frame[spec.id].tolist()
+    return (number_repeated_ids(frame, spec.id), named) if len(set(named)) < len(named) else (frame, None)
 
 
 def describe_score(competition: Competition) -> list[str]:

@@ -20,7 +20,7 @@ from folds.checks import (
 )
 from folds.columns import parse_flags
 from folds.components import find_components
-from folds.duplicates import link_column, link_duplicates, normalise_texts
+from folds.duplicates import encode_values, link_column, link_duplicates, normalise_texts
 from folds.fold_file import align_folds, read_folds, read_provenance, verify_provenance, write_folds, write_provenance
 from folds.spec import FoldSpec
 from folds.splitters import split_rows
@@ -118,13 +118,14 @@ def _find_components(spec: FoldSpec, competition: Competition) -> np.ndarray:
 
 def _link_rows(spec: FoldSpec, competition: Competition) -> list[np.ndarray]:
     """Return the codes (rows,) of what `folds.together` keeps in one fold."""
+    rows = [] if competition.named is None else [encode_values(competition.named)]
     if spec.together is None:
-        return []
+        return rows
     if spec.together != "duplicates":
-        return [link_column(_read_column(competition, column).tolist()) for column in spec.together]
+        return rows + [link_column(_read_column(competition, column).tolist()) for column in spec.together]
     text = competition.spec.text
     parts = {column: competition.frame[column].tolist() for column in list_text_columns(text)}
-    return link_duplicates(
+    return rows + link_duplicates(
         ["\n".join(texts) for texts in competition.texts], parts, is_pair=isinstance(text, list) and len(parts) == 2
     )
 

@@ -10,6 +10,8 @@ from pipeline.config.messages import CONTROL, join_names, quote, shorten_to_line
 from pipeline.data.table_readers import FORMATS, list_suffixes, read_file
 from pipeline.errors import PipelineError
 
+NAMED = ("training table", "test table")  # whose rows may be several of an id
+
 
 def read_table(path: Path, what: str, notes: list[str] | None = None) -> pd.DataFrame:
     """Read a table; `what` names it in messages. How it was read, where that was not plain, goes to `notes`.
@@ -31,6 +33,15 @@ def read_table(path: Path, what: str, notes: list[str] | None = None) -> pd.Data
     if found and notes is not None:
         notes.append(f"{path.name} was read so: {'; '.join(found)}")
     return frame
+
+
+def number_repeated_ids(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the table with ids that name each row: `7`, and `7 #2` for the second row of 7."""
+    ids = frame[column]
+    place = ids.groupby(ids).cumcount() + 1
+    numbered = ids.where(place == 1, ids + " #" + place.astype(str))
+    taken = numbered.duplicated(keep=False) & (place > 1)
+    return frame.assign(**{column: numbered.where(~taken, numbered + " of " + ids)})
 
 
 def join_labels(frame: pd.DataFrame, labels: pd.DataFrame, path: Path, id: str | None = None) -> pd.DataFrame:
@@ -76,7 +87,8 @@ def read_ids(frame: pd.DataFrame, column: str, path: Path, what: str) -> list[st
         )
     if (repeated := ids.duplicated()).any():
         again = ids[repeated].iloc[0]
+        advice = "; competition.repeated_ids: average takes the mean of their predictions" if what in NAMED else ""
         raise PipelineError(
-            f"{what} {path} has {int(repeated.sum())} duplicate id(s) in {column}, the first is {quote(again)}"
+            f"{what} {path} has {int(repeated.sum())} duplicate id(s) in {column}, the first is {quote(again)}{advice}"
         )
     return [str(i) for i in ids.astype(object)]

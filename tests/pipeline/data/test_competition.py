@@ -11,7 +11,7 @@ from models.store import digest
 from pipeline.data.competition import load_test
 
 CELLS = ["plain", "", 'two\nlines, "quoted" \\', "中文 é", "😀", "\u2028", "NA", "1,2", "['x']", "tab\t"]
-SPEC: Any = SimpleNamespace(id="id", text="text")
+SPEC: Any = SimpleNamespace(id="id", text="text", repeated_ids="refuse")
 
 
 def written(folder: Path, rows: int) -> tuple[Path, dict[str, list[str]]]:
