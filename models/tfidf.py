@@ -5,6 +5,7 @@ arrays, never as a pickle. The features of a pair of texts are their products, t
 """
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -63,6 +64,8 @@ def fit_linear(
     seed: int,
 ) -> LinearModel:
     """Fit a linear model on the training rows of one fold.
+
+    The truth of a binary or multilabel task may be shares between 0 and 1.
 
     Raises ModelError if the texts have no term at all, or for class weights of a regression.
     """
@@ -176,7 +179,7 @@ def _list_binary_questions(task: str, truth: np.ndarray, columns: int) -> list[t
     if task == "ordinal":
         return [(truth >= k, truth[truth >= k] > k) for k in range(columns - 1)]
     labels = truth.reshape(len(truth), -1)
-    return [(np.ones(len(truth), bool), labels[:, k] == 1) for k in range(columns)]
+    return [(np.ones(len(truth), bool), labels[:, k]) for k in range(columns)]
 
 
 def _fit_logistic(
@@ -188,11 +191,17 @@ def _fit_logistic(
     balanced: bool,
     seed: int,
 ) -> tuple[np.ndarray, float]:
+    features, weights = features[asked], weights[asked]
+    if not np.isin(y, [0, 1]).all():  # a share s of a row is the answer 1 with weight s, and 0 with weight 1 - s
+        rows = np.concatenate([np.flatnonzero(y > 0), np.flatnonzero(y < 1)])
+        yes = np.arange(len(rows)) < np.count_nonzero(y > 0)
+        features, weights, y = features[rows], weights[rows] * np.where(yes, y[rows], 1 - y[rows]), yes
+    y = y == 1
     if len(np.unique(y)) < 2:
         return np.zeros(features.shape[1]), float(np.log((y.sum() + 0.5) / ((~y).sum() + 0.5)))
-    asked_weights = _balance_classes(weights[asked], y) if balanced else weights[asked]
+    balanced_weights = _balance_classes(weights, y) if balanced else weights
     model = LogisticRegression(C=strength, solver="liblinear", random_state=seed % 2**32)
-    model.fit(features[asked], y, sample_weight=asked_weights)
+    model.fit(features, y, sample_weight=balanced_weights)
     return model.coef_[0], float(model.intercept_[0])
 
 
@@ -205,7 +214,9 @@ def _fit_multinomial(
     if len(present) < 2:
         return coefficients, intercepts
     model = LogisticRegression(C=strength, max_iter=1000)
-    model.fit(features, truth, sample_weight=_balance_classes(weights, truth) if balanced else weights)
+    with warnings.catch_warnings():  # scikit-learn wonders whether many rare classes are numbers
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater", category=UserWarning)
+        model.fit(features, truth, sample_weight=_balance_classes(weights, truth) if balanced else weights)
     if len(present) == 2:  # scikit-learn keeps one row for two classes
         coefficients[present[1]], intercepts[present[1]] = model.coef_[0], model.intercept_[0]
     else:

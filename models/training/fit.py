@@ -50,6 +50,7 @@ class FitData:
     columns: list[str]
     classes: list[str]
     score: Score
+    soft: np.ndarray | None = None  # as `truth`, between 0 and 1: what the loss compares with in its place
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _make_examples(design: NetworkDesign, data: FitData, device: torch.device) -
     )
     return Examples(
         tokens=data.tokens,
-        truth=data.truth,
+        truth=data.truth if data.soft is None else data.soft.astype(np.float32),
         weights=weights,
         positive=torch.tensor(positive, dtype=torch.float32, device=device),
         pad_id=design.backbone.pad_id,

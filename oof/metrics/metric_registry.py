@@ -118,7 +118,9 @@ def find_metric(name: str, task: str) -> Metric:
     if task not in metric.tasks:
         fitting = [other for other, entry in METRICS.items() if task in entry.tasks]
         fitting += [MAP_AT] if task in RANKED else []
-        raise OOFError(f"metric {name} does not fit task {task}; fitting ones: {', '.join(fitting)}")
+        grades = "; for grades take task ordinal, whose cut points are fitted inside the folds"
+        hint = grades if (name, task) == ("qwk", "regression") else ""
+        raise OOFError(f"metric {name} does not fit task {task}; fitting ones: {', '.join(fitting)}{hint}")
     return replace(metric, name=name)
 
 

@@ -31,8 +31,9 @@ ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 class Targets:
     """`truth` as everywhere in Poolblend, output `columns` in order, and `classes` (empty for labels and values).
 
-    `separator` is between the labels of a row where the training table has them in one cell. `warnings` are sentences
-    for the user.
+    `separator` is between the labels of a row where the training table has them in one cell. `soft` has the shape of
+    `truth` where the table holds shares between 0 and 1: fits learn these, and `truth` is 1 from .5 on. `warnings` are
+    sentences for the user.
     """
 
     truth: np.ndarray
@@ -40,6 +41,7 @@ class Targets:
     classes: list[str]
     separator: str = " "
     warnings: tuple[str, ...] = ()
+    soft: np.ndarray | None = None
 
 
 def read_targets(
@@ -72,12 +74,34 @@ def _read(
     if spec.task == "regression":
         truth = np.column_stack([_read_numbers(frame[column], ids, path) for column in spec.targets])
         return Targets(truth, spec.targets, [])
+    if spec.task in ("binary", "multilabel") and spec.classes is None:
+        shares = _read_shares(frame[spec.targets])
+        if shares is not None:
+            return _soften(shares, spec, path)
     if spec.task == "multilabel":
         truth = np.column_stack([_read_labels(frame[column], ids, path) for column in spec.targets])
         return Targets(truth, spec.targets, [])
     if len(spec.targets) > 1:
         return _read_class_columns(frame, spec, ids, path)
     return _read_classes(frame[spec.targets[0]], spec, ids, path, sample)
+
+
+def _read_shares(cells: pd.DataFrame) -> np.ndarray | None:
+    """Return cells (rows, targets) as numbers where all lie between 0 and 1 and some are neither; else None."""
+    numbers = cells.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    is_soft = np.isfinite(numbers).all() and (numbers >= 0).all() and (numbers <= 1).all()
+    return numbers if is_soft and not np.isin(numbers, [0, 1]).all() else None
+
+
+def _soften(shares: np.ndarray, spec: CompetitionSpec, path: Path) -> Targets:
+    truth = (shares >= 0.5).astype(np.int64)
+    if spec.task == "binary" and truth.min() == truth.max():
+        side = "below .5" if truth.max() == 0 else "from .5 on"
+        raise PipelineError(f"{path}: every {spec.targets[0]} is {side}; a binary task needs rows on both sides")
+    sentence = f"{path.name}: {join_names(spec.targets)} between 0 and 1: fits learn the shares, scores count .5 as 1"
+    if spec.task == "binary":
+        return Targets(truth[:, 0], spec.targets, ["0", "1"], warnings=(sentence,), soft=shares[:, 0])
+    return Targets(truth, spec.targets, [], warnings=(sentence,), soft=shares)
 
 
 def _read_class_columns(frame: pd.DataFrame, spec: CompetitionSpec, ids: list[str], path: Path) -> Targets:

@@ -44,6 +44,7 @@ class FitInputs:
     test: TextTable
     folds: FoldAssignment
     score: Scorer
+    soft: np.ndarray | None = None  # in place of `truth` in the loss, where the table has shares between 0 and 1
 
 
 def build_inputs(competition: Competition, folds: FoldAssignment) -> FitInputs:
@@ -59,6 +60,7 @@ def build_inputs(competition: Competition, folds: FoldAssignment) -> FitInputs:
         test=competition.test,
         folds=folds,
         score=Scorer(competition.metric, competition.spec.task),
+        soft=targets.soft,
     )
 
 

@@ -41,6 +41,7 @@ def train_network(
             columns=inputs.columns,
             classes=inputs.classes,
             score=inputs.score,
+            soft=inputs.soft,
         )
         result = fit(
             _make_design(job, backbone, inputs.task, len(inputs.columns)),

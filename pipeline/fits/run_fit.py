@@ -186,7 +186,7 @@ def _train_linear(job: Job, settings: TfidfSettings, inputs: FitInputs) -> FitRe
         task=inputs.task,
         columns=len(inputs.columns),
         texts=inputs.train.texts.take(train),
-        truth=inputs.truth[train],
+        truth=inputs.truth[train] if inputs.soft is None else inputs.soft[train],
         row_weights=inputs.weights[train],
         seed=job.derived_seed,
     )

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -326,3 +327,21 @@ def test_balanced_classes_have_one_total_beside_weights_of_rows(task: str, monke
     [found] = given
     assert found[truth == 0].sum() == pytest.approx(found[truth == 1].sum())
     assert found.sum() == pytest.approx(len(truth))
+
+
+def test_shares_are_learned_as_rows_that_count_in_part() -> None:
+    texts: Texts = [("good",), ("bad",), ("good bad",), ("fine",), ("bad fine",)] * 4
+    shares = np.array([0.9, 0.2, 0.5, 1.0, 0.0] * 4)
+    soft = fitted("binary", texts, shares, strength=10.0).predict(texts)[:5, 0]
+    tenths = np.repeat(np.arange(20), 10)  # each row ten times, as a 1 as often as its share says
+    answers = (np.tile(np.arange(10), 20) < np.round(10 * shares[tenths])).astype(int)
+    model = fitted("binary", [texts[row] for row in tenths], answers, strength=1.0, min_rows=10)
+    np.testing.assert_allclose(soft, model.predict(texts)[:5, 0], atol=0.01)
+    labels = fitted("multilabel", texts, np.stack([shares, 1 - shares], 1), strength=10.0).predict(texts)[:5]
+    np.testing.assert_allclose(labels[:, 0], soft, atol=1e-6)
+
+
+def test_many_rare_classes_are_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted("multiclass", [(f"word{row}",) for row in range(12)], np.arange(12) % 10, columns=10)

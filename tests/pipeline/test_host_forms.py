@@ -156,3 +156,20 @@ def test_classes_in_columns_of_their_own(tmp_path: Path, capsys: pytest.CaptureF
     p = submission[list(one_hot([]))].to_numpy()
     expected = log_loss([LETTERS.index(cell) for cell in hidden], p / p.sum(1, keepdims=True), labels=range(3))
     assert f"submitted log_loss {expected:.5f} on {TEST} rows" in said
+
+
+def test_shares_between_0_and_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shares = RNG.integers(0, 11, TRAIN + TEST) / 10
+    signs = ["toxic" if share >= 0.5 else "kind" for share in shares]
+    ids = [f"t{row}" for row in range(TEST)]
+    write(
+        tmp_path,
+        train={"id": range(TRAIN), "text": texts(TRAIN, signs[:TRAIN]), "target": shares[:TRAIN]},
+        test={"id": ids, "text": texts(TEST, signs[TRAIN:])},
+        sample={"id": ids, "target": 0.5},
+        solution={"id": ids, "target": (shares[TRAIN:] >= 0.5).astype(int)},
+    )
+    submission, said = play(tmp_path, {"target": "target", "task": "binary", "metric": "roc_auc"}, capsys)
+    expected = roc_auc_score(shares[TRAIN:] >= 0.5, submission["target"])
+    assert f"submitted roc_auc {expected:.5f} on {TEST} rows" in said
+    assert expected > 0.6

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config.competition_spec import CompetitionSpec
 from pipeline.data.tables import read_table
-from pipeline.data.targets import Targets, read_targets
+from pipeline.data.targets import Targets, find_uneven_grades, read_targets
 from pipeline.errors import PipelineError
 
 PATH = Path("train.csv")
@@ -132,3 +132,52 @@ def test_the_next_command_after_some_folds_is_one_that_works(linear_site) -> Non
     out = site.ok("train", "--folds", "0")
     assert out.rstrip().endswith("--folds 0")
     site.ok("blend", "--folds", "0")
+
+
+def test_spellings_of_a_class_are_joined_and_said() -> None:
+    found = targets("multiclass", ["Yes", "yes ", "no", "maybe", "Yes"])
+    assert found.classes == ["Yes", "maybe", "no"]
+    assert found.truth.tolist() == [0, 0, 2, 1, 0]
+    assert len(found.warnings) == 1
+    assert targets("multiclass", ["A", "a", "b"], classes=["A", "a", "b"]).truth.tolist() == [0, 1, 2]
+
+
+def test_the_positive_class_is_the_last() -> None:
+    assert targets("binary", ["hate", "nothate"]).classes == ["nothate", "hate"]
+    assert targets("binary", ["hate", "nothate"], classes=["hate", "nothate"]).truth.tolist() == [0, 1]
+
+
+def test_lists_of_labels_are_columns() -> None:
+    for cells, separator in ((["a b", "", "b"], " "), (["a,b", "", "b"], ","), (['["a", "b"]', "[]", "['b']"], " ")):
+        found = targets("multilabel", cells)
+        assert (found.columns, found.truth.tolist(), found.separator) == (
+            ["a", "b"],
+            [[1, 1], [0, 0], [0, 1]],
+            separator,
+        )
+    assert "is not among the labels" in refusal("multilabel", ["a b", "c"], classes=["a", "b"])
+
+
+def test_columns_of_one_class_each_are_classes() -> None:
+    frame = pd.DataFrame({"a": ["1", "0"], "b": ["0", "1"]}, dtype=str)
+    found = read_targets(frame, spec("multiclass", ["a", "b"]), ["x", "y"], PATH)
+    assert (found.truth.tolist(), found.classes) == ([0, 1], ["a", "b"])
+    with pytest.raises(PipelineError, match="row 'x': 2 of a, b are 1, but task multiclass takes one class a row"):
+        read_targets(frame.assign(b="1"), spec("multiclass", ["a", "b"]), ["x", "y"], PATH)
+
+
+def test_shares_between_0_and_1_are_soft() -> None:
+    found = targets("binary", ["0", "0.5", "1", "0.25"])
+    assert found.soft is not None
+    assert (found.truth.tolist(), found.soft.tolist(), found.classes) == ([0, 1, 1, 0], [0, 0.5, 1, 0.25], ["0", "1"])
+    assert found.warnings[0].endswith("between 0 and 1: fits learn the shares, scores count .5 as 1")
+    assert targets("binary", ["0.0", "1.0"]).soft is None
+    assert "every t is below .5" in refusal("binary", ["0.1", "0.2"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "grades"),
+    [(["1", "2", "4"], [1.0, 2.0, 4.0]), (["1", "2", "3"], None), (["0.5", "1", "1.5"], None), (["low", "high"], None)],
+)
+def test_grades_that_are_not_evenly_spaced_are_found(classes: list[str], grades: list[float] | None) -> None:
+    assert find_uneven_grades(classes) == grades
