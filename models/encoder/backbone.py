@@ -7,11 +7,12 @@ makes one of older files. `models.encoder.pretrained` builds its network.
 import hashlib
 import importlib.util
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     RepositoryNotFoundError,
     StrictDataclassError,
 )
+from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from models import ModelError
@@ -83,6 +85,15 @@ class Backbone:
         kind = str(self.config.model_type)
         is_mdeberta = kind == "deberta-v2" and self.config.vocab_size > MDEBERTA_VOCABULARY
         return kind.startswith(OVERFLOWING) or is_mdeberta
+
+    @cached_property
+    def parameters(self) -> int:
+        """The number of weights in its files."""
+        count = 0
+        for path in self.folder.glob("*.safetensors"):
+            with safe_open(path, framework="np") as file:
+                count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        return count
 
     @property
     def cls_is_last(self) -> bool:

@@ -24,9 +24,17 @@ from pipeline.display import (
     print_warnings,
     write_log,
 )
-from pipeline.engines.select import CLOSING_SECONDS, EngineOptions, describe_resources, make_engine
+from pipeline.engines.select import (
+    CLOSING_SECONDS,
+    EngineOptions,
+    count_local_workers,
+    describe_resources,
+    list_devices_for,
+    make_engine,
+)
 from pipeline.errors import PipelineError
 from pipeline.fits.caches import open_backbone_of
+from pipeline.fits.disk_room import check_room
 from pipeline.fits.job import Job
 from pipeline.fits.open_run import OpenRun, format_folds_option, open_run
 from pipeline.fits.plan import explain_plan, make_jobs, select_jobs, select_variants
@@ -91,6 +99,7 @@ def train(
         if all(job.state == "done" for job in jobs):
             print_line(f"nothing to do; blend next: {run.commands.format('blend')}")
             return 0
+        check_room(jobs, directory.root, count_local_workers(choice, list_devices_for(jobs), len(jobs)))
         engine = partial(make_engine, choice, directory.models)
         budget = replace(budget, closing=CLOSING_SECONDS[choice.engine]) if budget else Budget()
         limits = RunLimits(stop, interval, log)
