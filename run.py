@@ -1,6 +1,7 @@
 """Poolblend: `python run.py COMMAND`; exit code 2 and one sentence for bad input."""
 
 import argparse
+import contextlib
 import logging
 import os
 import re
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pipeline.config.run_config import RunConfig
     from pipeline.engines.select import EngineOptions
 
+VERSION = "0.1.0"  # as in CHANGELOG.md
+LIBRARIES = ("torch", "transformers", "tokenizers", "scikit-learn", "scipy", "numpy", "pandas", "pyarrow", "ray")
 OVERRIDE = "change a key of the config for this call: training.epochs=2"
 
 
@@ -62,11 +65,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _PrintVersions(argparse.Action):
+    """Print the versions that an issue should name; nothing is imported for them."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> None:
+        from importlib import metadata
+
+        print(f"poolblend {VERSION}, Python {sys.version.split()[0]} on {sys.platform}")
+        for name in LIBRARIES:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                print(f"  {name} {metadata.version(name)}")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="run.py", description="K-fold ensembles of pooling variants: train, blend, submit.", allow_abbrev=False
     )
+    top.add_argument("--version", action=_PrintVersions, nargs=0, help="this version, and those of the libraries")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_command(verbs, "sample", "write the default competition, made of installed libraries' docstrings", "sample")
     add = _add_command(

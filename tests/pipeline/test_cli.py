@@ -132,3 +132,14 @@ def test_a_bug_is_no_problem_of_the_user(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(run.VERBS, "schema", broken)
     with pytest.raises(ValueError, match="a bug"):
         run.main(["schema"])
+
+
+def test_the_version_is_that_of_the_changelog_and_names_the_libraries(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        run.main(["--version"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert out.startswith(f"poolblend {newest[1]}, Python ")
+    assert re.search(r"^  torch [0-9.]+", out, re.MULTILINE)
