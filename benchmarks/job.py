@@ -39,10 +39,9 @@ def write_rows(frame: pd.DataFrame, folder: Path, job: Job, folds: Path | None, 
         folds = folder / "folds.csv"
         numbers, codes = job["task"] == "regression", pd.factorize(table[job["target"]], sort=True)[0]
         truth = table[[job["target"]]].to_numpy(np.float64) if numbers else codes
-        alike = find_components(
-            len(table),
-            link_duplicates(["\n".join(texts) for texts in table[job["text"]].to_numpy()], table[job["text"]]),
-        )
+        parts = {name: table[name].tolist() for name in job["text"]}
+        whole = ["\n".join(texts) for texts in zip(*parts.values(), strict=True)]
+        alike = find_components(len(table), link_duplicates(whole, parts))
         write_folds(
             folds, ids, split_rows("stratified", count=FOLDS, seed=42, task=job["task"], truth=truth, component=alike)
         )
