@@ -52,7 +52,7 @@ def refusal(folder: Path, text: str, *overrides: str) -> str:
         ),
         (
             "blend.extra={x: {oof: a.csv, test: b.csv, tset: c.csv}}",
-            "blend.extra.x.tset: unknown key; did you mean 'test'?; known ones: oof, test, id, form",
+            "blend.extra.x.tset: unknown key; did you mean 'test'?; known ones: form, id, oof, test",
         ),
         ("training.epochs=two", "training.epochs: input should be a valid integer, got 'two'"),
         ("training.epochs=0", "training.epochs: input should be greater than or equal to 1, got 0"),
