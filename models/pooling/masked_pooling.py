@@ -55,6 +55,7 @@ class Pooling(nn.Module):
         # masked states become zero before anything else reads them. Masked ids become 0, a token of every vocabulary.
         used = hidden if self.needs_all_layers else hidden[-1:]
         states = self.mix([_set_masked_to_zero(states, real) for states in used])
+        states = states.to(torch.promote_types(states.dtype, torch.float32))  # after the mix: one layer, and not all
         ids = ids.masked_fill(~real, 0)
         if self.needs_all_layers:  # an LSTM turns zeros into other numbers
             states = _set_masked_to_zero(states, real)
@@ -62,5 +63,4 @@ class Pooling(nn.Module):
 
 
 def _set_masked_to_zero(states: Tensor, real: Tensor) -> Tensor:
-    wide = states.to(torch.promote_types(states.dtype, torch.float32))
-    return torch.where(real[..., None], wide, torch.zeros((), dtype=wide.dtype, device=wide.device))
+    return torch.where(real[..., None], states, torch.zeros((), dtype=states.dtype, device=states.device))
