@@ -118,10 +118,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_config(add)
     add = _add_command(verbs, "status", "what is done, to do, and the time left", "status --deep")
     add.add_argument("--deep", action="store_true", help="read every file of the run and check that it is as written")
+    add.add_argument("--json", action="store_true", help="one JSON object for other programs")
     _add_config(add)
     add = _add_command(
         verbs, "runs", "all runs, what differs between two, and what the leaderboard said", "runs --diff a b"
     )
+    add.add_argument("--json", action="store_true", help="the list as a JSON array")
     add.add_argument("--diff", nargs=2, default=[], metavar="RUN", help="configs, fits, members and scores of two")
     add.add_argument(
         "--leaderboard", nargs="+", default=[], metavar="RUN=SCORE", help="note a run's score on the leaderboard"
@@ -310,7 +312,7 @@ def _run_submit(args: argparse.Namespace) -> None:
 def _print_status(args: argparse.Namespace) -> None:
     from pipeline.commands.status import print_status
 
-    print_status(*_read_config(args), deep=args.deep)
+    print_status(*_read_config(args), deep=args.deep, as_json=args.json)
 
 
 def _list_runs(args: argparse.Namespace) -> None:
@@ -318,7 +320,7 @@ def _list_runs(args: argparse.Namespace) -> None:
 
     named = [] if args.config == Path("config.yaml") else ["--config", str(args.config)]
     command = shlex.join(["python", "run.py", "runs", *named])
-    list_runs(args.config.parent, command=command, differing=args.diff, noted=args.leaderboard)
+    list_runs(args.config.parent, command=command, differing=args.diff, noted=args.leaderboard, as_json=args.json)
 
 
 def _run_predict(args: argparse.Namespace) -> None:

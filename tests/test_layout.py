@@ -46,7 +46,6 @@ REACHED_BY = {
     "models/encoder/attention_masks.py": "models/test_device_reads.py",
     "models/encoder/sentencepiece_tokenizer.py": "models/encoder/test_conversion.py",
     "models/encoder/split_encoder.py": "models/encoder/test_frozen_layers.py",
-    "models/pooling/layer_mixes.py": "models/pooling/test_pooling_contract.py",
     "models/pooling/masked_pooling.py": "models/pooling/test_pooling_contract.py",
     "models/pooling/token_pools.py": "models/pooling/test_pooling_contract.py",
     "models/saved.py": "models/training/test_fit.py",

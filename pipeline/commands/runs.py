@@ -1,6 +1,7 @@
 """The command `runs`: all runs beside a config, differences between two of them, and leaderboard scores."""
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,12 @@ NOTES, PLOT = "leaderboard.json", "leaderboard.svg"
 ENOUGH = 3  # leaderboard scores before a correlation says anything
 
 
-def list_runs(folder: Path, *, command: str, differing: Sequence[str] = (), noted: Sequence[str] = ()) -> None:
+def list_runs(
+    folder: Path, *, command: str, differing: Sequence[str] = (), noted: Sequence[str] = (), as_json: bool = False
+) -> None:
     """List the runs in `folder`/runs; or note leaderboard scores (`name=score`); or say how two runs differ.
 
-    `command` is the command line of this command.
+    `command` is the command line of this command; `as_json` prints the list as a JSON array.
     """
     root = folder / "runs"
     names = sorted(path.parent.name for path in root.glob(f"*/{CONFIG}"))
@@ -41,6 +44,9 @@ def list_runs(folder: Path, *, command: str, differing: Sequence[str] = (), note
         _check_run_name(name, names)
     if differing:
         print_line(describe_run_differences(*(summaries[names.index(name)] for name in differing)))
+        return
+    if as_json:
+        print_line(json.dumps([summary.to_json() for summary in summaries], ensure_ascii=False))
         return
     header = ["run", "metric", "members", "blend", "in-sample", "cross-fitted", "leaderboard"]
     print_line(format_table(header, _tabulate_runs(summaries)))
@@ -65,6 +71,19 @@ class RunSummary:
         scores = self.blend.scores
         value = scores.in_sample if scores.cross_fitted is None else scores.cross_fitted
         return None if value is None else float(value)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the cells of the list, with scores as numbers and None for what is not there."""
+        blend = self.blend
+        return {
+            "run": self.name,
+            "metric": blend and blend.metric,
+            "members": [] if blend is None else blend.members,
+            "blend": blend and blend.method,
+            "in_sample": blend and blend.scores.in_sample,
+            "cross_fitted": blend and blend.scores.cross_fitted,
+            "leaderboard": self.leaderboard,
+        }
 
     @property
     def holdings(self) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The command `status`: what is done, what is to do, and about how long it will take."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from models.store import describe_differences, digest
@@ -28,12 +29,19 @@ from pipeline.scheduling.live_status import describe_status, read_live_status
 from pipeline.storage.run_directory import locate_run
 
 
-def print_status(config: RunConfig, folder: Path, *, deep: bool = False) -> None:
-    """Print a line for each variant, and what to do next; `deep` reads every file of the run instead and checks it."""
+def print_status(config: RunConfig, folder: Path, *, deep: bool = False, as_json: bool = False) -> None:
+    """Print a line for each variant, and what to do next; `deep` reads every file of the run instead and checks it.
+
+    `as_json` prints one JSON object: run, variants with their fits, what runs now, and the next steps.
+    """
     directory = locate_run(folder, config.run)
     if not (directory.folds / FOLDS).exists():
         load_competition(config.competition, config.submission, folder)
-        print_line(f"run {config.run} has not started: {config.command_line.format('train')}")
+        train = config.command_line.format("train")
+        if as_json:
+            print_line(json.dumps({"run": config.run, "variants": [], "running": None, "next": [train]}))
+        else:
+            print_line(f"run {config.run} has not started: {train}")
         return
     if deep:
         summary = verify_run(directory)
@@ -42,11 +50,22 @@ def print_status(config: RunConfig, folder: Path, *, deep: bool = False) -> None
         return
     run = open_run(config, folder)
     live = read_live_status(directory)
-    if live is not None:
-        print_line("\n".join(describe_status(live)) + "\n")
     jobs = select_jobs(run.jobs, None)
     progress = _measure_progress(run, jobs)
-    print_line(format_table(["variant", "fits done", "training", "time left"], progress.rows))
+    if as_json:
+        content = {
+            "run": run.name,
+            "variants": [asdict(variant) for variant in progress.variants],
+            "running": None if live is None else live.to_json(),
+            "unfinished": _list_unfinished(jobs),
+            "next": [] if live is not None else _list_next_steps(run, jobs, progress),
+        }
+        print_line(json.dumps(content, ensure_ascii=False))
+        return
+    if live is not None:
+        print_line("\n".join(describe_status(live)) + "\n")
+    rows = [variant.tabulate() for variant in progress.variants]
+    print_line(format_table(["variant", "fits done", "training", "time left"], rows))
     if live is not None:
         return
     for line in [*_list_unfinished(jobs), *_list_next_steps(run, jobs, progress)]:
@@ -54,10 +73,26 @@ def print_status(config: RunConfig, folder: Path, *, deep: bool = False) -> None
 
 
 @dataclass(frozen=True)
-class _Progress:
-    """A row of the table for each variant, the seconds left, and whether a variant has no timed fit to learn from."""
+class _VariantProgress:
+    """The fits of a variant, those that are done, their seconds, and the seconds left; None where that is unknown."""
 
-    rows: list[list[str]]
+    name: str
+    fits: int
+    done: int
+    seconds: float | None
+    seconds_left: float | None
+
+    def tabulate(self) -> list[str]:
+        left = "unknown" if self.seconds_left is None else format_duration(self.seconds_left)
+        spent = "-" if self.seconds is None else format_duration(self.seconds)
+        return [self.name, f"{self.done}/{self.fits}", spent, "-" if self.done == self.fits else left]
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """The variants, the seconds left, and whether a variant has no timed fit to learn from."""
+
+    variants: list[_VariantProgress]
     seconds_left: float
     is_unknown: bool
 
@@ -119,7 +154,7 @@ def _measure_progress(run: OpenRun, jobs: Sequence[Job]) -> _Progress:
     loads = measure_loads(jobs, run.competition, run.split)
     estimates = learn_from_finished(jobs, loads)
     expected = [estimates.estimate_seconds(load) for load in loads]
-    rows: list[list[str]] = []
+    variants: list[_VariantProgress] = []
     seconds_left = 0.0
     is_unknown = False
     for variant in run.variants.values():
@@ -129,13 +164,9 @@ def _measure_progress(run: OpenRun, jobs: Sequence[Job]) -> _Progress:
         spent = [job.seconds for job, _ in own if job.seconds is not None]
         needs = [seconds for job, seconds in own if job.state == "fit" and seconds is not None]
         missing = total - len(spent)
-        time_left = "unknown"
-        if not missing:
-            time_left = "-"
-        elif len(needs) == missing:
-            time_left = format_duration(sum(needs))
+        is_known = len(needs) == missing
         seconds_left += sum(needs)
-        is_unknown |= len(needs) != missing
-        training = format_duration(sum(spent)) if spent else "-"
-        rows.append([variant.name, f"{len(spent)}/{total}", training, time_left])
-    return _Progress(rows, seconds_left, is_unknown)
+        is_unknown |= not is_known
+        left = sum(needs) if is_known else None
+        variants.append(_VariantProgress(variant.name, total, len(spent), sum(spent) if spent else None, left))
+    return _Progress(variants, seconds_left, is_unknown)

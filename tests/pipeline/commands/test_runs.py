@@ -105,3 +105,17 @@ def test_a_damaged_file_is_named(blended: Blended) -> None:
     config = site.root / "config.yaml"
     config.write_bytes(config.read_bytes().replace(b"run: r", b"run: q"))
     assert "config.yaml is damaged or was changed" in site.run("runs").err
+
+
+def test_status_and_runs_speak_json(blended: Any) -> None:
+    site = blended("binary")
+    status = json.loads(site.ok("status", "--json"))
+    assert status["run"] == "r"
+    assert [variant["name"] for variant in status["variants"]] == ["mean", "tfidf"]
+    assert all(variant["done"] == variant["fits"] == 2 for variant in status["variants"])
+    assert status["running"] is None
+    assert status["next"]
+    [listed] = json.loads(site.ok("runs", "--json"))
+    assert (listed["run"], listed["metric"]) == ("r", "roc_auc")
+    assert 0 <= listed["cross_fitted"] <= 1
+    assert listed["leaderboard"] is None
