@@ -87,7 +87,12 @@ def _read(
 
 
 def _read_shares(cells: pd.DataFrame) -> np.ndarray | None:
-    """Return cells (rows, targets) as numbers where all lie between 0 and 1 and some are neither; else None."""
+    """Return cells (rows, targets) as numbers where all lie between 0 and 1 and some are neither; else None.
+
+    Two values in one column are two classes, whatever they are called.
+    """
+    if cells.shape[1] == 1 and cells.iloc[:, 0].nunique() <= 2:
+        return None
     numbers = cells.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     is_soft = np.isfinite(numbers).all() and (numbers >= 0).all() and (numbers <= 1).all()
     return numbers if is_soft and not np.isin(numbers, [0, 1]).all() else None

@@ -172,7 +172,8 @@ def test_shares_between_0_and_1_are_soft() -> None:
     assert (found.truth.tolist(), found.soft.tolist(), found.classes) == ([0, 1, 1, 0], [0, 0.5, 1, 0.25], ["0", "1"])
     assert found.warnings[0].endswith("between 0 and 1: fits learn the shares, scores count .5 as 1")
     assert targets("binary", ["0.0", "1.0"]).soft is None
-    assert "every t is below .5" in refusal("binary", ["0.1", "0.2"])
+    assert targets("binary", ["0.2", "0.8"]).classes == ["0.2", "0.8"]
+    assert "every t is below .5" in refusal("binary", ["0.1", "0.2", "0.3"])
 
 
 @pytest.mark.parametrize(
