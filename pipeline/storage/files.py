@@ -51,13 +51,21 @@ def write_together(*paths: Path) -> Iterator[list[Path]]:
 def _make_temporary(path: Path) -> Iterator[Path]:
     """Yield a path of that name in a temporary folder beside it, which is removed afterwards."""
     with raise_plain_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folders(path.parent)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent))
     try:
         (folder / path.name).touch()
         yield folder / path.name
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it; the name of each is on the disk before anything is in it."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing):
+        sync_to_disk(one.parent)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -173,3 +174,13 @@ def test_a_second_signal_ends_a_process_that_is_deep_in_c_code() -> None:
     _, said = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
     assert said.count("stopping after this step") == 1
+
+
+def test_train_works_off_the_main_thread(linear_site: Callable[..., Any]) -> None:
+    """Signals can be set in the main thread alone: there was a ValueError, in a notebook's thread for one."""
+    site = linear_site("binary")
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(site.run("train").code))
+    thread.start()
+    thread.join()
+    assert codes == [0]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from safetensors import SafetensorError
 
+from pipeline.errors import PipelineError
 from pipeline.storage.files import PREFIX, raise_plain_errors, remove_temporaries, write_atomically, write_together
 
 
@@ -120,3 +121,18 @@ def test_a_sweep_takes_what_killed_processes_left_and_nothing_else(tmp_path: Pat
     remove_temporaries(tmp_path / "not there")
     assert names(tmp_path) == ["deep", "weights.safetensors"]
     assert (tmp_path / "deep" / "weights.safetensors").exists()
+
+
+def test_a_message_of_ours_is_no_number_of_the_machines(tmp_path: Path) -> None:
+    """An id called "errno 28" became "No space left on device"."""
+    with pytest.raises(PipelineError, match="row 'errno 28' is unknown"), raise_plain_errors(tmp_path):
+        raise PipelineError("row 'errno 28' is unknown")
+
+
+def test_every_new_folder_of_a_chain_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("pipeline.storage.files.sync_to_disk", synced.append)
+    with write_atomically(tmp_path / "a" / "b" / "file") as temporary:
+        temporary.write_text("x")
+    assert synced[:2] == [tmp_path, tmp_path / "a"]
+    assert tmp_path / "a" / "b" in synced
