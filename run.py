@@ -104,11 +104,13 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         help="members from files to use though they do not look out of fold: theirs",
     )
+    add.add_argument("--json", action="store_true", help="the blend as one JSON object")
     _add_config(add)
     add = _add_command(
         verbs, "compare", "does pooling matter here: members, what each adds, seeds as control", "compare"
     )
     add.add_argument("--folds", type=_parse_numbers, help="compare on these folds only: 0,1")
+    add.add_argument("--json", action="store_true", help="the comparison as one JSON object")
     _add_config(add)
     add = _add_command(verbs, "report", "a page on the run: members, blend, errors, rows, cost", "report --folds 0,1")
     add.add_argument("--folds", type=_parse_numbers, help="report on these folds only: 0,1")
@@ -288,13 +290,13 @@ def _run_train(args: argparse.Namespace) -> int:
 def _run_blend(args: argparse.Namespace) -> None:
     from pipeline.commands.blend import blend
 
-    blend(*_read_config(args), folds=args.folds, trusted=args.trust)
+    blend(*_read_config(args), folds=args.folds, trusted=args.trust, as_json=args.json)
 
 
 def _run_compare(args: argparse.Namespace) -> None:
     from pipeline.commands.compare import compare
 
-    compare(*_read_config(args), folds=args.folds)
+    compare(*_read_config(args), folds=args.folds, as_json=args.json)
 
 
 def _run_report(args: argparse.Namespace) -> None:

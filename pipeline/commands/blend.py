@@ -1,5 +1,6 @@
 """The verb `blend`: combine members into one prediction per row, with in-sample and cross-fitted scores."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,18 +30,26 @@ from pipeline.storage.locks import hold_lock
 from pipeline.storage.run_directory import RunDirectory
 
 
-def blend(config: RunConfig, folder: Path, *, folds: Sequence[int] | None = None, trusted: Sequence[str] = ()) -> None:
+def blend(
+    config: RunConfig,
+    folder: Path,
+    *,
+    folds: Sequence[int] | None = None,
+    trusted: Sequence[str] = (),
+    as_json: bool = False,
+) -> None:
     """Score every member and every candidate, select a blend, and write OOF, test predictions and `blend.json`.
 
-    `trusted` members from files are used although they do not look out of fold.
+    `trusted` members from files are used although they do not look out of fold. `as_json` prints the blend as one JSON
+    object in place of tables.
     """
     run = open_run(config, folder, folds=folds)
     with hold_lock(run.directory.root, "blend"):
         remove_temporaries(run.directory.oof)
-        _blend(run, trusted)
+        _blend(run, trusted, as_json)
 
 
-def _blend(run: OpenRun, trusted: Sequence[str]) -> None:
+def _blend(run: OpenRun, trusted: Sequence[str], as_json: bool) -> None:
     gathered = gather_members(run)
     unverified = [member.name for member in gathered.members if not member.verified]
     print_warnings([*gathered.left_out, *(f"{name} is unverified: its file has no fold column" for name in unverified)])
@@ -48,7 +57,10 @@ def _blend(run: OpenRun, trusted: Sequence[str]) -> None:
     problem = build_problem(run, gathered)
     check_external_members(gathered, problem, tests, trusted)
     selection = _select(run.blend, problem, build_limits(run, gathered))
-    _write(run, gathered, tests, selection, problem)
+    saved = _write(run, gathered, tests, selection, problem)
+    if as_json:
+        print_line(json.dumps(saved.to_json(), ensure_ascii=False))
+        return
     if run.is_restricted:
         print_line(
             f"restricted to folds {', '.join(map(str, run.folds))}: members, scores and test means are of these alone\n"
@@ -74,7 +86,7 @@ def _select(spec: BlendSpec, problem: Problem, limits: Limits | None) -> Selecti
 
 def _write(
     run: OpenRun, gathered: RunMembers, tests: Sequence[np.ndarray], selection: Selection, problem: Problem
-) -> None:
+) -> SavedBlend:
     directory, competition = run.directory, run.competition
     columns, selected = competition.targets.columns, selection.selected
     used, numbers = get_used_members(selected.fitted.numbers[0], len(gathered.members))
@@ -117,6 +129,7 @@ def _write(
         write_sealed(record, _write_entries, blend.to_json(), compute_checksums([*written, oof, test]))
     for name in former - set(names):  # of members that are no longer in the config
         (directory.oof / name).unlink(missing_ok=True)
+    return blend
 
 
 def _write_entries(path: Path, entries: Mapping[str, object]) -> None:

@@ -1,5 +1,6 @@
 """The verb `compare`: compare the members, and poolings with as many seeds of one pooling."""
 
+import json
 import math
 import shlex
 from collections.abc import Sequence
@@ -32,8 +33,8 @@ FEW_DRAWS = 300  # of that many rows
 MOST_SEEDS = 3  # that the control proposes to train
 
 
-def compare(config: RunConfig, folder: Path, *, folds: Sequence[int] | None = None) -> None:
-    """Compare the members, print the comparison and write `compare.json`."""
+def compare(config: RunConfig, folder: Path, *, folds: Sequence[int] | None = None, as_json: bool = False) -> None:
+    """Compare the members, print the comparison (with `as_json` as one JSON object) and write `compare.json`."""
     run = open_run(config, folder, folds=folds)
     gathered = gather_members(run)
     print_warnings(gathered.left_out)
@@ -56,6 +57,9 @@ def compare(config: RunConfig, folder: Path, *, folds: Sequence[int] | None = No
     )
     with hold_lock(run.directory.root, "blend"), write_atomically(run.directory.oof / COMPARISON) as temporary:
         write_sealed(temporary, write_comparison, comparison.to_json(), {})
+    if as_json:
+        print_line(json.dumps(comparison.to_json(), ensure_ascii=False))
+        return
     if run.is_restricted:
         print_line(f"restricted to folds {', '.join(map(str, run.folds))}\n")
     print_line(escape_controls(describe_comparison(comparison)))

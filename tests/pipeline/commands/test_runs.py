@@ -119,3 +119,7 @@ def test_status_and_runs_speak_json(blended: Any) -> None:
     assert (listed["run"], listed["metric"]) == ("r", "roc_auc")
     assert 0 <= listed["cross_fitted"] <= 1
     assert listed["leaderboard"] is None
+    blend = json.loads(site.ok("blend", "--json"))
+    assert blend["members"] == listed["members"]
+    assert blend["metric"] == "roc_auc"
+    assert json.loads(site.ok("compare", "--json"))["metric"] == "roc_auc"
