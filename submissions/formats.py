@@ -74,7 +74,7 @@ def infer_kind(
     if needs != "labels" or (task == "binary" and len(targets) > 1):
         return "probabilities"
     names = ["0", "1"] if task == "multilabel" else list(classes)
-    shown = {str(cell) for target in targets for cell in sample[target]}
+    shown = {str(cell) for target in targets for cell in sample[target]} - {""}  # cells that a long sample lacks
     return "labels" if -1 not in find_positions(sorted(shown), names) else "probabilities"
 
 

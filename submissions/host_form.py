@@ -25,7 +25,8 @@ class HostForm:
 
     `id` is the sample's id column, `columns` are the targets of the wide table. The long and the list form have one
     column of cells, `value`; the long form may have one with the names of the targets, `key`. `ids` gives the test
-    table's spelling of ids that the sample spells in another way.
+    table's spelling of ids that the sample spells in another way. In an id of the long form the row comes first, or
+    else the target.
     """
 
     layout: Literal["wide", "long", "list"]
@@ -35,11 +36,13 @@ class HostForm:
     key: str | None = None
     separator: str = " "
     ids: dict[str, str] | None = None
+    id_first: bool = True
 
-    def widen(self, frame: pd.DataFrame, known: Iterable[str], owner: str) -> pd.DataFrame:
+    def widen(self, frame: pd.DataFrame, known: Iterable[str], owner: str, *, complete: bool = False) -> pd.DataFrame:
         """Return a table of this form in the wide form; of ids that are none of `known`, nothing is derived.
 
-        Raises SubmissionError for a cell that cannot be read; `owner` names the table in the message.
+        Raises SubmissionError for a cell that cannot be read, and where the table must be `complete` for a row that a
+        long one lacks; `owner` names the table in the message.
         """
         if self.layout == "wide":
             return self.rename_ids(frame)
@@ -63,6 +66,12 @@ class HostForm:
             row, column = np.argwhere(filled > 1)[0]
             raise SubmissionError(
                 f"{owner} has more than one row for id {format_name(rows[row])} and {format_name(self.columns[column])}"
+            )
+        if complete and not filled.all():
+            row, column = np.argwhere(filled == 0)[0]
+            raise SubmissionError(
+                f"{owner} has no row for id {format_name(rows[row])} and {format_name(self.columns[column])}: all rows "
+                "of an id are needed for a score"
             )
         cells[places] = frame[self.value].to_numpy(dtype=object)
         return pd.DataFrame({self.id: rows, **dict(zip(self.columns, cells.T, strict=True))}, dtype=str)
@@ -93,13 +102,13 @@ class HostForm:
 
     def read_long_id(self, name: str, known: set[str]) -> str:
         """Return the test id in an id of the long form."""
-        return split_long_id(name, known, self.columns)[0]
+        return split_long_id(name, known, self.columns, self.id_first)[0]
 
     def _read_places(self, frame: pd.DataFrame, known: set[str]) -> tuple[list[str], list[int]]:
         """Return the id and the column of each row of a long table; column -1 where it names none."""
         if self.key is not None:
             return frame[self.id].tolist(), find_positions(frame[self.key].tolist(), list(self.columns))
-        places = [split_long_id(name, known, self.columns) for name in frame[self.id]]
+        places = [split_long_id(name, known, self.columns, self.id_first) for name in frame[self.id]]
         return [id for id, _ in places], [column for _, column in places]
 
     def _widen_lists(self, frame: pd.DataFrame, owner: str) -> pd.DataFrame:
@@ -168,14 +177,14 @@ def find_host_form(
     return HostForm("wide", column, others)
 
 
-def split_long_id(name: str, known: set[str], columns: Sequence[str]) -> tuple[str, int]:
+def split_long_id(name: str, known: set[str], columns: Sequence[str], id_first: bool = True) -> tuple[str, int]:
     """Return the id and the position of the column in an id of the long form; column -1 if it is none."""
     for position, column in sorted(enumerate(columns), key=lambda pair: -len(pair[1])):
-        for rest, joint in ((name.removesuffix(column), -1), (name.removeprefix(column), 0)):
-            if rest and rest != name and rest[joint] in JOINTS:
-                id = rest[:-1] if joint == -1 else rest[1:]
-                if id in known:
-                    return id, position
+        rest = name.removesuffix(column) if id_first else name.removeprefix(column)
+        if rest and rest != name and rest[-1 if id_first else 0] in JOINTS:
+            id = rest[:-1] if id_first else rest[1:]
+            if id in known:
+                return id, position
     return name, -1
 
 
@@ -196,8 +205,9 @@ def find_id_column(sample: pd.DataFrame, id: str, known: set[str]) -> str | None
 def _find_long_form(sample: pd.DataFrame, id: str, known: set[str], columns: Sequence[str]) -> HostForm | None:
     for column in [id] if id in sample.columns else [str(name) for name in sample.columns]:
         others = list_targets(sample, column)
-        if len(others) == 1 and all(split_long_id(name, known, columns)[1] >= 0 for name in sample[column]):
-            return HostForm("long", column, columns, others[0])
+        for id_first in (True, False) if len(others) == 1 else ():  # one way for the whole table
+            if all(split_long_id(name, known, columns, id_first)[1] >= 0 for name in sample[column]):
+                return HostForm("long", column, columns, others[0], id_first=id_first)
     return None
 
 

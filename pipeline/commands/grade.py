@@ -11,6 +11,7 @@ from pipeline.data.competition import load_competition
 from pipeline.data.tables import read_table, require_columns
 from pipeline.display import format_score, print_line
 from pipeline.storage.run_directory import locate_run
+from submissions.formats import list_targets
 from submissions.grade import align_solution, read_truth, recover_predictions
 from submissions.solution import read_solution
 
@@ -26,12 +27,14 @@ def grade(config: RunConfig, folder: Path, *, solution: Path, submission: Path |
     table = read_table(path, "submission")
     require_columns(table, list(sample.original.columns), path, "submission")
     answers = read_solution(read_table(solution, "solution"), sample.form, format, spec.targets, known)
-    aligned = align_solution(sample.form.widen(table, known, "the submission"), answers.frame, id=format.id)
+    aligned = align_solution(
+        sample.form.widen(table, known, "the submission", complete=True), answers.frame, id=format.id
+    )
     truth = read_truth(
         answers.frame,
         id=format.id,
         task=spec.task,
-        targets=competition.targets.columns if spec.task == "multilabel" else spec.targets,
+        targets=list_targets(answers.frame, format.id),
         classes=format.classes,
     )
     predictions = recover_predictions(aligned, format)

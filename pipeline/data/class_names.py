@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.config.messages import join_names, quote
+from submissions.names import normalise_name
 
 # The usual names of what a detector does not look for. Of two classes, the other one is then the positive.
 NEGATIVE_NAMES = frozenset(
@@ -35,8 +36,8 @@ MAX_SENTENCES = 5
 def join_spellings(cells: Iterable[str], preferred: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
     """Return the class name of each spelling, and a sentence for each class with several.
 
-    Spellings that differ by case and space alone are one class. Its name is the one of `preferred`, else the most
-    frequent one.
+    Spellings that differ by case and space alone, or are one number (1 and 1.0), are one class. Its name is the one of
+    `preferred`, else the most frequent one.
     """
     counts = Counter(cells)
     spellings: dict[str, list[str]] = {}
@@ -58,7 +59,7 @@ def join_spellings(cells: Iterable[str], preferred: Sequence[str] = ()) -> tuple
 
 
 def match_spellings(cells: Iterable[str], classes: Sequence[str]) -> Mapping[str, str]:
-    """Return the class of each spelling: the same text, else the only class that differs by case and space alone."""
+    """Return the class of each spelling: the same text, else the only class of that name by case, space or number."""
     by_key: dict[str, list[str]] = {}
     for name in classes:
         by_key.setdefault(_fold(name), []).append(name)
@@ -95,4 +96,4 @@ def _is_negative(name: str, other: str) -> bool:
 
 
 def _fold(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    return normalise_name(" ".join(name.split()))

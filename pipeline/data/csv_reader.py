@@ -57,7 +57,7 @@ def read_csv(open_text: OpenText, separator: str | None = None) -> tuple[pd.Data
     first = Dialect(separator or ",")
     error: ValueError | None = None
     is_unclosed = False
-    for dialect in chain([first], _list_dialects(open_text, first)):
+    for dialect in chain(_list_likelier(open_text, first), [first], _list_dialects(open_text, first)):
         if is_unclosed and not dialect.quotes and dialect.separator != "\t":
             continue  # the end of the file may be missing, in the middle of a cell of several lines
         try:
@@ -72,6 +72,19 @@ def read_csv(open_text: OpenText, separator: str | None = None) -> tuple[pd.Data
         return frame, dialect.describe(first) + notes
     assert error is not None
     raise error
+
+
+def _list_likelier(open_text: OpenText, first: Dialect) -> list[Dialect]:
+    """Return the form with another separator if the header holds more of it than of commas."""
+    if first.separator != ",":
+        return []
+    with open_text() as file:
+        header = next((line for line in file if line.strip()), "")
+    if header.lower().startswith(HINT):
+        return []
+    counts = {sign: header.count(sign) for sign in SEPARATORS}
+    best = max(counts, key=lambda sign: counts[sign])
+    return [replace(first, separator=best)] if counts[best] > counts[","] > 0 else []
 
 
 def _list_dialects(open_text: OpenText, first: Dialect) -> Iterator[Dialect]:
@@ -156,7 +169,7 @@ def _iterate(file: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
                 raise ValueError(f"line {line} has {len(row)} field{'s'[: len(row) - 1]}, the header has {width}")
             if row and any(row[width:]):
                 raise ValueError(f"line {line} has {len(row)} fields, the header has {width}")
-            if dialect.separator != "," and dialect.quotes and any(_spans_rows(cell, dialect) for cell in row):
+            if dialect.separator == "\t" and dialect.quotes and any(_spans_rows(cell, dialect) for cell in row):
                 raise ValueError(f"line {line}: a quote opens a cell of several rows")
             if row:
                 yield row[:width]

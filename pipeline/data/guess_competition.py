@@ -9,7 +9,7 @@ import pandas as pd
 
 from oof.metrics.metric_registry import get_default_metric
 from pipeline.config.messages import join_names
-from pipeline.data.class_names import put_positive_last
+from pipeline.data.class_names import join_spellings, put_positive_last
 from pipeline.data.table_readers import list_suffixes
 from pipeline.data.targets import holds_label_lists, parse_label_lists
 from pipeline.errors import PipelineError
@@ -102,17 +102,20 @@ def _guess_id(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame) -> 
     """Return the id column of train and test, that of the sample, and a note on it."""
     unique = [str(name) for name in test.columns if name in train.columns and not test[name].duplicated().any()]
     named = [name for name in unique if not train[name].duplicated().any()]
-    for name in [*named, *unique]:
+    pairs = [(name, column) for name in [*named, *unique] for column in map(str, sample.columns)]
+    # A column of both tables' name goes first; a constant column of zeros holds no ids, even where 0 is one.
+    for name, column in sorted(pairs, key=lambda pair: pair[0] != pair[1]):
         known = set(test[name])
-        for column in map(str, sample.columns):
-            if len(known) > 1 and (set(sample[column]) <= known or _is_long(sample[column], known)):
-                if name not in named:
-                    raise PipelineError(
-                        f"{name} names the rows of the sample submission, but the training table has "
-                        f"{int(train[name].duplicated().sum())} rows with the {name} of another: give each row an id"
-                    )
-                note = "" if column == name else f"{column} of the sample submission holds the values of {name}"
-                return name, column, note
+        varies = len(known) > 1 and (sample[column].nunique() > 1 or len(sample) == 1)
+        if not varies or not (set(sample[column]) <= known or _is_long(sample[column], known)):
+            continue
+        if name not in named:
+            raise PipelineError(
+                f"{name} names the rows of the sample submission, but the training table has "
+                f"{int(train[name].duplicated().sum())} rows with the {name} of another: give each row an id"
+            )
+        note = "" if column == name else f"{column} of the sample submission holds the values of {name}"
+        return name, column, note
     both = [str(name) for name in sample.columns if name in test.columns and name in train.columns]
     if both and (repeated := int(test[both[0]].duplicated().sum() + train[both[0]].duplicated().sum())):
         raise PipelineError(
@@ -153,7 +156,7 @@ def _guess_columns(guess: CompetitionGuess, train: pd.DataFrame, outputs: list[s
     if not cells.isin([0, 1]).all(axis=None):
         guess.task, guess.metric = "regression", "mcrmse"
         guess.notes.append(f"{len(outputs)} target columns of numbers")
-    elif len(outputs) > 2 and (cells.sum(axis=1) == 1).all():
+    elif (cells.sum(axis=1) == 1).all():
         guess.task, guess.metric = "multiclass", "log_loss"
         guess.notes.append(f"each row has exactly one 1 in {len(outputs)} target columns: classes, a column each")
     else:
@@ -202,7 +205,8 @@ def _guess_target(
         )
     guess.target = target = candidates[0]
     cells = train[target]
-    distinct = sorted(set(cells) - {""})
+    spellings, _ = join_spellings(cells[cells != ""], shown.tolist())
+    distinct = sorted(set(spellings.values()))
     if holds_label_lists(cells) and not pd.to_numeric(cells, errors="coerce").notna().all():
         _guess_label_lists(guess, cells)
         if guess.task:

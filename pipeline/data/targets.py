@@ -3,6 +3,8 @@
 Class names are the texts of the table, whatever their type was: they go back into the submission as they came.
 """
 
+import ast
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -21,9 +23,7 @@ from pipeline.data.tables import require_columns
 from pipeline.errors import PipelineError
 from submissions.formats import split_cell
 
-LIST_SEPARATORS = (",", ";", "|", " ")  # between labels in a cell; the first that occurs
-QUOTED = r"'([^']*)'|\"([^\"]*)\""  # names in a list such as ['a', "b"]
-BARE = r"([^\[\],\s]+)()"
+LIST_SEPARATORS = (",", ";", "|", " ")  # between labels in a cell
 ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
@@ -132,15 +132,31 @@ def parse_label_lists(cells: pd.Series) -> tuple[list[list[str]], str]:
     """Return the labels of each cell, and what separates them: a JSON list, or names between separators."""
     separator = _find_list_separator(cells) or " "
     if separator == "[":
-        parsed = [re.findall(QUOTED, cell) or re.findall(BARE, cell) for cell in cells]
-        return [[single or double for single, double in names] for names in parsed], " "
+        return [_parse_list(cell) for cell in cells], " "
     return [split_cell(cell, separator) for cell in cells], separator
 
 
+def _parse_list(cell: str) -> list[str]:
+    """Return the names in a list of JSON, or of Python (a tuple or a set too); names without quotes are split."""
+    if not cell.strip():
+        return []
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            value = parse(cell)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+        if isinstance(value, list | tuple | set | frozenset | dict):
+            return sorted(map(str, value)) if isinstance(value, set | frozenset) else [str(name) for name in value]
+    return split_cell(re.sub(r"^[\[({]|[\])}]$", "", cell.strip()), ",")
+
+
 def _find_list_separator(cells: pd.Series) -> str | None:
-    if cells.str.fullmatch(r"\s*\[.*\]\s*|\s*", flags=re.DOTALL).all():
+    """Return what separates names: "[" for lists in brackets, else the sign that gives the fewest different names."""
+    if cells.str.fullmatch(r"\s*(\[.*\]|\(.*\)|\{.*\})\s*|\s*", flags=re.DOTALL).all():
         return "["
-    return next((sign for sign in LIST_SEPARATORS if cells.str.contains(sign, regex=False).any()), None)
+    found = [sign for sign in LIST_SEPARATORS if cells.str.contains(sign, regex=False).any()]
+    distinct = cells.unique()
+    return min(found, key=lambda sign: len({n for cell in distinct for n in split_cell(cell, sign)}), default=None)
 
 
 def _read_label_lists(cells: pd.Series, spec: CompetitionSpec, path: Path) -> Targets:

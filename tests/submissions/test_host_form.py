@@ -18,7 +18,17 @@ def find(sample: dict[str, list[str]], ids: list[str] = IDS, **given: object) ->
 
 @pytest.mark.parametrize("name", ["r1_very_toxic", "r1-very_toxic", "very_toxic|r1", "very_toxic r1"])
 def test_a_long_id_holds_an_id_and_a_column(name: str) -> None:
-    assert split_long_id(name, {"r1"}, LABELS) == ("r1", 1)
+    assert split_long_id(name, {"r1"}, LABELS, id_first=name.startswith("r1")) == ("r1", 1)
+    assert split_long_id(name, {"r1"}, LABELS, id_first=not name.startswith("r1"))[1] == -1
+
+
+def test_ids_and_labels_that_are_both_numbers_are_read_one_way() -> None:
+    ids, labels = ["1", "2", "3"], ["1", "2"]
+    for id_first in (True, False):
+        names = [f"{a}_{b}" if id_first else f"{b}_{a}" for a in ids for b in labels]
+        form, frame = find({"id": names, "p": list("abcdef")}, ids, columns=labels)
+        assert form.id_first is id_first
+        assert form.widen(frame, ids, "the sample").to_dict("list") == {"id": ids, "1": list("ace"), "2": list("bdf")}
 
 
 def test_a_long_sample_goes_there_and_back() -> None:

@@ -49,3 +49,43 @@ def test_the_answers_may_have_another_name_and_the_form_of_the_sample() -> None:
 def test_a_solution_without_the_target_is_refused() -> None:
     with pytest.raises(SubmissionError, match="the solution has no column label; its columns are id, x, y"):
         read({"id": ["r1"], "x": ["0"], "y": ["1"]})
+
+
+WORDS = SubmissionFormat("id", "binary", "probabilities", ["label"], ["ham", "spam"])
+THREE = SubmissionFormat("id", "multiclass", "probabilities", ["x", "y", "z"], ["x", "y", "z"])
+
+
+@pytest.mark.parametrize(
+    ("format", "table", "labels"),
+    [
+        (WORDS, {"ham": ["1", "0"]}, ["ham", "spam"]),
+        (WORDS, {"Spam": ["1", "0"]}, ["spam", "ham"]),
+        (WORDS, {"ham": ["0", "1"], "spam": ["1", "0"]}, ["spam", "ham"]),
+        (WORDS, {"answer": ["ham", "spam"]}, ["ham", "spam"]),
+        (THREE, {"Y": ["1", "0"], "x": ["0", "0"], "z": ["0", "1"]}, ["y", "z"]),
+        (THREE, {"LABEL": ["x", "z"]}, ["x", "z"]),
+        (BINARY, {"label": ["0.67", "0.2"]}, ["1", "0"]),
+    ],
+)
+def test_a_solution_in_the_samples_form_says_the_same(
+    format: SubmissionFormat, table: dict[str, list[str]], labels: list[str]
+) -> None:
+    """A column `no` of ones was read as the answer yes, and the score was that of the opposite."""
+    frame = pd.DataFrame({"id": ["r1", "r2"], **table}, dtype=str)
+    solution = read_solution(frame, WIDE, format, ["label"], ["r1", "r2"])
+    assert solution.frame["label"].tolist() == labels
+
+
+def test_columns_of_labels_match_in_another_case() -> None:
+    assert read({"id": ["r1"], "B": ["1"], "A": ["0"]}, format=LABELS).frame[["a", "b"]].to_numpy().tolist() == [
+        ["0", "1"]
+    ]
+
+
+def test_an_id_in_several_parts_is_refused() -> None:
+    long = HostForm("long", "id", ["a", "b"], "p")
+    table = {"id": ["r1_a", "r1_b"], "p": ["1", "0"], "Usage": ["Private", "Public"]}
+    with pytest.raises(SubmissionError, match="the rows of id r1 are in several parts of the solution's Usage"):
+        read(table, long, LABELS)
+    with pytest.raises(SubmissionError, match="the solution has no row for id r1 and b: all rows of an id are needed"):
+        read({"id": ["r1_a"], "p": ["1"]}, long, LABELS)

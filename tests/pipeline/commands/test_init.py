@@ -210,3 +210,27 @@ def test_escape_sequences_of_a_header_do_not_reach_the_terminal(
     run.main(["init", str(tmp_path)])
     said = capsys.readouterr()
     assert "\x1b" not in said.out + said.err
+
+
+def test_an_index_beside_the_ids_is_no_id() -> None:
+    train, test, sample = tables({"label": pick("0", "1")}, {"label": ["0"] * 20})
+    for frame in (train, test):
+        frame.insert(0, "Unnamed: 0", [str(row) for row in range(len(frame))])
+    found = guess_competition(train, test, sample)
+    assert (found.id, found.target, found.task) == ("id", "label", "binary")
+    numbered = test.assign(id=[str(row) for row in range(20)])
+    sample = pd.DataFrame({"label": "0", "id": numbered["id"]})
+    found = guess_competition(train, numbered, sample)
+    assert (found.id, found.target) == ("id", "label")
+
+
+def test_spellings_are_counted_as_training_counts_them() -> None:
+    for values in (("spam", "SPAM", " spam", "ham"), ("0", "0.0", "1", "1.0")):
+        assert guess({"label": pick(*values)}, {"label": [values[-1]] * 20}).task == "binary"
+
+
+def test_two_columns_with_one_answer_a_row_are_classes() -> None:
+    ones = [str(row % 2) for row in range(60)]
+    others = [str(1 - row % 2) for row in range(60)]
+    found = guess({"ham": ones, "spam": others}, {"ham": ["0.5"] * 20, "spam": ["0.5"] * 20})
+    assert found.task == "multiclass"

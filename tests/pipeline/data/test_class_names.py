@@ -17,8 +17,15 @@ def test_the_samples_spelling_is_taken() -> None:
     assert set(names.values()) == {"yes", "no"}
 
 
-def test_numbers_and_other_texts_stay_apart() -> None:
-    assert join_spellings(["1", "1.0", "a b", "a-b"]) == ({"1": "1", "1.0": "1.0", "a b": "a b", "a-b": "a-b"}, [])
+def test_other_texts_stay_apart() -> None:
+    assert join_spellings(["1", "2", "a b", "a-b"]) == ({"1": "1", "2": "2", "a b": "a b", "a-b": "a-b"}, [])
+
+
+def test_one_number_is_one_class() -> None:
+    """Labels 1, 2 and 1.0 became three classes, and a submission mixed 1 and 1.0."""
+    names, sentences = join_spellings(["1", "1.0", "1", "2", "2.0", "2.0"])
+    assert names == {"1": "1", "1.0": "1", "2": "2.0", "2.0": "2.0"}
+    assert len(sentences) == 2
 
 
 def test_classes_of_the_config_settle_it() -> None:

@@ -237,6 +237,8 @@ def test_ids_name_each_row_once(ids: list[str], sentence: str) -> None:
         ("t.TSV", 'id\ttext\n1\t"a\nb"\n', [["1", "a\nb"]], ""),
         ("t.csv", "id|text\n1|a\n", [["1", "a"]], "separated by bars"),
         ("t.csv", "sep=,\nid,text\n1,a\n", [["1", "a"]], ""),
+        ("t.csv", "id;text, long;n\n1;a, b;2\n", [["1", "a, b", "2"]], "separated by semicolons"),
+        ("t.csv", 'id;text\n1;"a;b\nc"\n', [["1", "a;b\nc"]], "separated by semicolons"),
         ("t.CSV", "sep=;\nid;text\n1;a\n", [["1", "a"]], "separated by semicolons"),
         ("t.csv", 'id, text\n1, "a, b"\n', [["1", "a, b"]], "spaces after separators are left out"),
         ("t.csv", "id,text\n1,a,\n2,b,\n", [["1", "a"], ["2", "b"]], "rows end with a separator"),

@@ -182,3 +182,19 @@ def test_shares_between_0_and_1_are_soft() -> None:
 )
 def test_grades_that_are_not_evenly_spaced_are_found(classes: list[str], grades: list[float] | None) -> None:
     assert find_uneven_grades(classes) == grades
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (['["caf\\u00e9", "b"]', '["b"]'], ["b", "caf\u00e9"]),
+        (["('a', 'b')", "('a',)"], ["a", "b"]),
+        (["{'a', 'b'}", "{'a'}"], ["a", "b"]),
+        (["[a, b]", "[a]"], ["a", "b"]),
+        (["Paris, TX;Rome", "Rome", "Paris, TX"], ["Paris, TX", "Rome"]),
+        (["sci fi, drama", "drama"], ["drama", "sci fi"]),
+        (['["it\'s", "b"]', "[]"], ["b", "it's"]),
+    ],
+)
+def test_lists_of_every_writing_hold_the_same_names(cells: list[str], labels: list[str]) -> None:
+    assert targets("multilabel", cells).columns == labels
