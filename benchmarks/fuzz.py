@@ -223,8 +223,9 @@ def parted(site: Site, loaded: Any, plain: dict[str, Any]) -> list[str]:
 
 
 def fold(name: Any) -> str:
-    """A class without regard to case and space."""
-    return " ".join(str(name).split()).casefold()
+    """A class without regard to case and space, and a number by its value."""
+    text = " ".join(str(name).split()).casefold()
+    return text if math.isnan(value := number(text)) else repr(value)
 
 
 def as_columns(plain: Rows) -> dict[str, list[str]]:

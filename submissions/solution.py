@@ -82,7 +82,7 @@ def _widen(
     positions = find_positions(others, wanted)
     if set(range(len(wanted))) <= set(positions):  # in another case
         named = {name: wanted[place] for name, place in zip(others, positions, strict=True) if place >= 0}
-        return form.rename_ids(table[[format.id, *named]].rename(columns=named))
+        return form.rename_ids(table.rename(columns=named)[[format.id, *wanted]])
     if format.task in ("binary", "multiclass", "ordinal"):
         labels = _read_class_columns(table[others], format)
         if labels is not None:
