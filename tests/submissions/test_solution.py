@@ -76,10 +76,15 @@ def test_a_solution_in_the_samples_form_says_the_same(
     assert solution.frame["label"].tolist() == labels
 
 
-def test_columns_of_labels_match_in_another_case() -> None:
-    assert read({"id": ["r1"], "B": ["1"], "A": ["0"]}, format=LABELS).frame[["a", "b"]].to_numpy().tolist() == [
-        ["0", "1"]
-    ]
+def test_columns_match_in_another_case_and_stand_in_the_order_of_the_predictions() -> None:
+    """Codes of classes are places: in the solution's own order the score was that of other classes."""
+    found = read({"id": ["r1"], "B": ["1"], "A": ["0"]}, format=LABELS).frame
+    assert (list(found.columns), found.iloc[0].tolist()) == (["id", "a", "b"], ["r1", "0", "1"])
+    columns = ["one_x", "one_y", "one_z"]
+    one_hot = SubmissionFormat("id", "multiclass", "probabilities", columns, columns)
+    table = pd.DataFrame({"id": ["r1"], "ONE_Z": ["1"], "ONE_X": ["0"], "ONE_Y": ["0"]}, dtype=str)
+    wide = read_solution(table, WIDE, one_hot, columns, ["r1"]).frame
+    assert wide.iloc[0].tolist() == ["r1", "0", "0", "1"]
 
 
 def test_an_id_in_several_parts_is_refused() -> None:
