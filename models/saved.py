@@ -18,7 +18,7 @@ from models.device import choose_device
 from models.encoder.backbone import Backbone, read_configuration, silence_transformers
 from models.encoder.pretrained import count_embeddings, create_empty_encoder
 from models.network import Network, NetworkDesign
-from models.tokens import SEPARATOR
+from models.settings import SEPARATOR
 
 SEPARATOR_ENTRY = "separator_in_texts"  # in a saved tokenizer's configuration
 

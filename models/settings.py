@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+SEPARATOR = "[SEP]"  # in a text: the separator of whatever tokenizer reads it, whatever it is called there
 Option = int | float
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models import ModelError
+from models.settings import SEPARATOR
 
-SEPARATOR = "[SEP]"  # in a text: the separator of the tokenizer, whatever it is called
 CHUNK = 512  # texts tokenised at once: a tokenizer's output is a hundred times as large as the ids in it
 
 

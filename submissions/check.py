@@ -57,29 +57,32 @@ def check_submission(frame: pd.DataFrame, sample: pd.DataFrame, format: Submissi
 
 def check_ids_among(ids: pd.Series | Sequence[str], known: Sequence[str], owner: str, other: str) -> None:
     """Raise SubmissionError unless `ids` are among `known`, each once; `owner` and `other` name them."""
-    index, known_index = pd.Index(list(ids), dtype=object), pd.Index(list(known), dtype=object)
-    for side, name in ((index, owner), (known_index, other)):
-        if side.has_duplicates:
-            raise SubmissionError(f"{name} has more than one row for id {format_name(side[side.duplicated()][0])}")
-    unknown = index.difference(known_index, sort=False)
-    if len(unknown):
-        raise SubmissionError(
-            f"{other} has no row for id {format_name(unknown[0])} of {owner} ({len(unknown):,} such ids)"
-        )
+    index, known_index = _index_ids(ids, owner), _index_ids(known, other)
+    _refuse_missing(index, known_index, owner, other)
 
 
 def check_same_ids(ids: pd.Series | Sequence[str], wanted: pd.Series | Sequence[str], owner: str, other: str) -> None:
     """Raise SubmissionError unless both hold the same ids, each once; `owner` and `other` name them in the message."""
-    sides = [(pd.Index(list(ids), dtype=object), owner), (pd.Index(list(wanted), dtype=object), other)]
-    for index, name in sides:
-        if index.has_duplicates:
-            raise SubmissionError(f"{name} has more than one row for id {format_name(index[index.duplicated()][0])}")
-    for (index, name), (other_index, other_name) in (sides, sides[::-1]):
-        lacking = other_index.difference(index, sort=False)
-        if len(lacking):
-            raise SubmissionError(
-                f"{name} has no row for id {format_name(lacking[0])} of {other_name} ({len(lacking):,} such ids)"
-            )
+    index, wanted_index = _index_ids(ids, owner), _index_ids(wanted, other)
+    _refuse_missing(wanted_index, index, other, owner)
+    _refuse_missing(index, wanted_index, owner, other)
+
+
+def _index_ids(ids: pd.Series | Sequence[str], owner: str) -> "pd.Index[str]":
+    """Return ids as an index. Raises SubmissionError for one that is there twice."""
+    index: pd.Index[str] = pd.Index(list(ids), dtype=object)
+    if index.has_duplicates:
+        raise SubmissionError(f"{owner} has more than one row for id {format_name(index[index.duplicated()][0])}")
+    return index
+
+
+def _refuse_missing(ids: "pd.Index[str]", known: "pd.Index[str]", owner: str, other: str) -> None:
+    """Raise SubmissionError for an id of `owner` that `other` lacks."""
+    missing = ids.difference(known, sort=False)
+    if len(missing):
+        raise SubmissionError(
+            f"{other} has no row for id {format_name(missing[0])} of {owner} ({len(missing):,} such ids)"
+        )
 
 
 def parse_numbers(frame: pd.DataFrame, id: str, owner: str) -> npt.NDArray[np.float64]:

@@ -36,7 +36,8 @@ from models.encoder.conversion import (
     hash_files,
 )
 from models.encoder.sentencepiece_tokenizer import check_normalisation
-from models.tokens import SEPARATOR, find_separator
+from models.settings import SEPARATOR
+from models.tokens import find_separator
 
 PACKAGED = "minilm"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -9,12 +9,12 @@ from importlib import metadata
 from math import inf
 from pathlib import Path
 
-from models.settings import TfidfSettings, Variant
+from models.settings import SEPARATOR, TfidfSettings, Variant
 from models.store import CHECKPOINT, FAILURE, MARKER, Recipe, digest
 from pipeline.config.run_config import RunConfig, write_effective_yaml
 from pipeline.data.competition import describe_score
 from pipeline.data.fold_assignment import describe_test_duplicates
-from pipeline.data.texts import SEPARATOR, uses_separator
+from pipeline.data.texts import uses_separator
 from pipeline.display import (
     escape_controls,
     format_duration,

@@ -27,9 +27,10 @@ OpenText = Callable[[], AbstractContextManager[TextIO]]
 
 @dataclass(frozen=True)
 class Dialect:
-    """The form of a csv file. `quotes`: cells are quoted, a quote inside is written twice, or `escaped` \\\\".
+    """The form of a csv file.
 
-    `skips_spaces` after separators; `trailing` is the number of separators that end each row but the header.
+    With `quotes`, cells may be quoted, and a quote inside is written twice, or `escaped` by a backslash. `skips_spaces`
+    after separators; `trailing` is the number of separators that end each row but the header.
     """
 
     separator: str = ","

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from models.settings import SEPARATOR
 from pipeline.data.tables import require_columns
 from pipeline.errors import PipelineError
 
-SEPARATOR = "[SEP]"  # stands for the separator of whatever tokenizer reads the text: models.tokens.SEPARATOR
-SEPARATOR_NAME = "sep"  # its name in a template
+SEPARATOR_NAME = "sep"  # of models.settings.SEPARATOR in a template
 BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 JOIN = " | "  # between three columns or more; a template says it otherwise
 BLOCK = 10_000  # rows that are Python's strings at a time

@@ -7,7 +7,8 @@ from transformers import AutoTokenizer
 
 from models import ModelError
 from models.encoder.backbone import Backbone
-from models.tokens import SEPARATOR, Tokens, encode_texts, find_empty_token, find_separator
+from models.settings import SEPARATOR
+from models.tokens import Tokens, encode_texts, find_empty_token, find_separator
 
 LONG = "the cat runs and the dog sleeps in a red tree of stone"  # 13 words, a token each
 KEEPS = ("head", "tail", "both")
